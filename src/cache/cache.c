@@ -1,0 +1,169 @@
+#include "cache_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, struct ix_err *err)
+{
+	struct ix_cache *cache = ix_calloc(1, sizeof(*cache));
+
+	cache->store = opts->store;
+	cache->registry = opts->registry;
+	cache->sink = opts->sink;
+	cache->cancel = opts->cancel;
+	cache->pull = opts->pull;
+	if (opts->repository && ix_ref_parse(opts->repository, &cache->repository, err) < 0) {
+		ix_cache_free(cache);
+		return ix_err_wrap(err, "registry '%s'", opts->repository);
+	}
+	*ret_cache = cache;
+	return 0;
+}
+
+void ix_cache_free(struct ix_cache *cache)
+{
+	if (!cache)
+		return;
+	ix_ref_release(&cache->repository);
+	free(cache);
+}
+
+bool ix_cache_is_local(const struct ix_cache *cache)
+{
+	return !cache->repository.host;
+}
+
+char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	ix_digest_hex(key, hex);
+	if (ix_cache_is_local(cache))
+		return ix_asprintf("%s:%.40s", stage, hex);
+	return ix_asprintf("%s/%s:%s-%.40s", cache->repository.host, cache->repository.repository, stage, hex);
+}
+
+void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest, const char *stage)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	transfer->sink = cache->sink;
+	transfer->stage = stage;
+	snprintf(transfer->what, sizeof(transfer->what), "%s sha256:%.12s", verb, ix_digest_hex(digest, hex));
+}
+
+void cache_transfer_progress(void *data, uint64_t done, uint64_t total)
+{
+	const struct transfer *transfer = data;
+
+	ix_report(transfer->sink, &(struct ix_event){ .kind = IX_EVENT_TRANSFER, .stage = transfer->stage, .text = transfer->what,
+						      .done = done, .total = total });
+}
+
+/* --- lookup --- */
+
+struct batch {
+	struct ix_ref *refs;
+	const struct ix_ref **pointers;
+	struct ix_manifest_head *heads;
+	size_t count;
+};
+
+static void batch_release(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		ix_ref_release(&batch->refs[i]);
+	free(batch->refs);
+	free(batch->pointers);
+	free(batch->heads);
+}
+
+static int batch_add(struct batch *batch, const char *text, struct ix_err *err)
+{
+	if (ix_ref_parse(text, &batch->refs[batch->count], err) < 0)
+		return -(int)err->code;
+	batch->pointers[batch->count] = &batch->refs[batch->count];
+	batch->count++;
+	return 0;
+}
+
+static int head_result(const struct ix_manifest_head *head, struct ix_digest *ret_digest, bool *ret_found, struct ix_err *err)
+{
+	*ret_found = head->result == 0;
+	if (head->result == 0)
+		*ret_digest = head->digest;
+	if (head->result == 0 || head->result == -IX_ENOTFOUND)
+		return 0;
+	*err = head->err;
+	return -(int)err->code;
+}
+
+/* Registries that send no Docker-Content-Digest: the digest is that of the manifest. */
+static int need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	char media_type[128];
+
+	if (!ix_digest_is_zero(digest))
+		return 0;
+	return ix_registry_get_manifest(cache->registry, ref, &body, media_type, digest, err);
+}
+
+static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
+			 size_t nnames, struct ix_err *err)
+{
+	size_t stages = ix_cache_is_local(cache) ? 0 : n;
+	ix_scoped(batch_release) struct batch batch = {
+		.refs = ix_calloc(stages + nnames, sizeof(struct ix_ref)),
+		.pointers = ix_calloc(stages + nnames, sizeof(struct ix_ref *)),
+		.heads = ix_calloc(stages + nnames, sizeof(struct ix_manifest_head)),
+	};
+	bool hit;
+
+	for (size_t i = 0; i < stages; i++) {
+		ix_auto_free char *ref = ix_cache_stage_ref(cache, found[i].stage, found[i].key);
+
+		if (batch_add(&batch, ref, err) < 0)
+			return -(int)err->code;
+	}
+	for (size_t i = 0; i < nnames; i++)
+		if (batch_add(&batch, names[i], err) < 0)
+			return -(int)err->code;
+	if (batch.count == 0)
+		return 0;
+	ix_registry_head_many(cache->registry, batch.pointers, batch.count, batch.heads);
+	for (size_t i = 0; i < stages; i++) {
+		struct ix_digest digest;
+
+		if (head_result(&batch.heads[i], &digest, &found[i].remote, err) < 0 ||
+		    (found[i].remote && need_digest(cache, &batch.refs[i], &digest, err) < 0))
+			return -(int)err->code;
+		/* What others can pull is what counts; a local image of the same key that differs is not published over it. */
+		if (found[i].remote && !(found[i].local && ix_digest_eq(&digest, &found[i].manifest))) {
+			found[i].local = ix_blob_has(cache->store, &digest);
+			found[i].manifest = digest;
+		}
+	}
+	for (size_t i = 0; i < nnames; i++)
+		if (head_result(&batch.heads[stages + i], &name_digests[i], &hit, err) < 0)
+			return -(int)err->code;
+	return 0;
+}
+
+int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
+		    size_t nnames, struct ix_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = ix_store_stage(cache->store, found[i].key, &found[i].manifest, err);
+
+		if (r < 0 && r != -IX_ENOTFOUND)
+			return r;
+		found[i].local = r == 0;
+		found[i].remote = false;
+	}
+	memset(name_digests, 0, nnames * sizeof(*name_digests));
+	return lookup_remote(cache, found, n, names, name_digests, nnames, err);
+}

@@ -1,0 +1,84 @@
+/*
+ * Finding and publishing images: the store first, then the registry. It knows the registry's layout (which tag a stage's key has) and moves
+ * blobs between registry and store; it decides nothing.
+ */
+#ifndef IX_CACHE_CACHE_H
+#define IX_CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "report/report.h"
+#include "store/store.h"
+
+struct ix_cache_opts {
+	struct ix_store *store;         /* borrowed, as all of these */
+	struct ix_registry *registry;
+	const char *repository;         /* "registry.example.com/shop", NULL: stages stay local */
+	struct ix_sink *sink;
+	const struct ix_cancel *cancel;
+	bool pull;                      /* base images: ask the registry before local names */
+};
+
+struct ix_cache;
+/* A malformed repository is IX_EARG. */
+int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, struct ix_err *err);
+void ix_cache_free(struct ix_cache *cache);
+IX_DEFINE_FREEP(struct ix_cache, ix_cache_free)
+bool ix_cache_is_local(const struct ix_cache *cache); /* there is no repository */
+
+/* "registry.example.com/shop:webpack-<first 40 hex digits of the key>"; without a repository "webpack:<40 digits>". Caller frees. */
+char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
+
+/* --- external images --- */
+
+/* The manifest digest of an image for a platform, from a local name or one HEAD; an index costs one GET the first time it is seen. */
+int ix_cache_resolve(struct ix_cache *cache, const char *image, const struct ix_platform *platform, struct ix_digest *ret_manifest,
+		     struct ix_err *err);
+/* The same for an image of an OCI image layout; its blobs are copied into the store. ref: tag or digest, NULL for the only one. */
+int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char *ref, const struct ix_platform *platform,
+			    struct ix_digest *ret_manifest, struct ix_err *err);
+
+/* --- images by digest --- */
+
+/* Manifest and config, from the store or from image (a reference whose repository has it; NULL: store only). Both end up in the store. */
+int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
+		   struct ix_image_config *ret_config, struct ix_err *err);
+/* A blob is in the store when this returns 0. stage: for events. Single flight among processes. */
+int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
+
+/* --- stages --- */
+
+struct ix_found {
+	const char *stage;            /* in: name and key */
+	const struct ix_digest *key;
+	bool local;                   /* out: the store has the image */
+	bool remote;                  /* out: the registry has it */
+	struct ix_digest manifest;    /* out: when either */
+};
+/* Look everything up at once: the store, then one parallel batch of HEADs. names: further references ("publish" names) looked up in the same
+ * batch; name_digests[i] is zero when absent. Unreachable registries are errors; a missing repository is not. */
+int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
+		    size_t nnames, struct ix_err *err);
+
+/* What publishing moved. */
+struct ix_published {
+	uint64_t bytes;   /* uploaded */
+	unsigned uploaded, mounted, existed; /* blobs */
+};
+/* Put the image of a stage into the repository under its key tag: blobs (those the registry does not have), config, manifest. image: where
+ * blobs that are not in the store can be mounted or fetched from, NULL when all are here. */
+int ix_cache_publish_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *manifest,
+			   const char *image, struct ix_published *ret_published, struct ix_err *err);
+/* Put it under any other name. When source (a reference) is in the same repository this is one manifest PUT. */
+int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,
+			  struct ix_published *ret_published, struct ix_err *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* What the files of the cache room share. */
+#ifndef IX_CACHE_CACHE_INT_H
+#define IX_CACHE_CACHE_INT_H
+
+#include "cache/cache.h"
+
+struct ix_cache {
+	struct ix_store *store;
+	struct ix_registry *registry;
+	struct ix_ref repository; /* tag unused; host NULL when stages stay local */
+	struct ix_sink *sink;
+	const struct ix_cancel *cancel;
+	bool pull;
+};
+
+/* Progress events of one transfer. */
+struct transfer {
+	struct ix_sink *sink;
+	const char *stage;
+	char what[40]; /* "pull sha256:0123456789ab" */
+};
+void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest, const char *stage);
+void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
+
+/* A manifest or index into the store, from the store or the registry; bytes in buf, verified against ref->digest. */
+int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,
+			 struct ix_err *err);
+
+#endif

@@ -1,0 +1,270 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "cache_int.h"
+
+int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,
+			 struct ix_err *err)
+{
+	char media_type[128], text[IX_DIGEST_TEXT];
+	ix_auto_ref pinned = { 0 };
+	struct ix_digest got;
+
+	if (ix_blob_has(cache->store, digest))
+		return ix_blob_read(cache->store, digest, buf, err);
+	if (!ref)
+		return ix_err_set(err, IX_ENOTFOUND, "image %s is not in the store", ix_digest_text(digest, text));
+	ix_ref_copy(ref, &pinned);
+	free(pinned.digest);
+	pinned.digest = ix_strdup(ix_digest_text(digest, text));
+	if (ix_registry_get_manifest(cache->registry, &pinned, buf, media_type, &got, err) < 0)
+		return -(int)err->code;
+	return ix_blob_put(cache->store, buf->data, buf->len, &got, err);
+}
+
+/* The platform's manifest of an index that is in the store or fetched now. */
+static int select_platform(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *index_digest,
+			   const struct ix_platform *platform, struct ix_digest *ret_manifest, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	const struct ix_descriptor *entry;
+	ix_auto_index index = { 0 };
+	bool is_index;
+
+	if (cache_fetch_manifest(cache, ref, index_digest, &body, err) < 0)
+		return -(int)err->code;
+	if (ix_is_index("", body.data, body.len, &is_index, err) < 0)
+		return -(int)err->code;
+	if (!is_index) {
+		*ret_manifest = *index_digest;
+		return 0;
+	}
+	if (ix_index_parse(body.data, body.len, &index, err) < 0)
+		return -(int)err->code;
+	entry = ix_index_select(&index, platform);
+	if (!entry) {
+		ix_auto_free char *text = ix_platform_text(platform);
+
+		return ix_err_set(err, IX_ENOTFOUND, "no match for platform %s in the image's index", text);
+	}
+	*ret_manifest = entry->digest;
+	return 0;
+}
+
+static bool names_an_index(const char *media_type)
+{
+	return strcmp(media_type, IX_MEDIA_INDEX) == 0 || strcmp(media_type, IX_MEDIA_D_LIST) == 0;
+}
+
+static bool names_a_manifest(const char *media_type)
+{
+	return strcmp(media_type, IX_MEDIA_MANIFEST) == 0 || strcmp(media_type, IX_MEDIA_D_MANIFEST) == 0;
+}
+
+static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_platform *platform, struct ix_digest *ret_manifest,
+			  struct ix_err *err)
+{
+	struct ix_manifest_head head = { 0 };
+
+	ix_registry_head_many(cache->registry, &ref, 1, &head);
+	if (head.result < 0) {
+		*err = head.err;
+		return head.result;
+	}
+	if (ix_digest_is_zero(&head.digest)) {
+		ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+
+		if (ix_registry_get_manifest(cache->registry, ref, &body, head.media_type, &head.digest, err) < 0 ||
+		    ix_blob_put(cache->store, body.data, body.len, &head.digest, err) < 0)
+			return -(int)err->code;
+	}
+	if (names_a_manifest(head.media_type) && !names_an_index(head.media_type)) {
+		*ret_manifest = head.digest;
+		return 0;
+	}
+	return select_platform(cache, ref, &head.digest, platform, ret_manifest, err);
+}
+
+int ix_cache_resolve(struct ix_cache *cache, const char *image, const struct ix_platform *platform, struct ix_digest *ret_manifest,
+		     struct ix_err *err)
+{
+	ix_auto_ref ref = { 0 };
+	ix_auto_free char *name = NULL;
+	struct ix_digest digest;
+	int r;
+
+	if (ix_ref_parse(image, &ref, err) < 0)
+		return -(int)err->code;
+	name = ix_ref_text(&ref);
+	if (!cache->pull && !ref.digest) {
+		r = ix_store_name(cache->store, name, &digest, err);
+		if (r == 0)
+			return select_platform(cache, &ref, &digest, platform, ret_manifest, err);
+		if (r != -IX_ENOTFOUND)
+			return r;
+	}
+	if (ref.digest && ix_digest_parse(ref.digest, &digest, err) == 0 && ix_blob_has(cache->store, &digest))
+		return select_platform(cache, &ref, &digest, platform, ret_manifest, err);
+	if (resolve_remote(cache, &ref, platform, ret_manifest, err) < 0)
+		return ix_err_wrap(err, "image %s", image);
+	return 0;
+}
+
+/* --- OCI image layouts --- */
+
+static int copy_blob(struct ix_cache *cache, int blobs_fd, const struct ix_descriptor *descriptor, struct ix_err *err)
+{
+	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
+	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
+	char hex[IX_DIGEST_HEX + 1];
+	int fd;
+
+	if (ix_blob_has(cache->store, &descriptor->digest))
+		return 0;
+	fd = openat(blobs_fd, ix_digest_hex(&descriptor->digest, hex), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return ix_err_sys(err, "blobs/sha256/%s", hex);
+	reader = ix_fd_reader_new_take(fd);
+	if (ix_blob_begin(cache->store, &blob, err) < 0)
+		return -(int)err->code;
+	verify = ix_verify_writer_new(ix_blob_stream(blob), &descriptor->digest, descriptor->size);
+	if (ix_copy(reader, verify, cache->cancel, err) < 0 || ix_write_finish(verify, err) < 0)
+		return ix_err_wrap(err, "blobs/sha256/%s", hex);
+	return ix_blob_commit(ix_steal(&blob), &descriptor->digest, err);
+}
+
+static const struct ix_descriptor *layout_entry(const struct ix_index *index, const char *ref)
+{
+	char text[IX_DIGEST_TEXT];
+
+	for (size_t i = 0; i < index->nmanifests; i++) {
+		const struct ix_descriptor *entry = &index->manifests[i];
+		const char *name = ix_annotation(&entry->annotations, "org.opencontainers.image.ref.name");
+
+		if (ref ? ix_streq(name, ref) || strcmp(ix_digest_text(&entry->digest, text), ref) == 0 : index->nmanifests == 1)
+			return entry;
+	}
+	return NULL;
+}
+
+static int copy_image(struct ix_cache *cache, int blobs_fd, const struct ix_descriptor *entry, const struct ix_platform *platform,
+		      struct ix_digest *ret_manifest, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_manifest manifest = { 0 };
+	struct ix_digest digest;
+
+	if (copy_blob(cache, blobs_fd, entry, err) < 0)
+		return -(int)err->code;
+	if (names_an_index(entry->media_type)) {
+		ix_auto_index index = { 0 };
+		const struct ix_descriptor *inner;
+
+		if (ix_blob_read(cache->store, &entry->digest, &body, err) < 0 || ix_index_parse(body.data, body.len, &index, err) < 0)
+			return -(int)err->code;
+		inner = ix_index_select(&index, platform);
+		if (!inner)
+			return ix_err_set(err, IX_ENOTFOUND, "no image for the platform in the layout's index");
+		if (copy_blob(cache, blobs_fd, inner, err) < 0)
+			return -(int)err->code;
+		digest = inner->digest;
+	} else {
+		digest = entry->digest;
+	}
+	ix_buf_reset(&body);
+	if (ix_blob_read(cache->store, &digest, &body, err) < 0 || ix_manifest_parse(body.data, body.len, &manifest, err) < 0 ||
+	    copy_blob(cache, blobs_fd, &manifest.config, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < manifest.nlayers; i++)
+		if (copy_blob(cache, blobs_fd, &manifest.layers[i], err) < 0)
+			return -(int)err->code;
+	*ret_manifest = digest;
+	return 0;
+}
+
+int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char *ref, const struct ix_platform *platform,
+			    struct ix_digest *ret_manifest, struct ix_err *err)
+{
+	ix_auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_auto_close int blobs_fd = -1;
+	ix_auto_buf json = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_index index = { 0 };
+	const struct ix_descriptor *entry;
+
+	if (fd < 0)
+		return ix_err_sys(err, "OCI layout %s", dir);
+	if (ix_read_file(fd, "index.json", &json, err) < 0 || ix_index_parse(json.data, json.len, &index, err) < 0)
+		return ix_err_wrap(err, "OCI layout %s", dir);
+	entry = layout_entry(&index, ref);
+	if (!entry)
+		return ix_err_set(err, IX_ENOTFOUND, "OCI layout %s: %s", dir,
+				  ref ? "no image of that tag or digest" : "it holds several images or none: name one with :tag or @digest");
+	blobs_fd = openat(fd, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (blobs_fd < 0)
+		return ix_err_sys(err, "OCI layout %s/blobs/sha256", dir);
+	if (copy_image(cache, blobs_fd, entry, platform, ret_manifest, err) < 0)
+		return ix_err_wrap(err, "OCI layout %s", dir);
+	return 0;
+}
+
+/* --- images by digest --- */
+
+int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+{
+	ix_scoped(ix_blob_abortp) struct ix_blob_writer *writer = NULL;
+	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
+	ix_auto_close int lock = -1;
+	ix_auto_ref ref = { 0 };
+	struct transfer transfer;
+	char text[IX_DIGEST_TEXT];
+
+	if (ix_blob_has(cache->store, &blob->digest))
+		return 0;
+	if (!image)
+		return ix_err_set(err, IX_ENOTFOUND, "blob %s is not in the store", ix_digest_text(&blob->digest, text));
+	if (ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err) < 0)
+		return -(int)err->code;
+	if (ix_blob_has(cache->store, &blob->digest))
+		return 0; /* another process was first */
+	if (ix_ref_parse(image, &ref, err) < 0 || ix_blob_begin(cache->store, &writer, err) < 0)
+		return -(int)err->code;
+	cache_transfer_init(&transfer, cache, "pull", &blob->digest, stage);
+	verify = ix_verify_writer_new(ix_blob_stream(writer), &blob->digest, blob->size);
+	if (ix_registry_get_blob(cache->registry, &ref, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err) < 0)
+		return -(int)err->code;
+	return ix_blob_commit(ix_steal(&writer), &blob->digest, err);
+}
+
+int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
+		   struct ix_image_config *ret_config, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_buf config_body = IX_BUF_INIT(IX_CONFIG_MAX);
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_config config = { 0 };
+	ix_auto_ref ref = { 0 };
+
+	if (image && ix_ref_parse(image, &ref, err) < 0)
+		return -(int)err->code;
+	if (cache_fetch_manifest(cache, image ? &ref : NULL, manifest_digest, &body, err) < 0 ||
+	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
+		return ix_err_wrap(err, "image %s", image ? image : "in the store");
+	if (manifest.config.size > IX_CONFIG_MAX)
+		return ix_err_set(err, IX_ELIMIT, "image %s: config is larger than %d bytes", image ? image : "", IX_CONFIG_MAX);
+	if (ix_cache_need_blob(cache, image, &manifest.config, NULL, err) < 0 ||
+	    ix_blob_read(cache->store, &manifest.config.digest, &config_body, err) < 0 ||
+	    ix_config_parse(config_body.data, config_body.len, &config, err) < 0)
+		return ix_err_wrap(err, "image %s", image ? image : "in the store");
+	if (config.ndiff_ids != manifest.nlayers)
+		return ix_err_set(err, IX_ECORRUPT, "image %s: %zu layers, but %zu diff ids", image ? image : "in the store", manifest.nlayers,
+				  config.ndiff_ids);
+	*ret_manifest = manifest;
+	*ret_config = config;
+	manifest = (struct ix_manifest){ 0 };
+	config = (struct ix_image_config){ 0 };
+	return 0;
+}

@@ -1,0 +1,279 @@
+#include "context_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+
+static int read_ignore(const char *path, struct ix_ignore **ret_ignore, struct ix_err *err)
+{
+	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
+
+	if (ix_read_file(AT_FDCWD, path, &text, err) < 0)
+		return -(int)err->code;
+	return ix_ignore_parse(path, ix_buf_str(&text), text.len, ret_ignore, err);
+}
+
+int ix_context_open(const char *path, const char *ignore_path, struct ix_stat_cache *cache, struct ix_context **ret_context,
+		    struct ix_err *err)
+{
+	ix_scoped(ix_context_freep) struct ix_context *context = ix_calloc(1, sizeof(*context));
+
+	context->label = ix_strdup(path);
+	context->owns_fd = true;
+	context->cache = cache;
+	context->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (context->root_fd < 0)
+		return ix_err_sys(err, "build context %s", path);
+	if (ignore_path && read_ignore(ignore_path, &context->ignore, err) < 0)
+		return -(int)err->code;
+	*ret_context = ix_steal(&context);
+	return 0;
+}
+
+struct ix_context *ix_context_open_root(int root_fd, const char *label)
+{
+	struct ix_context *context = ix_calloc(1, sizeof(*context));
+
+	context->label = ix_strdup(label);
+	context->root_fd = root_fd;
+	return context;
+}
+
+void ix_context_free(struct ix_context *context)
+{
+	if (!context)
+		return;
+	if (context->owns_fd)
+		ix_closep(&context->root_fd);
+	ix_ignore_free(context->ignore);
+	free(context->label);
+	free(context);
+}
+
+int ix_context_root_fd(const struct ix_context *context)
+{
+	return context->root_fd;
+}
+
+const char *ix_context_label(const struct ix_context *context)
+{
+	return context->label;
+}
+
+int ix_context_open_entry(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err)
+{
+	/* O_NONBLOCK: a pipe put in the file's place meanwhile must not hang us. */
+	int fd = ix_open_beneath(context->root_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, err);
+	struct stat st;
+
+	if (fd < 0)
+		return ix_err_wrap(err, "%s", context->label);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return ix_err_set(err, IX_EFAIL, "%s/%s changed while it was being read", context->label, entry->path);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+void ix_selection_release(struct ix_selection *selection)
+{
+	for (size_t i = 0; i < selection->nmatches; i++)
+		free(selection->matches[i].path);
+	for (size_t i = 0; i < selection->nentries; i++) {
+		free(selection->entries[i].path);
+		free(selection->entries[i].link);
+	}
+	free(selection->matches);
+	free(selection->entries);
+	*selection = (struct ix_selection){ 0 };
+}
+
+/* --- patterns --- */
+
+static bool has_wildcard(const char *pattern)
+{
+	return strpbrk(pattern, "*?[\\") != NULL;
+}
+
+int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err)
+{
+	ix_auto_close int fd = ix_open_in_root(context->root_fd, path, O_PATH, err);
+	ix_auto_close int root = -1;
+	char link[64], target[4097], base[4097];
+	ssize_t n, m;
+
+	if (fd < 0)
+		return fd;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", context->root_fd);
+	m = readlink(link, base, sizeof(base) - 1);
+	if (n < 0 || m < 0)
+		return ix_err_sys(err, "read link of %s", path);
+	target[n] = base[m] = '\0';
+	if (strcmp(base, "/") == 0)
+		m = 0; /* a detached tree shows itself as "/" */
+	if (strncmp(target, base, (size_t)m) != 0 || (target[m] != '/' && target[m] != '\0'))
+		return ix_err_set(err, IX_EARG, "%s leads outside its root", path);
+	*ret_path = ix_strdup(target[m] == '/' ? target + m + 1 : "");
+	return 0;
+}
+
+/* The paths a pattern with wildcards matches: element by element, breadth first. */
+static int glob(const struct ix_context *context, const char *pattern, struct ix_strv *found, struct ix_err *err)
+{
+	ix_auto_strv level = { 0 };
+
+	ix_strv_add(&level, "");
+	while (*pattern) {
+		size_t n = strcspn(pattern, "/");
+		ix_auto_free char *element = ix_strndup(pattern, n);
+		ix_auto_strv next = { 0 };
+
+		pattern += n + (pattern[n] == '/');
+		for (size_t i = 0; i < level.count; i++) {
+			ix_auto_closedir DIR *dir = NULL;
+			int fd = ix_open_in_root(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY, err);
+			struct dirent *entry;
+
+			if (fd < 0)
+				continue; /* not a directory: nothing below it matches */
+			dir = fdopendir(fd);
+			while (dir && (entry = readdir(dir)) != NULL) {
+				int match = ix_path_match(element, entry->d_name);
+
+				if (match < 0)
+					return ix_err_set(err, IX_EARG, "malformed pattern '%s'", element);
+				if (match && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+					ix_strv_addf(&next, "%s%s%s", level.items[i], level.items[i][0] ? "/" : "", entry->d_name);
+			}
+		}
+		ix_strv_release(&level);
+		level = next;
+		next = (struct ix_strv){ 0 };
+	}
+	ix_strv_sort(&level);
+	ix_strv_copy(found, &level);
+	return 0;
+}
+
+/* Does an ignored path have anything visible below it? Decided by the walk: the match then holds more than its own entry. */
+static int add_match(const struct ix_context *context, const char *path, const struct ix_select_opts *opts, struct ix_selection *selection,
+		     size_t *cap, bool *ret_added, struct ix_err *err)
+{
+	ix_auto_free char *real = NULL;
+	size_t first = selection->nentries;
+	bool visible;
+
+	*ret_added = false;
+	if (ix_context_real_path(context, path, &real, err) < 0)
+		return -(int)err->code;
+	visible = context_visible(context, path) && context_visible(context, real);
+	if (context_walk(context, real, selection, cap, opts->cancel, err) < 0)
+		return -(int)err->code;
+	if (!visible && selection->nentries - first <= 1) {
+		while (selection->nentries > first) {
+			struct ix_entry *entry = &selection->entries[--selection->nentries];
+
+			free(entry->path);
+			free(entry->link);
+		}
+		return 0;
+	}
+	selection->matches = ix_realloc_array(selection->matches, selection->nmatches + 1, sizeof(*selection->matches));
+	selection->matches[selection->nmatches++] = (struct ix_match){
+		.path = ix_strdup(path),
+		.is_dir = S_ISDIR(selection->entries[first].mode),
+		.first = first,
+		.count = selection->nentries - first,
+	};
+	*ret_added = true;
+	return 0;
+}
+
+enum { TAG_MATCH = 1, TAG_NAME, TAG_MODE, TAG_LINK, TAG_DIGEST, TAG_RDEV, TAG_OWNER };
+
+static void digest_entry(struct ix_hash *hash, const struct ix_entry *entry, bool owners)
+{
+	ix_hash_text(hash, TAG_NAME, entry->name);
+	ix_hash_u64(hash, TAG_MODE);
+	ix_hash_u64(hash, S_ISLNK(entry->mode) ? S_IFLNK : entry->mode); /* a link's permission bits mean nothing */
+	if (entry->link)
+		ix_hash_text(hash, TAG_LINK, entry->link);
+	if (S_ISREG(entry->mode))
+		ix_hash_digest(hash, TAG_DIGEST, &entry->digest);
+	if (S_ISCHR(entry->mode) || S_ISBLK(entry->mode)) {
+		ix_hash_u64(hash, TAG_RDEV);
+		ix_hash_u64(hash, entry->rdev);
+	}
+	if (owners) {
+		ix_hash_u64(hash, TAG_OWNER);
+		ix_hash_u64(hash, (uint64_t)entry->uid << 32 | entry->gid);
+	}
+}
+
+static void digest_selection(struct ix_selection *selection, bool owners)
+{
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+
+	for (size_t i = 0; i < selection->nmatches; i++) {
+		const struct ix_match *match = &selection->matches[i];
+
+		/* The name a file is copied under is its last element; a directory's own name does not matter. */
+		ix_hash_text(hash, TAG_MATCH, match->is_dir ? "" : ix_path_base(match->path));
+		ix_hash_u64(hash, match->count);
+		for (size_t j = 0; j < match->count; j++)
+			digest_entry(hash, &selection->entries[match->first + j], owners);
+	}
+	ix_hash_final(hash, &selection->digest);
+}
+
+static int select_paths(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts, struct ix_selection *selection,
+			struct ix_err *err)
+{
+	ix_auto_free char *rooted = ix_asprintf("/%s", pattern);
+	ix_auto_free char *clean = ix_path_clean(rooted); /* ".." cannot climb above "/" */
+	ix_auto_strv paths = { 0 };
+	size_t cap = 0;
+	bool added, wild = has_wildcard(clean);
+
+	if (!wild)
+		ix_strv_add(&paths, clean + 1);
+	else if (glob(context, clean + 1, &paths, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < paths.count; i++) {
+		int r = add_match(context, paths.items[i], opts, selection, &cap, &added, err);
+
+		if (r == -IX_ENOTFOUND || (r == 0 && !added && !wild))
+			return ix_err_set(err, IX_ENOTFOUND, "\"/%s\": not found%s", paths.items[i],
+					  r == 0 ? " (it is excluded by the ignore file)" : "");
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int ix_context_select(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts, struct ix_selection *ret_selection,
+		      struct ix_err *err)
+{
+	ix_auto_selection selection = { 0 };
+
+	if (select_paths(context, pattern, opts, &selection, err) < 0)
+		return -(int)err->code;
+	if (opts->digest) {
+		if (context_hash(context, &selection, opts->cancel, err) < 0)
+			return -(int)err->code;
+		digest_selection(&selection, opts->owners);
+	}
+	*ret_selection = selection;
+	selection = (struct ix_selection){ 0 };
+	return 0;
+}

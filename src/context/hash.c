@@ -1,0 +1,139 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fsutil.h"
+#include "context_int.h"
+#include "statcache_int.h"
+
+enum { CHUNK = 128 << 10, BATCH = 32, THREADS_MAX = 8 };
+
+struct job {
+	const struct ix_context *context;
+	struct ix_selection *selection;
+	const struct ix_cancel *cancel;
+	size_t *todo; /* indexes of entries that the cache does not know */
+	size_t ntodo;
+	atomic_size_t next;
+	pthread_mutex_t lock;
+	struct ix_err err; /* the first failure */
+	bool failed;
+};
+
+/* Contents, and the file capabilities when there are any: they change what the file is. */
+static int hash_fd(int fd, const char *path, struct ix_hash *hash, char *chunk, struct ix_digest *ret_digest, struct ix_err *err)
+{
+	struct ix_digest contents;
+	char caps[64];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, CHUNK)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return ix_err_sys(err, "read %s", path);
+		if (n > 0)
+			ix_hash_bytes(hash, chunk, (size_t)n);
+	}
+	ix_hash_final(hash, &contents);
+	*ret_digest = contents;
+	n = fgetxattr(fd, "security.capability", caps, sizeof(caps));
+	if (n > 0) {
+		ix_hash_digest(hash, 1, &contents);
+		ix_hash_field(hash, 2, caps, (size_t)n);
+		ix_hash_final(hash, ret_digest);
+	}
+	return 0;
+}
+
+static int hash_entry(struct job *job, struct ix_entry *entry, struct ix_hash *hash, char *chunk, struct ix_err *err)
+{
+	ix_auto_close int fd = -1;
+	int64_t now = ix_time_s();
+	struct stat before, after;
+
+	if (ix_cancel_check(job->cancel, err) < 0 || ix_context_open_entry(job->context, entry, &fd, err) < 0)
+		return -(int)err->code;
+	if (fstat(fd, &before) < 0 || hash_fd(fd, entry->path, hash, chunk, &entry->digest, err) < 0 || fstat(fd, &after) < 0)
+		return err->code ? -(int)err->code : ix_err_sys(err, "stat %s", entry->path);
+	if (before.st_size == after.st_size && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
+	    before.st_mtim.tv_nsec == after.st_mtim.tv_nsec)
+		statcache_put(job->context->cache, &after, now, &entry->digest);
+	return 0;
+}
+
+static void *worker(void *data)
+{
+	struct job *job = data;
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_auto_free char *chunk = ix_malloc(CHUNK);
+
+	for (;;) {
+		size_t from = atomic_fetch_add(&job->next, BATCH);
+
+		for (size_t i = from; i < from + BATCH && i < job->ntodo; i++) {
+			struct ix_err err = { 0 };
+
+			if (hash_entry(job, &job->selection->entries[job->todo[i]], hash, chunk, &err) == 0)
+				continue;
+			pthread_mutex_lock(&job->lock);
+			if (!job->failed)
+				job->err = err;
+			job->failed = true;
+			pthread_mutex_unlock(&job->lock);
+			atomic_store(&job->next, job->ntodo);
+			return NULL;
+		}
+		if (from + BATCH >= job->ntodo)
+			return NULL;
+	}
+}
+
+static void run_workers(struct job *job)
+{
+	pthread_t threads[THREADS_MAX];
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t want = cpus < 1 ? 1 : (size_t)cpus, n = 0;
+
+	if (want > THREADS_MAX)
+		want = THREADS_MAX;
+	if (want > (job->ntodo + BATCH - 1) / BATCH)
+		want = (job->ntodo + BATCH - 1) / BATCH;
+	while (n + 1 < want && pthread_create(&threads[n], NULL, worker, job) == 0)
+		n++;
+	worker(job);
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+}
+
+static bool known(const struct ix_context *context, struct ix_entry *entry)
+{
+	struct stat st;
+
+	return context->cache && fstatat(context->root_fd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       statcache_get(context->cache, &st, &entry->digest);
+}
+
+int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_cancel *cancel, struct ix_err *err)
+{
+	struct job job = { .context = context, .selection = selection, .cancel = cancel };
+
+	job.todo = ix_malloc((selection->nentries + 1) * sizeof(*job.todo));
+	for (size_t i = 0; i < selection->nentries; i++)
+		if (S_ISREG(selection->entries[i].mode) && !known(context, &selection->entries[i]))
+			job.todo[job.ntodo++] = i;
+	pthread_mutex_init(&job.lock, NULL);
+	if (job.ntodo > 0)
+		run_workers(&job);
+	pthread_mutex_destroy(&job.lock);
+	free(job.todo);
+	if (job.failed)
+		*err = job.err;
+	return job.failed ? -(int)err->code : 0;
+}

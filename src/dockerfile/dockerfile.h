@@ -1,0 +1,61 @@
+/*
+ * The Dockerfile language: text to syntax tree to graph. It reads no files and asks nobody but its callbacks; every mistake is an error with
+ * file:line:column, an excerpt with a caret, and the nearest name. Reference: docker/dockerfile 1.26.
+ */
+#ifndef IX_DOCKERFILE_DOCKERFILE_H
+#define IX_DOCKERFILE_DOCKERFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "graph/graph.h"
+
+struct ix_dockerfile;
+
+/* Parse text (borrowed; it may hold NULs, which are an error). name is what positions are reported with. Errors carry an excerpt. */
+int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct ix_dockerfile **ret_file, struct ix_err *err);
+void ix_dockerfile_free(struct ix_dockerfile *file);
+IX_DEFINE_FREEP(struct ix_dockerfile, ix_dockerfile_free)
+
+/* Things worth a warning that are not errors: "Dockerfile:3:5: ARG $BASE_IMAGE: read as ARG BASE_IMAGE; ...". Lives as long as file. */
+const struct ix_strv *ix_dockerfile_warnings(const struct ix_dockerfile *file);
+
+/* A build argument given from outside. */
+struct ix_build_arg {
+	const char *name;
+	const char *value; /* NULL: unset */
+};
+
+struct ix_named_context {
+	const char *name;
+	struct ix_source source;
+};
+
+struct ix_lower_opts {
+	const char *name;       /* stage name in the graph; inner stages become "name.inner" */
+	const char *target;     /* inner stage to stop at (name or number), NULL: the last */
+	const char *platform;   /* target platform, "linux/amd64" */
+	const char *build_platform;
+	const struct ix_dir *context; /* NULL: there is none (Dockerfile on standard input) */
+	const struct ix_build_arg *args;
+	size_t nargs;
+	const struct ix_named_context *contexts;
+	size_t ncontexts;
+
+	/* A stage of the project by name, NULL when there is none, for FROM, --from and from=. It is lowered when this returns.
+	 * "stage:NAME" as a whole expanded value asks for NAME and must exist. A failure (a cycle, an error in its file) sets *ret_failed and err. */
+	struct ix_stage *(*find_stage)(void *data, const char *name, bool *ret_failed, struct ix_err *err);
+	/* Names for suggestions, NULL terminated; may be NULL. */
+	const char *const *stage_names;
+	/* Facts of an external base image; NULL when not known. need: the graph cannot be made without them, so they are read now and NULL
+	 * means failure with err set. Without need, only what is known already. */
+	const struct ix_image_facts *(*facts)(void *data, const struct ix_source *image, bool need, struct ix_err *err);
+	void *data;
+};
+
+/* Add the file's stages that target needs to graph, and return the target's stage. Unused inner stages are checked but not added.
+ * Unused build args are returned in *unused (names appended) when unused is not NULL. */
+int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_graph *graph,
+			struct ix_stage **ret_stage, struct ix_strv *unused, struct ix_err *err);
+
+#endif

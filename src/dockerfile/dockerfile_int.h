@@ -1,0 +1,109 @@
+/* The syntax tree, and what the files of the room share. */
+#ifndef IX_DOCKERFILE_DOCKERFILE_INT_H
+#define IX_DOCKERFILE_DOCKERFILE_INT_H
+
+#include "base/arena.h"
+#include "dockerfile/dockerfile.h"
+
+struct df_flag {
+	const char *name;  /* without dashes */
+	const char *value; /* NULL when there is none */
+	struct ix_pos pos;
+};
+
+/* One instruction. words as ix_step documents them; COPY and ADD keep their destination apart in dest. */
+struct df_instr {
+	const char *word;  /* upper case */
+	int kind;          /* enum ix_step_kind; DF_FROM */
+	struct ix_pos pos;
+	unsigned last_line;
+	const char *text;
+	struct df_flag *flags;
+	size_t nflags;
+	char **words;
+	size_t nwords;
+	bool exec;
+	const char *dest;
+	struct ix_heredoc *docs;
+	size_t ndocs;
+	int64_t interval, timeout, start_period, start_interval;
+	int retries;
+};
+enum { DF_FROM = 1000 };
+
+struct df_stage {
+	struct df_instr from;
+	const char *name;     /* AS name, lower case, or NULL */
+	struct df_instr *instrs;
+	size_t ninstrs;
+};
+
+struct ix_dockerfile {
+	struct ix_arena *arena;
+	const char *name;
+	const char *text;     /* the whole file, for excerpts */
+	char escape;
+	struct df_instr *globals; /* ARGs before the first FROM */
+	size_t nglobals;
+	struct df_stage *stages;
+	size_t nstages;
+	struct ix_strv warnings;
+};
+
+/* --- lex.c --- */
+
+/* A logical line: continuations joined, comments in between dropped. at[i] says where byte i of text stands in the file. */
+struct df_place {
+	unsigned line, column;
+};
+struct df_line {
+	const char *text;
+	size_t len;
+	struct df_place *at; /* len + 1 entries */
+	unsigned last_line;
+};
+struct df_lexer {
+	struct ix_dockerfile *file;
+	const char *next; /* unread text */
+	unsigned line;    /* number of the last line read */
+};
+/* 1 with a line, 0 at the end. */
+int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err);
+/* The bodies of the heredocs that begin on this line, read from the lines that follow. */
+int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *operands, struct df_instr *instr, struct ix_err *err);
+/* Parser directives at the top of the file. */
+int df_read_directives(struct df_lexer *lexer, struct ix_err *err);
+
+/* An error or warning at a place of the file, with the excerpt. */
+int df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...) ix_printf(4, 5);
+struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *line, const char *at);
+
+/* --- words.c --- */
+
+/* Split at blanks outside quotes, keeping quotes and escapes; appended to words in the arena. */
+void df_split_words(struct ix_arena *arena, const char *text, char escape, char ***words, size_t *nwords);
+/* Split at blanks, whatever quotes say. */
+void df_split_blanks(struct ix_arena *arena, const char *text, char ***words, size_t *nwords);
+enum df_json { DF_JSON_NO, DF_JSON_LIST, DF_JSON_NOT_STRINGS };
+/* A JSON list of strings and nothing else. */
+enum df_json df_json_list(struct ix_arena *arena, const char *text, char ***words, size_t *nwords);
+/* 1.5h30m as Go reads durations, in nanoseconds. */
+bool df_duration(const char *text, int64_t *ret_ns);
+
+/* --- instr.c --- */
+
+/* One instruction from a line. onbuild: it is the trigger of an ONBUILD. */
+int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err);
+const char *df_flag_value(const struct df_instr *instr, const char *name);
+bool df_has_flag(const struct df_instr *instr, const char *name);
+
+/* --- mount.c --- */
+
+/* A --mount flag, as written: text values keep their variables. from: the name, or NULL. */
+struct df_mount {
+	struct ix_mount mount;
+	const char *from;
+};
+int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, struct df_mount *ret_mount, struct ix_err *err);
+
+#endif

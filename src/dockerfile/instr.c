@@ -1,0 +1,444 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "dockerfile_int.h"
+
+/* An instruction in the making. */
+struct making {
+	struct df_lexer *lexer;
+	struct ix_dockerfile *file;
+	struct df_line *line;
+	const char *operands; /* behind the flags */
+	struct df_instr *instr;
+};
+
+static int err_here(struct making *self, struct ix_err *err, const char *what)
+{
+	return df_err(self->file, err, &self->instr->pos, "%s %s", self->instr->word, what);
+}
+
+/* --- operand forms --- */
+
+static int operands_blank(struct making *self, struct ix_err *err)
+{
+	df_split_blanks(self->file->arena, self->operands, &self->instr->words, &self->instr->nwords);
+	return self->instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
+}
+
+static int operands_one(struct making *self, struct ix_err *err)
+{
+	if (!*self->operands)
+		return err_here(self, err, "requires exactly one argument");
+	*IX_ARENA_PUSH(self->file->arena, self->instr->words, self->instr->nwords) = ix_arena_strdup(self->file->arena, self->operands);
+	return 0;
+}
+
+/* Exec form, or the rest of the line for a shell. */
+static int operands_command(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+
+	switch (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords)) {
+	case DF_JSON_LIST:
+		instr->exec = true;
+		return 0;
+	case DF_JSON_NOT_STRINGS:
+		return err_here(self, err, "in exec form holds strings only: put each word in double quotes");
+	case DF_JSON_NO:
+		break;
+	}
+	if (!*self->operands)
+		return instr->kind == IX_STEP_RUN ? err_here(self, err, "requires at least one argument") : 0;
+	*IX_ARENA_PUSH(self->file->arena, instr->words, instr->nwords) = ix_arena_strdup(self->file->arena, self->operands);
+	return 0;
+}
+
+static int parse_run(struct making *self, struct ix_err *err)
+{
+	if (operands_command(self, err) < 0)
+		return -(int)err->code;
+	if (self->instr->exec && self->instr->nwords == 0)
+		return err_here(self, err, "requires at least one argument");
+	return self->instr->exec ? 0 : df_read_heredocs(self->lexer, self->line, self->operands, self->instr, err);
+}
+
+static bool names_url(const char *word)
+{
+	return ix_starts(word, "http://") || ix_starts(word, "https://") || ix_starts(word, "git@") || ix_starts(word, "git://") ||
+	       ix_starts(word, "ssh://");
+}
+
+/* A heredoc among the sources is known by its name from here on: "<<NAME". */
+static void name_heredocs(struct making *self)
+{
+	struct df_instr *instr = self->instr;
+	size_t doc = 0;
+
+	for (size_t i = 0; i < instr->nwords && doc < instr->ndocs; i++) {
+		const char *mark = instr->words[i];
+
+		while (*mark >= '0' && *mark <= '9')
+			mark++;
+		if (ix_starts(mark, "<<"))
+			instr->words[i] = ix_arena_printf(self->file->arena, "<<%s", instr->docs[doc++].name);
+	}
+}
+
+static int parse_copy(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+
+	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) == DF_JSON_LIST) {
+		instr->exec = true;
+	} else {
+		df_split_blanks(self->file->arena, self->operands, &instr->words, &instr->nwords);
+		if (df_read_heredocs(self->lexer, self->line, self->operands, instr, err) < 0)
+			return -(int)err->code;
+	}
+	if (instr->nwords == 0)
+		return err_here(self, err, "requires at least two arguments, but none were provided");
+	if (instr->nwords == 1)
+		return err_here(self, err, "requires at least two arguments, but only one was provided. Destination could not be determined");
+	name_heredocs(self);
+	instr->dest = instr->words[--instr->nwords];
+	if (ix_starts(instr->dest, "<<") && instr->ndocs > 0)
+		return err_here(self, err, "cannot accept a heredoc as its destination");
+	if (instr->nwords > 1 && !ix_ends(instr->dest, "/") && !strchr(instr->dest, '$') && strcmp(instr->dest, ".") != 0 && strcmp(instr->dest, "..") != 0)
+		return err_here(self, err, "with more than one source file, the destination must be a directory and end with a /");
+	for (size_t i = 0; instr->kind == IX_STEP_ADD && i < instr->nwords; i++)
+		if (names_url(instr->words[i]))
+			return err_here(self, err, "of URLs is not supported yet: fetch it in a RUN step");
+	return 0;
+}
+
+/* k=v words, or the legacy "key rest of the line". */
+static int parse_pairs(struct making *self, struct ix_err *err)
+{
+	struct ix_arena *arena = self->file->arena;
+	struct df_instr *instr = self->instr;
+	char **words = NULL;
+	size_t n = 0;
+
+	df_split_words(arena, self->operands, self->file->escape, &words, &n);
+	if (n == 0)
+		return err_here(self, err, "must have two arguments");
+	if (!strchr(words[0], '=')) {
+		const char *rest = self->operands + strlen(words[0]);
+
+		rest += strspn(rest, " \t");
+		if (!*rest)
+			return err_here(self, err, "must have two arguments");
+		ix_strv_addf(&self->file->warnings, "%s:%u:%u: LegacyKeyValueFormat: \"%s key=value\" should be used instead of legacy \"%s key value\" format",
+			     instr->pos.file, instr->pos.line, instr->pos.column, instr->word, instr->word);
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = words[0];
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, rest);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		char *equals = strchr(words[i], '=');
+
+		if (!equals)
+			return df_err(self->file, err, &instr->pos, "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
+		if (equals == words[i])
+			return err_here(self, err, "names can not be blank");
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strndup(arena, words[i], (size_t)(equals - words[i]));
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, equals + 1);
+	}
+	return 0;
+}
+
+/* name[=default] ...: as name, value, name, value with NULL for no default. The parser cuts it into one step for each. */
+static int parse_arg(struct making *self, struct ix_err *err)
+{
+	struct ix_arena *arena = self->file->arena;
+	struct df_instr *instr = self->instr;
+	char **words = NULL;
+	size_t n = 0;
+
+	df_split_words(arena, self->operands, self->file->escape, &words, &n);
+	if (n == 0)
+		return err_here(self, err, "requires at least one argument");
+	for (size_t i = 0; i < n; i++) {
+		char *word = words[i], *equals;
+
+		if (word[0] == '$' && word[1] && word[1] != '{') {
+			/* The way the text this project started from writes it. */
+			word++;
+			ix_strv_addf(&self->file->warnings, "%s:%u:%u: ARG $%s is read as ARG %s: leave out the dollar sign", instr->pos.file,
+				     instr->pos.line, instr->pos.column, word, word);
+		}
+		equals = strchr(word, '=');
+		if (equals == word || !*word)
+			return err_here(self, err, "names can not be blank");
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) =
+			equals ? ix_arena_strndup(arena, word, (size_t)(equals - word)) : word;
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = equals ? ix_arena_strdup(arena, equals + 1) : NULL;
+	}
+	return 0;
+}
+
+static int parse_from(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+
+	df_split_blanks(self->file->arena, self->operands, &instr->words, &instr->nwords);
+	if (instr->nwords != 1 && !(instr->nwords == 3 && ix_strcaseeq(instr->words[1], "AS")))
+		return err_here(self, err, "requires either one or three arguments");
+	return 0;
+}
+
+static int parse_shell(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+
+	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) != DF_JSON_LIST)
+		return err_here(self, err, "requires the arguments to be in JSON form");
+	instr->exec = true;
+	return instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
+}
+
+static int parse_volume(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+
+	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) == DF_JSON_LIST)
+		instr->exec = true;
+	else
+		df_split_blanks(self->file->arena, self->operands, &instr->words, &instr->nwords);
+	return instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
+}
+
+static int health_flags(struct making *self, struct ix_err *err)
+{
+	struct df_instr *instr = self->instr;
+	struct {
+		const char *name;
+		int64_t *value;
+	} const durations[] = { { "interval", &instr->interval },
+				{ "timeout", &instr->timeout },
+				{ "start-period", &instr->start_period },
+				{ "start-interval", &instr->start_interval } };
+	const char *retries = df_flag_value(instr, "retries");
+	uint64_t n;
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(durations); i++) {
+		const char *text = df_flag_value(instr, durations[i].name);
+
+		if (!text)
+			continue;
+		if (!df_duration(text, durations[i].value))
+			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s", durations[i].name, text);
+		if (*durations[i].value != 0 && *durations[i].value < 1000000)
+			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name, text);
+	}
+	if (retries) {
+		if (!ix_parse_u64(retries, 1 << 30, &n))
+			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --retries=%s: not a number", retries);
+		instr->retries = (int)n;
+	}
+	return 0;
+}
+
+static int parse_healthcheck(struct making *self, struct ix_err *err)
+{
+	struct ix_arena *arena = self->file->arena;
+	struct df_instr *instr = self->instr;
+	size_t len = strcspn(self->operands, " \t[");
+	char **command = NULL;
+	size_t n = 0;
+	const char *rest = self->operands + len;
+	ix_auto_free char *type = ix_strndup(self->operands, len);
+
+	rest += strspn(rest, " \t");
+	if (health_flags(self, err) < 0)
+		return -(int)err->code;
+	if (!*type)
+		return err_here(self, err, "requires at least one argument");
+	if (ix_strcaseeq(type, "NONE")) {
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, "NONE");
+		return *rest || instr->nflags ? err_here(self, err, "NONE takes no arguments") : 0;
+	}
+	if (!ix_strcaseeq(type, "CMD"))
+		return df_err(self->file, err, &instr->pos, "unknown type \"%s\" in HEALTHCHECK (try CMD)", type);
+	if (!*rest)
+		return err_here(self, err, "missing command after HEALTHCHECK CMD");
+	*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, "CMD");
+	instr->exec = df_json_list(arena, rest, &command, &n) == DF_JSON_LIST;
+	for (size_t i = 0; instr->exec && i < n; i++)
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = command[i];
+	if (!instr->exec)
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, rest);
+	return 0;
+}
+
+static int parse_onbuild(struct making *self, struct ix_err *err)
+{
+	struct df_line inner = *self->line;
+	size_t skip = (size_t)(self->operands - self->line->text);
+	struct df_instr trigger;
+	ix_auto_buf text = { 0 };
+
+	if (operands_one(self, err) < 0)
+		return -(int)err->code;
+	/* Checked here, though it is used only by those who build on this image. */
+	inner.text += skip;
+	inner.len -= skip;
+	inner.at += skip;
+	if (df_parse_instr(self->lexer, &inner, true, &trigger, err) < 0)
+		return -(int)err->code;
+	if (trigger.ndocs > 0) {
+		ix_buf_puts(&text, self->operands);
+		for (size_t i = 0; i < trigger.ndocs; i++)
+			ix_buf_printf(&text, "\n%s%s", trigger.docs[i].body, trigger.docs[i].name);
+		self->instr->words[0] = ix_arena_strdup(self->file->arena, ix_buf_str(&text));
+		self->instr->last_line = trigger.last_line;
+	}
+	return 0;
+}
+
+/* --- the table --- */
+
+struct word {
+	const char *name;
+	int kind;
+	int (*parse)(struct making *self, struct ix_err *err);
+	const char *flags[8];    /* NULL terminated */
+	const char *later[8];    /* flags of the language that are not supported yet */
+	bool trigger;            /* ONBUILD may hold it */
+};
+
+static const struct word words[] = {
+	{ "ADD", IX_STEP_ADD, parse_copy, { "chown", "chmod", "link" }, { "keep-git-dir", "checksum", "unpack", "exclude" }, true },
+	{ "ARG", IX_STEP_ARG, parse_arg, { NULL }, { NULL }, true },
+	{ "CMD", IX_STEP_CMD, operands_command, { NULL }, { NULL }, true },
+	{ "COPY", IX_STEP_COPY, parse_copy, { "from", "chown", "chmod", "link" }, { "parents", "exclude" }, true },
+	{ "ENTRYPOINT", IX_STEP_ENTRYPOINT, operands_command, { NULL }, { NULL }, true },
+	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, { NULL }, true },
+	{ "EXPOSE", IX_STEP_EXPOSE, operands_blank, { NULL }, { NULL }, true },
+	{ "FROM", DF_FROM, parse_from, { "platform" }, { NULL }, false },
+	{ "HEALTHCHECK", IX_STEP_HEALTHCHECK, parse_healthcheck, { "interval", "timeout", "start-period", "start-interval", "retries" }, { NULL }, true },
+	{ "LABEL", IX_STEP_LABEL, parse_pairs, { NULL }, { NULL }, true },
+	{ "MAINTAINER", IX_STEP_MAINTAINER, operands_one, { NULL }, { NULL }, false },
+	{ "ONBUILD", IX_STEP_ONBUILD, parse_onbuild, { NULL }, { NULL }, false },
+	{ "RUN", IX_STEP_RUN, parse_run, { "mount", "network" }, { "security", "device" }, true },
+	{ "SHELL", IX_STEP_SHELL, parse_shell, { NULL }, { NULL }, true },
+	{ "STOPSIGNAL", IX_STEP_STOPSIGNAL, operands_one, { NULL }, { NULL }, true },
+	{ "USER", IX_STEP_USER, operands_one, { NULL }, { NULL }, true },
+	{ "VOLUME", IX_STEP_VOLUME, parse_volume, { NULL }, { NULL }, true },
+	{ "WORKDIR", IX_STEP_WORKDIR, operands_one, { NULL }, { NULL }, true },
+};
+
+static const struct word *find_word(const char *name)
+{
+	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
+		if (strcmp(words[i].name, name) == 0)
+			return &words[i];
+	return NULL;
+}
+
+static const char *nearest_word(const char *name)
+{
+	const char *names[IX_ARRAY_LEN(words)];
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
+		names[i] = words[i].name;
+	return ix_nearest(name, names, IX_ARRAY_LEN(words));
+}
+
+static bool in_list(const char *const *list, const char *name, size_t *ret_count)
+{
+	bool found = false;
+
+	for (*ret_count = 0; *ret_count < 8 && list[*ret_count]; (*ret_count)++)
+		found = found || strcmp(list[*ret_count], name) == 0;
+	return found;
+}
+
+static int add_flag(struct making *self, const struct word *word, const char *text, size_t len, const struct ix_pos *pos, struct ix_err *err)
+{
+	const char *equals = memchr(text, '=', len);
+	struct df_flag flag = { .pos = *pos };
+	const char *near;
+	size_t n, later;
+
+	flag.name = ix_arena_strndup(self->file->arena, text + 2, (equals ? (size_t)(equals - text) : len) - 2);
+	flag.value = equals ? ix_arena_strndup(self->file->arena, equals + 1, len - (size_t)(equals + 1 - text)) : NULL;
+	if (in_list(word->later, flag.name, &later))
+		return df_err(self->file, err, pos, "%s --%s is not supported yet", word->name, flag.name);
+	if (!in_list(word->flags, flag.name, &n)) {
+		near = ix_nearest(flag.name, word->flags, n);
+		return df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name, near);
+	}
+	if (df_has_flag(self->instr, flag.name) && strcmp(flag.name, "mount") != 0)
+		return df_err(self->file, err, pos, "duplicate flag specified: --%s", flag.name);
+	if (!flag.value && strcmp(flag.name, "link") != 0)
+		return df_err(self->file, err, pos, "missing a value on flag: --%s", flag.name);
+	*IX_ARENA_PUSH(self->file->arena, self->instr->flags, self->instr->nflags) = flag;
+	return 0;
+}
+
+static int parse_flags(struct making *self, const struct word *word, struct ix_err *err)
+{
+	while (ix_starts(self->operands, "--")) {
+		char **one = NULL;
+		size_t n = 0, len;
+		struct ix_pos pos = df_pos(self->file, self->line, self->operands);
+
+		df_split_words(self->file->arena, self->operands, self->file->escape, &one, &n);
+		len = strlen(one[0]);
+		if (strcmp(one[0], "--") == 0) {
+			self->operands += 2 + strspn(self->operands + 2, " \t");
+			return 0;
+		}
+		if (add_flag(self, word, one[0], len, &pos, err) < 0)
+			return -(int)err->code;
+		self->operands += len;
+		self->operands += strspn(self->operands, " \t");
+	}
+	return 0;
+}
+
+const char *df_flag_value(const struct df_instr *instr, const char *name)
+{
+	for (size_t i = 0; i < instr->nflags; i++)
+		if (strcmp(instr->flags[i].name, name) == 0)
+			return instr->flags[i].value;
+	return NULL;
+}
+
+bool df_has_flag(const struct df_instr *instr, const char *name)
+{
+	for (size_t i = 0; i < instr->nflags; i++)
+		if (strcmp(instr->flags[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err)
+{
+	struct making self = { .lexer = lexer, .file = lexer->file, .line = line, .instr = ret_instr };
+	size_t len = strcspn(line->text, " \t");
+	char *name = ix_arena_strndup(lexer->file->arena, line->text, len);
+	const struct word *word;
+
+	for (char *c = name; *c; c++)
+		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+	*ret_instr = (struct df_instr){ .word = name, .pos = df_pos(lexer->file, line, NULL), .last_line = line->last_line, .text = line->text };
+	word = find_word(name);
+	if (!word) {
+		const char *near = nearest_word(name);
+		ix_auto_free char *shown = ix_printable(name, 40);
+
+		return df_err(lexer->file, err, &ret_instr->pos, near ? "unknown instruction: %s (did you mean %s?)" : "unknown instruction: %s", shown, near);
+	}
+	if (onbuild && !word->trigger)
+		return df_err(lexer->file, err, &ret_instr->pos, "%s isn't allowed as an ONBUILD trigger", name);
+	ret_instr->kind = word->kind;
+	self.operands = line->text + len;
+	self.operands += strspn(self.operands, " \t");
+	if (parse_flags(&self, word, err) < 0)
+		return -(int)err->code;
+	return word->parse(&self, err);
+}

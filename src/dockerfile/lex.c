@@ -1,0 +1,308 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "dockerfile_int.h"
+
+int df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
+{
+	ix_auto_buf text = { 0 };
+	va_list args;
+
+	va_start(args, fmt);
+	ix_buf_vprintf(&text, fmt, args);
+	va_end(args);
+	ix_err_at(err, pos, "%s", ix_buf_str(&text));
+	return ix_err_excerpt(err, file->text, pos->line, pos->column);
+}
+
+struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *line, const char *at)
+{
+	struct df_place place = line->at[at ? (size_t)(at - line->text) : 0];
+
+	return (struct ix_pos){ file->name, place.line, place.column };
+}
+
+/* --- lines --- */
+
+struct raw {
+	const char *text;
+	size_t len; /* without the line's end */
+};
+
+static bool next_raw(struct df_lexer *lexer, struct raw *raw)
+{
+	const char *newline;
+
+	if (!*lexer->next)
+		return false;
+	newline = strchr(lexer->next, '\n');
+	raw->text = lexer->next;
+	raw->len = newline ? (size_t)(newline - lexer->next) : strlen(lexer->next);
+	lexer->next += raw->len + (newline != NULL);
+	if (raw->len > 0 && raw->text[raw->len - 1] == '\r')
+		raw->len--;
+	lexer->line++;
+	return true;
+}
+
+static size_t leading_blanks(const struct raw *raw)
+{
+	size_t n = 0;
+
+	while (n < raw->len && (raw->text[n] == ' ' || raw->text[n] == '\t'))
+		n++;
+	return n;
+}
+
+static bool is_comment(const struct raw *raw)
+{
+	size_t n = leading_blanks(raw);
+
+	return n < raw->len && raw->text[n] == '#';
+}
+
+static bool is_empty(const struct raw *raw)
+{
+	return leading_blanks(raw) == raw->len;
+}
+
+/* The length without a continuation at the end, and whether there was one: the escape character, perhaps with blanks behind it. */
+static size_t strip_continuation(const struct raw *raw, char escape, bool *ret_continues)
+{
+	size_t n = raw->len;
+
+	while (n > 0 && (raw->text[n - 1] == ' ' || raw->text[n - 1] == '\t'))
+		n--;
+	*ret_continues = n > 0 && raw->text[n - 1] == escape && !(n > 1 && raw->text[n - 2] == escape);
+	return *ret_continues ? n - 1 : raw->len;
+}
+
+struct joiner {
+	struct ix_buf text;
+	struct df_place *at;
+	size_t cap;
+};
+
+static void join(struct joiner *joiner, const struct raw *raw, size_t from, size_t to, unsigned line)
+{
+	for (size_t i = from; i < to; i++) {
+		if (joiner->text.len + 2 > joiner->cap) {
+			joiner->cap = joiner->cap ? joiner->cap * 2 : 256;
+			joiner->at = ix_realloc_array(joiner->at, joiner->cap, sizeof(*joiner->at));
+		}
+		joiner->at[joiner->text.len] = (struct df_place){ line, (unsigned)i + 1 };
+		ix_buf_putc(&joiner->text, raw->text[i]);
+	}
+}
+
+static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *joiner, struct ix_err *err)
+{
+	struct ix_dockerfile *file = lexer->file;
+	bool continues, warned = false;
+	size_t end = strip_continuation(raw, file->escape, &continues);
+
+	(void)err;
+	join(joiner, raw, leading_blanks(raw), end, lexer->line);
+	while (continues && next_raw(lexer, raw)) {
+		if (is_comment(raw))
+			continue;
+		if (is_empty(raw)) {
+			if (!warned)
+				ix_strv_addf(&file->warnings, "%s:%u:1: NoEmptyContinuation: empty continuation line", file->name, lexer->line);
+			warned = true;
+			continue;
+		}
+		end = strip_continuation(raw, file->escape, &continues);
+		join(joiner, raw, 0, end, lexer->line);
+	}
+	return 0;
+}
+
+int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err)
+{
+	struct ix_arena *arena = lexer->file->arena;
+	struct joiner joiner = { 0 };
+	struct raw raw;
+
+	do {
+		if (!next_raw(lexer, &raw))
+			return 0;
+	} while (is_comment(&raw) || is_empty(&raw));
+	if (read_logical(lexer, &raw, &joiner, err) < 0)
+		return -(int)err->code;
+	while (joiner.text.len > 0 && strchr(" \t", joiner.text.data[joiner.text.len - 1]))
+		joiner.text.data[--joiner.text.len] = '\0';
+	ret_line->text = ix_arena_strndup(arena, ix_buf_str(&joiner.text), joiner.text.len);
+	ret_line->len = joiner.text.len;
+	ret_line->at = ix_arena_alloc(arena, (joiner.text.len + 1) * sizeof(*ret_line->at));
+	if (joiner.text.len > 0) {
+		memcpy(ret_line->at, joiner.at, joiner.text.len * sizeof(*ret_line->at));
+		ret_line->at[joiner.text.len] = ret_line->at[joiner.text.len - 1];
+		ret_line->at[joiner.text.len].column++;
+	} else {
+		ret_line->at[0] = (struct df_place){ lexer->line, 1 };
+	}
+	ret_line->last_line = lexer->line;
+	ix_buf_release(&joiner.text);
+	free(joiner.at);
+	return 1;
+}
+
+/* --- directives: "# key=value" lines at the very top --- */
+
+static bool directive_parts(const struct raw *raw, char **ret_key, char **ret_value)
+{
+	const char *at = raw->text + leading_blanks(raw), *end = raw->text + raw->len, *equals, *key_end;
+
+	if (at == end || *at++ != '#')
+		return false;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	equals = memchr(at, '=', (size_t)(end - at));
+	if (!equals)
+		return false;
+	key_end = equals;
+	while (key_end > at && (key_end[-1] == ' ' || key_end[-1] == '\t'))
+		key_end--;
+	if (key_end == at)
+		return false;
+	for (const char *c = at; c < key_end; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')))
+			return false;
+	equals++;
+	while (equals < end && (*equals == ' ' || *equals == '\t'))
+		equals++;
+	while (end > equals && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*ret_key = ix_strndup(at, (size_t)(key_end - at));
+	*ret_value = ix_strndup(equals, (size_t)(end - equals));
+	return true;
+}
+
+static int apply_directive(struct df_lexer *lexer, const char *key, const char *value, struct ix_strv *seen, struct ix_err *err)
+{
+	struct ix_dockerfile *file = lexer->file;
+	const struct ix_pos pos = { file->name, lexer->line, 1 };
+
+	if (ix_strv_has(seen, key))
+		return df_err(file, err, &pos, "only one %s parser directive can be used", key);
+	ix_strv_add(seen, key);
+	if (strcmp(key, "escape") == 0) {
+		if (strcmp(value, "\\") != 0 && strcmp(value, "`") != 0)
+			return df_err(file, err, &pos, "invalid escape token '%s' does not match ` or \\", value);
+		file->escape = *value;
+	}
+	/* syntax: the language is built in, and is at least as new as any frontend image it names. check: rules of a later lint. */
+	return 0;
+}
+
+int df_read_directives(struct df_lexer *lexer, struct ix_err *err)
+{
+	ix_auto_strv seen = { 0 };
+	struct df_lexer ahead = *lexer;
+	struct raw raw;
+
+	/* A first line "#!" is for the kernel. */
+	if (ix_starts(ahead.next, "#!"))
+		(void)next_raw(&ahead, &raw);
+	for (;;) {
+		ix_auto_free char *key = NULL;
+		ix_auto_free char *value = NULL;
+
+		*lexer = ahead;
+		if (!next_raw(&ahead, &raw) || !directive_parts(&raw, &key, &value))
+			return 0;
+		for (char *c = key; *c; c++)
+			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+		if (strcmp(key, "syntax") != 0 && strcmp(key, "escape") != 0 && strcmp(key, "check") != 0)
+			return 0; /* a comment like any other */
+		if (apply_directive(&ahead, key, value, &seen, err) < 0)
+			return -(int)err->code;
+	}
+}
+
+/* --- heredocs --- */
+
+/* "<<NAME", "3<<-'NAME'": its parts, or false when the word is none. */
+static bool heredoc_word(struct ix_arena *arena, const char *word, struct ix_heredoc *doc)
+{
+	unsigned fd = 0;
+	ix_auto_buf name = { 0 };
+
+	*doc = (struct ix_heredoc){ .expand = true };
+	while (*word >= '0' && *word <= '9' && fd < 1000)
+		fd = fd * 10 + (unsigned)(*word++ - '0');
+	doc->fd = (int)fd;
+	if (word[0] != '<' || word[1] != '<')
+		return false;
+	word += 2;
+	if (*word == '-') {
+		doc->strip_tabs = true;
+		word++;
+	}
+	if (!*word || strchr(word, '<'))
+		return false;
+	for (const char *c = word; *c; c++) {
+		if (*c == '"' || *c == '\'') {
+			const char *close = strchr(c + 1, *c);
+
+			if (!close)
+				return false;
+			ix_buf_put(&name, c + 1, (size_t)(close - c - 1));
+			doc->expand = false;
+			c = close;
+		} else {
+			ix_buf_putc(&name, *c);
+		}
+	}
+	if (name.len == 0)
+		return false;
+	doc->name = ix_arena_strndup(arena, name.data, name.len);
+	return true;
+}
+
+static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix_heredoc *doc, struct ix_err *err)
+{
+	ix_auto_buf body = { 0 };
+	struct raw raw;
+
+	while (next_raw(lexer, &raw)) {
+		while (doc->strip_tabs && raw.len > 0 && *raw.text == '\t') {
+			raw.text++;
+			raw.len--;
+		}
+		if (raw.len == strlen(doc->name) && memcmp(raw.text, doc->name, raw.len) == 0) {
+			doc->body = ix_arena_strndup(lexer->file->arena, ix_buf_str(&body), body.len);
+			return 0;
+		}
+		ix_buf_put(&body, raw.text, raw.len);
+		ix_buf_putc(&body, '\n');
+	}
+	return df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
+}
+
+int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *operands, struct df_instr *instr, struct ix_err *err)
+{
+	struct ix_arena *arena = lexer->file->arena;
+	struct ix_pos pos = df_pos(lexer->file, line, operands);
+	char **words = NULL;
+	size_t n = 0;
+
+	if (!strstr(operands, "<<"))
+		return 0;
+	df_split_words(arena, operands, lexer->file->escape, &words, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct ix_heredoc doc;
+
+		if (!heredoc_word(arena, words[i], &doc))
+			continue;
+		if (read_body(lexer, &pos, &doc, err) < 0)
+			return -(int)err->code;
+		*IX_ARENA_PUSH(arena, instr->docs, instr->ndocs) = doc;
+	}
+	instr->last_line = line->last_line = lexer->line;
+	return 0;
+}

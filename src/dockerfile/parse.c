@@ -1,0 +1,120 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dockerfile_int.h"
+
+enum { STAGES_MAX = 1000, STEPS_MAX = 10000 };
+
+static int check_stage_name(const struct ix_dockerfile *file, const struct df_instr *from, const char **ret_name, struct ix_err *err)
+{
+	char *name;
+
+	*ret_name = NULL;
+	if (from->nwords < 3)
+		return 0;
+	name = ix_arena_strdup(file->arena, from->words[2]);
+	for (char *c = name; *c; c++) {
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+		if (!((*c >= 'a' && *c <= 'z') || (c > name && ((*c >= '0' && *c <= '9') || strchr("-_.", *c)))))
+			return df_err(file, err, &from->pos, "invalid name for build stage: \"%s\", name can't start with a number or contain symbols", from->words[2]);
+	}
+	*ret_name = name;
+	return 0;
+}
+
+static int add_stage(struct ix_dockerfile *file, const struct df_instr *from, struct ix_err *err)
+{
+	struct df_stage stage = { .from = *from };
+
+	if (file->nstages >= STAGES_MAX)
+		return df_err(file, err, &from->pos, "more than %d stages", STAGES_MAX);
+	if (check_stage_name(file, from, &stage.name, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; stage.name && i < file->nstages; i++)
+		if (file->stages[i].name && strcmp(file->stages[i].name, stage.name) == 0)
+			ix_strv_addf(&file->warnings, "%s:%u:%u: DuplicateStageName: duplicate stage name %s", file->name, from->pos.line, from->pos.column,
+				     stage.name);
+	*IX_ARENA_PUSH(file->arena, file->stages, file->nstages) = stage;
+	return 0;
+}
+
+/* ARG a=1 b=2 is two steps. */
+static int add_instr(struct ix_dockerfile *file, const struct df_instr *instr, struct ix_err *err)
+{
+	struct df_stage *stage = file->nstages > 0 ? &file->stages[file->nstages - 1] : NULL;
+
+	if (!stage && instr->kind != IX_STEP_ARG)
+		return df_err(file, err, &instr->pos, "no build stage in current context: a Dockerfile begins with FROM, before it only ARG is allowed");
+	for (size_t i = 0; i == 0 || (instr->kind == IX_STEP_ARG && i < instr->nwords); i += 2) {
+		struct df_instr one = *instr;
+
+		if (instr->kind == IX_STEP_ARG) {
+			one.words = instr->words + i;
+			one.nwords = instr->words[i + 1] ? 2 : 1;
+		}
+		if (!stage)
+			*IX_ARENA_PUSH(file->arena, file->globals, file->nglobals) = one;
+		else if (stage->ninstrs >= STEPS_MAX)
+			return df_err(file, err, &instr->pos, "more than %d instructions in one stage", STEPS_MAX);
+		else
+			*IX_ARENA_PUSH(file->arena, stage->instrs, stage->ninstrs) = one;
+	}
+	return 0;
+}
+
+static int parse_all(struct ix_dockerfile *file, struct ix_err *err)
+{
+	struct df_lexer lexer = { .file = file, .next = file->text };
+	const struct ix_pos start = { file->name, 1, 1 };
+	struct df_line line;
+	int r;
+
+	if (df_read_directives(&lexer, err) < 0)
+		return -(int)err->code;
+	while ((r = df_next_line(&lexer, &line, err)) > 0) {
+		struct df_instr instr;
+
+		if (df_parse_instr(&lexer, &line, false, &instr, err) < 0)
+			return -(int)err->code;
+		if (instr.kind == DF_FROM ? add_stage(file, &instr, err) < 0 : add_instr(file, &instr, err) < 0)
+			return -(int)err->code;
+	}
+	if (r < 0)
+		return r;
+	return file->nstages > 0 ? 0 : df_err(file, err, &start, "file with no instructions");
+}
+
+int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct ix_dockerfile **ret_file, struct ix_err *err)
+{
+	struct ix_dockerfile *file = ix_calloc(1, sizeof(*file));
+	const char *nul = memchr(text, '\0', len);
+	size_t skip = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark */
+
+	file->arena = ix_arena_new();
+	file->name = ix_arena_strdup(file->arena, name);
+	file->text = ix_arena_strndup(file->arena, text + skip, len - skip);
+	file->escape = '\\';
+	if (nul)
+		ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
+	else if (parse_all(file, err) == 0) {
+		*ret_file = file;
+		return 0;
+	}
+	ix_dockerfile_free(file);
+	return -(int)err->code;
+}
+
+void ix_dockerfile_free(struct ix_dockerfile *file)
+{
+	if (!file)
+		return;
+	ix_strv_release(&file->warnings);
+	ix_arena_free(file->arena);
+	free(file);
+}
+
+const struct ix_strv *ix_dockerfile_warnings(const struct ix_dockerfile *file)
+{
+	return &file->warnings;
+}

@@ -1,0 +1,76 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "copy_int.h"
+
+/* What is not an archive, and the directories on the way, written out onto the root through a tar. */
+static int place_files(struct copy *self, struct scratch *scratch, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const struct ix_layer_opts plain = { .compression = IX_COMPRESSION_NONE, .epoch = -1 };
+	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = opts->cancel };
+	ix_auto_free char *path = ix_asprintf("%s/files.tar", scratch->dir);
+	ix_auto_close int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ix_scoped(ix_writer_freep) struct ix_writer *writer = NULL;
+	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *tar = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
+	struct ix_layer_info info;
+
+	if (file < 0)
+		return ix_err_sys(err, "create %s", path);
+	writer = ix_fd_writer_new(file);
+	tar = ix_layer_begin(writer, &plain);
+	if (copy_write(self, tar, err) < 0 || ix_layer_finish(tar, &info, err) < 0)
+		return -(int)err->code;
+	if (lseek(file, 0, SEEK_SET) < 0)
+		return ix_err_sys(err, "seek");
+	reader = ix_fd_reader_new(file);
+	return ix_layer_unpack(reader, scratch->root_fd, &how, err);
+}
+
+static int unpack_archive(struct copy *self, const char *path, int dest_fd, struct ix_err *err)
+{
+	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = self->build->engine->opts.cancel };
+	struct ix_entry entry = { .path = (char *)(uintptr_t)path };
+	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
+	int fd;
+
+	if (ix_context_open_entry(self->source, &entry, &fd, err) < 0)
+		return -(int)err->code;
+	file = ix_fd_reader_new_take(fd);
+	tar = ix_decompress_reader_new(file);
+	if (ix_layer_unpack(tar, dest_fd, &how, err) < 0)
+		return ix_err_wrap(err, "unpack %s", path);
+	return 0;
+}
+
+int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	auto_scratch scratch = { .root_fd = -1 };
+
+	if (scratch_open(opts, &self->build->image, self->build->stage->name, &scratch, err) < 0 || place_files(self, &scratch, err) < 0)
+		return -(int)err->code;
+	{
+		/* The archive sees the destination as its root: nothing in it leads outside. */
+		ix_auto_close int dest = -1;
+
+		if (*self->dest && ix_mkdir_p(scratch.root_fd, self->dest, 0755, err) < 0)
+			return -(int)err->code;
+		dest = ix_open_beneath(scratch.root_fd, self->dest, O_RDONLY | O_DIRECTORY, err);
+		if (dest < 0)
+			return dest;
+		for (size_t i = 0; i < self->archives.count; i++)
+			if (unpack_archive(self, self->archives.items[i], dest, err) < 0)
+				return -(int)err->code;
+		if (self->has_owner && fchown(dest, self->uid, self->gid) < 0)
+			return ix_err_sys(err, "owner of /%s", self->dest);
+	}
+	return scratch_commit(opts, &scratch, &self->build->image, self->build->stage->name, ret_result, err);
+}

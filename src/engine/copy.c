@@ -1,0 +1,499 @@
+#include "copy_int.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+
+/*
+ * COPY and ADD write their layer straight from the source files. What goes into it is first listed by destination path, later sources
+ * replacing earlier ones; then parents that are missing are added, and the list is written in order.
+ */
+
+struct out *copy_put(struct copy *self, const char *path)
+{
+	struct out *out = ix_map_get(&self->by_path, path);
+
+	if (!out) {
+		out = ix_calloc(1, sizeof(*out));
+		out->path = ix_strdup(path);
+		ix_map_set(&self->by_path, path, out);
+		return out;
+	}
+	ix_tar_entry_release(&out->entry);
+	*out = (struct out){ .path = out->path };
+	return out;
+}
+
+static void copy_release(struct copy *self)
+{
+	for (size_t i = 0; i < self->by_path.count; i++) {
+		struct out *out = self->by_path.entries[i].value;
+
+		ix_tar_entry_release(&out->entry);
+		free(out->path);
+		free(out->text);
+		free(out);
+	}
+	ix_map_release(&self->by_path);
+	for (size_t i = 0; i < self->nselections; i++)
+		ix_selection_release(&self->selections[i]);
+	free(self->selections);
+	ix_closep(&self->root_fd);
+	ix_closep(&self->source_fd);
+	ix_context_free(self->root);
+	ix_context_free(self->source);
+	image_release(&self->source_image);
+	ix_strv_release(&self->archives);
+	free(self->dest);
+}
+
+/* --- where it goes --- */
+
+/* The destination with links on the way followed as far as it exists: relative to the root, "" for the root itself. The last component is
+ * followed only when it leads to a directory; a link to a file is replaced. */
+static int resolve_dest(struct copy *self, const char *path, char **ret_real, bool *ret_is_dir, struct ix_err *err)
+{
+	ix_auto_free char *prefix = ix_path_clean(path);
+	ix_auto_free char *rest = ix_strdup("");
+
+	*ret_is_dir = false;
+	for (;;) {
+		ix_auto_close int fd = ix_open_in_root(self->root_fd, prefix, O_PATH | O_DIRECTORY, err);
+		ix_auto_free char *joined = NULL;
+		ix_auto_free char *dir = NULL;
+
+		if (fd >= 0) {
+			ix_auto_free char *real = NULL;
+
+			if (ix_context_real_path(self->root, prefix, &real, err) < 0)
+				return -(int)err->code;
+			*ret_is_dir = !*rest;
+			*ret_real = *rest ? (*real ? ix_asprintf("%s/%s", real, rest) : ix_strdup(rest)) : ix_steal(&real);
+			return 0;
+		}
+		if (strcmp(prefix, "/") == 0)
+			return -(int)err->code;
+		joined = *rest ? ix_asprintf("%s/%s", ix_path_base(prefix), rest) : ix_strdup(ix_path_base(prefix));
+		dir = ix_path_dir(prefix);
+		free(rest);
+		free(prefix);
+		rest = ix_steal(&joined);
+		prefix = ix_steal(&dir);
+	}
+}
+
+static int prepare_dest(struct copy *self, struct ix_err *err)
+{
+	const char *cwd = self->build->image.config.working_dir;
+	ix_auto_free char *text = NULL;
+	ix_auto_free char *path = NULL;
+
+	if (build_expand(self->build, self->step, self->step->dest, &text, err) < 0)
+		return -(int)err->code;
+	if (!*text)
+		return ix_err_at(err, &self->step->pos, "%s: the destination is empty", ix_step_word(self->step->kind));
+	self->dest_is_dir = ix_ends(text, "/") || strcmp(text, ".") == 0 || ix_ends(text, "/.");
+	path = ix_path_resolve(cwd && *cwd ? cwd : "/", text);
+	if (path[0] != '/') {
+		char *rooted = ix_asprintf("/%s", path);
+
+		free(path);
+		path = rooted;
+	}
+	self->shown_dest = self->step->dest;
+	return resolve_dest(self, path, &self->dest, &self->dest_exists, err);
+}
+
+/* --- owners and modes --- */
+
+static int prepare_owner(struct copy *self, struct ix_err *err)
+{
+	ix_auto_free char *text = NULL;
+
+	if (!self->step->chown)
+		return 0;
+	if (build_expand(self->build, self->step, self->step->chown, &text, err) < 0)
+		return -(int)err->code;
+	if (copy_lookup_owner(self->root_fd, text, &self->uid, &self->gid, err) < 0)
+		return ix_err_wrap(err, "--chown=%s", text);
+	self->has_owner = true;
+	return 0;
+}
+
+static int prepare_mode(struct copy *self, struct ix_err *err)
+{
+	ix_auto_free char *text = NULL;
+	unsigned mode = 0;
+
+	if (!self->step->chmod)
+		return 0;
+	if (build_expand(self->build, self->step, self->step->chmod, &text, err) < 0)
+		return -(int)err->code;
+	for (const char *c = text; *c; c++) {
+		if (*c < '0' || *c > '7' || mode > 07777)
+			return ix_err_at(err, &self->step->pos, "--chmod=%s: not an octal mode, as 0755 (symbolic modes are not supported yet)", text);
+		mode = mode * 8 + (unsigned)(*c - '0');
+	}
+	if (!*text || mode > 07777)
+		return ix_err_at(err, &self->step->pos, "--chmod=%s: not an octal mode, as 0755", text);
+	self->has_mode = true;
+	self->mode = mode;
+	return 0;
+}
+
+/* --- listing --- */
+
+static struct ix_tar_entry entry_from(const struct copy *self, const struct ix_entry *from, const char *path)
+{
+	struct ix_tar_entry entry = {
+		.path = ix_strdup(path),
+		.mode = from->mode,
+		.size = from->size,
+		.mtime_s = from->mtime_s,
+		.link = ix_strdup(from->link),
+		.rdev_major = major(from->rdev),
+		.rdev_minor = minor(from->rdev),
+	};
+
+	/* Files of this machine belong to root in the image; those of another image keep their owners. */
+	if (self->has_owner) {
+		entry.uid = self->uid;
+		entry.gid = self->gid;
+	} else if (self->step->from.kind != IX_SOURCE_DIR) {
+		entry.uid = from->uid;
+		entry.gid = from->gid;
+	}
+	if (self->has_mode && !S_ISLNK(entry.mode))
+		entry.mode = (entry.mode & S_IFMT) | self->mode;
+	return entry;
+}
+
+static char *join(const char *dir, const char *name)
+{
+	if (!*dir || !*name)
+		return ix_strdup(*dir ? dir : name);
+	return ix_asprintf("%s/%s", dir, name);
+}
+
+static int list_match(struct copy *self, const struct ix_selection *files, const struct ix_match *match, struct ix_err *err)
+{
+	const struct ix_entry *top = &files->entries[match->first];
+	ix_auto_free char *base = NULL;
+	struct ix_map links = { 0 };
+
+	(void)err;
+	if (match->is_dir)
+		base = ix_strdup(self->dest);
+	else
+		base = self->dest_is_dir || self->dest_exists ? join(self->dest, ix_path_base(match->path)) : ix_strdup(self->dest);
+	if (self->newest_s < top->mtime_s)
+		self->newest_s = top->mtime_s;
+	for (size_t i = 0; i < match->count; i++) {
+		const struct ix_entry *from = &files->entries[match->first + i];
+		ix_auto_free char *path = join(base, from->name);
+		struct out *out;
+		char key[48];
+
+		/* The directory copied onto an existing one leaves its attributes alone. */
+		if (match->is_dir && !from->name[0] && (self->dest_exists || !*path))
+			continue;
+		out = copy_put(self, path);
+		out->entry = entry_from(self, from, path);
+		out->from = from;
+		if (!S_ISREG(from->mode) || from->nlink < 2)
+			continue;
+		snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)from->dev, (unsigned long long)from->ino);
+		out->same_as = ix_map_get(&links, key);
+		if (!out->same_as)
+			ix_map_set(&links, key, out);
+	}
+	ix_map_release(&links);
+	return 0;
+}
+
+static bool is_archive(struct copy *self, const struct ix_selection *files, const struct ix_match *match)
+{
+	ix_auto_close int fd = -1;
+	struct ix_err ignored;
+
+	return self->step->kind == IX_STEP_ADD && !match->is_dir && S_ISREG(files->entries[match->first].mode) &&
+	       ix_context_open_entry(self->source, &files->entries[match->first], &fd, &ignored) == 0 && ix_tar_detect(fd);
+}
+
+static int list_files(struct copy *self, const struct ix_selection *files, struct ix_err *err)
+{
+	for (size_t i = 0; i < files->nmatches; i++) {
+		if (is_archive(self, files, &files->matches[i]))
+			ix_strv_add(&self->archives, files->entries[files->matches[i].first].path);
+		else if (list_match(self, files, &files->matches[i], err) < 0)
+			return -(int)err->code;
+	}
+	return 0;
+}
+
+/* A date that zip and other formats with a later epoch can hold: 1980-01-02. Text in a Dockerfile has no time of its own. */
+enum { HEREDOC_TIME = 315619200 };
+
+static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
+{
+	const struct ix_heredoc *doc = NULL;
+	ix_auto_free char *path = NULL;
+	struct out *out;
+	char *text;
+
+	for (size_t i = 0; i < self->step->ndocs; i++)
+		if (strcmp(self->step->docs[i].name, name) == 0)
+			doc = &self->step->docs[i];
+	if (!doc)
+		ix_bug("heredoc %s is not there", name);
+	if (!doc->expand)
+		text = ix_strdup(doc->body);
+	else if (build_expand_text(self->build, self->step, doc->body, &text, err) < 0)
+		return -(int)err->code;
+	path = self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
+	out = copy_put(self, path);
+	out->text = text;
+	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path), .mode = S_IFREG | (self->has_mode ? self->mode : 0644),
+					    .size = strlen(text), .mtime_s = HEREDOC_TIME, .uid = self->uid, .gid = self->gid };
+	if (self->newest_s < HEREDOC_TIME)
+		self->newest_s = HEREDOC_TIME;
+	return 0;
+}
+
+static int open_source(struct copy *self, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const struct ix_source *from = &self->step->from;
+
+	if (from->kind == IX_SOURCE_DIR)
+		return from->dir ? ix_context_open(from->dir->path, from->dir->ignore_path, NULL, &self->source, err) : 0;
+	if (from->kind == IX_SOURCE_SCRATCH)
+		return 0;
+	if (stage_source(self->build->engine, from, &self->source_image, err) < 0 ||
+	    rootfs_open(opts, &self->source_image, self->build->stage->name, &self->source_fd, err) < 0)
+		return -(int)err->code;
+	self->source = ix_context_open_root(self->source_fd, "image");
+	return 0;
+}
+
+static int list_sources(struct copy *self, struct ix_err *err)
+{
+	const struct ix_select_opts how = { .cancel = self->build->engine->opts.cancel };
+	const struct ix_step *step = self->step;
+
+	self->selections = ix_calloc(step->nwords, sizeof(*self->selections));
+	for (size_t i = 0; i < step->nwords; i++) {
+		const struct ix_selection *files;
+		int r;
+
+		if (ix_starts(step->words[i], "<<")) {
+			if (list_heredoc(self, step->words[i] + 2, err) < 0)
+				return -(int)err->code;
+			continue;
+		}
+		files = ix_state_selection(self->build->engine->state, self->build->stage, self->build->step, i);
+		if (!files) {
+			r = ix_context_select(self->source, step->words[i], &how, &self->selections[i], err);
+			if (r < 0)
+				return r;
+			self->nselections = i + 1;
+			files = &self->selections[i];
+		}
+		if (list_files(self, files, err) < 0)
+			return -(int)err->code;
+	}
+	return 0;
+}
+
+/* --- parents --- */
+
+/* The entry of a directory on the way: as it is in the image below, or new. It has to be in the layer either way, because a directory that
+ * an unpacker makes up would replace the owner and mode of the one below. */
+static int add_parent(struct copy *self, const char *path, struct ix_err *err)
+{
+	ix_auto_close int fd = -1;
+	struct out *out;
+	struct stat st;
+
+	if (!*path || ix_map_get(&self->by_path, path))
+		return 0;
+	fd = ix_open_beneath(self->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err);
+	out = copy_put(self, path);
+	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid,
+					    .mtime_s = self->newest_s };
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return ix_err_sys(err, "stat /%s", path);
+	out->entry.mode = st.st_mode;
+	out->entry.uid = st.st_uid;
+	out->entry.gid = st.st_gid;
+	out->entry.mtime_s = st.st_mtim.tv_sec;
+	return ix_xattrs_read(fd, path, &out->entry, err);
+}
+
+static int add_parents(struct copy *self, struct ix_err *err)
+{
+	size_t listed = self->by_path.count;
+
+	for (size_t i = 0; i < listed; i++) {
+		const struct out *out = self->by_path.entries[i].value;
+		ix_auto_free char *path = ix_strdup(out->path);
+
+		for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+			*slash = '\0';
+			if (add_parent(self, path, err) < 0)
+				return -(int)err->code;
+			*slash = '/';
+		}
+	}
+	return 0;
+}
+
+/* --- writing --- */
+
+static int compare_outs(const void *a, const void *b)
+{
+	const unsigned char *x = (const unsigned char *)(*(struct out *const *)a)->path;
+	const unsigned char *y = (const unsigned char *)(*(struct out *const *)b)->path;
+
+	while (*x && *x == *y)
+		x++, y++;
+	if (*x == '/' || *y == '/')
+		return *x == *y ? 0 : *x == '/' ? (*y ? -1 : 1) : (*x ? 1 : -1);
+	return (int)*x - (int)*y;
+}
+
+/* The bytes have to be those that the key was computed from. */
+static int check_unchanged(const struct copy *self, const struct ix_entry *from, int fd, struct ix_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return ix_err_sys(err, "stat %s", from->path);
+	if ((uint64_t)st.st_size == from->size && st.st_mtim.tv_sec == from->mtime_s && (uint32_t)st.st_mtim.tv_nsec == from->mtime_ns &&
+	    st.st_ino == from->ino)
+		return 0;
+	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(self->source), from->path);
+}
+
+static int write_out(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
+{
+	ix_auto_close int fd = -1;
+
+	if (out->text)
+		return ix_layer_add_bytes(layer, &out->entry, out->text, err);
+	if (out->from && S_ISREG(out->entry.mode)) {
+		if (out->same_as && out->same_as->written) {
+			out->entry.hardlink = true;
+			out->entry.size = 0;
+			out->entry.link = ix_strdup(out->same_as->path);
+			return ix_layer_add(layer, &out->entry, -1, self->build->engine->opts.cancel, err);
+		}
+		if (ix_context_open_entry(self->source, out->from, &fd, err) < 0 || check_unchanged(self, out->from, fd, err) < 0 ||
+		    ix_xattrs_read(fd, out->path, &out->entry, err) < 0)
+			return -(int)err->code;
+		out->written = true;
+	}
+	return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);
+}
+
+int copy_write(struct copy *self, struct ix_layer_writer *layer, struct ix_err *err)
+{
+	size_t n = self->by_path.count;
+	ix_auto_free struct out **outs = ix_calloc(n, sizeof(struct out *));
+
+	for (size_t i = 0; i < n; i++)
+		outs[i] = self->by_path.entries[i].value;
+	qsort(outs, n, sizeof(struct out *), compare_outs);
+	for (size_t i = 0; i < n; i++)
+		if (write_out(self, layer, outs[i], err) < 0)
+			return -(int)err->code;
+	return 0;
+}
+
+static int write_layer(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const struct ix_layer_opts how = { opts->compression, opts->compression_level, opts->epoch };
+	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
+	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
+	struct ix_layer_info info;
+
+	if (ix_blob_begin(opts->store, &blob, err) < 0)
+		return -(int)err->code;
+	layer = ix_layer_begin(ix_blob_stream(blob), &how);
+	if (copy_write(self, layer, err) < 0 || ix_layer_finish(layer, &info, err) < 0)
+		return -(int)err->code;
+	ret_result->digest = info.digest;
+	ret_result->size = info.size;
+	ret_result->diff_id = info.diff_id;
+	snprintf(ret_result->media_type, sizeof(ret_result->media_type), "%s", ix_layer_media_type(opts->compression));
+	return ix_blob_commit(ix_steal(&blob), &info.digest, err);
+}
+
+static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+
+	if (rootfs_open(opts, &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
+		return -(int)err->code;
+	self->root = ix_context_open_root(self->root_fd, "stage");
+	if (prepare_dest(self, err) < 0 || prepare_owner(self, err) < 0 || prepare_mode(self, err) < 0 || open_source(self, err) < 0 ||
+	    list_sources(self, err) < 0 || add_parents(self, err) < 0)
+		return -(int)err->code;
+	return self->archives.count > 0 ? copy_archives(self, ret_result, err) : write_layer(self, ret_result, err);
+}
+
+int copy_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	struct copy self = { .build = build, .step = step, .root_fd = -1, .source_fd = -1 };
+	int r = copy_run(&self, ret_result, err);
+
+	copy_release(&self);
+	return r;
+}
+
+/* --- WORKDIR: the same layer, of one directory --- */
+
+static int workdir_run(struct copy *self, const char *path, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const char *user = self->build->image.config.user;
+
+	if (rootfs_open(opts, &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
+		return -(int)err->code;
+	self->root = ix_context_open_root(self->root_fd, "stage");
+	if (resolve_dest(self, path, &self->dest, &self->dest_exists, err) < 0)
+		return -(int)err->code;
+	self->newest_s = HEREDOC_TIME;
+	if (user && *user && copy_lookup_owner(self->root_fd, user, &self->uid, &self->gid, err) < 0)
+		return ix_err_wrap(err, "USER %s", user);
+	if (!self->dest_exists) {
+		struct out *out = copy_put(self, self->dest);
+
+		out->entry = (struct ix_tar_entry){ .path = ix_strdup(self->dest), .mode = S_IFDIR | 0755, .uid = self->uid,
+						    .gid = self->gid, .mtime_s = HEREDOC_TIME };
+		if (add_parents(self, err) < 0)
+			return -(int)err->code;
+	}
+	return write_layer(self, ret_result, err);
+}
+
+int workdir_step(struct build *build, const struct ix_step *step, bool *ret_made, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	struct copy self = { .build = build, .step = step, .root_fd = -1, .source_fd = -1 };
+	const char *path = build->image.config.working_dir;
+	int r;
+
+	*ret_made = strcmp(path, "/") != 0;
+	r = *ret_made ? workdir_run(&self, path, ret_result, err) : 0;
+	copy_release(&self);
+	return r;
+}

@@ -1,0 +1,170 @@
+#include "engine_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "sched/sched.h"
+
+struct job {
+	struct ix_engine *engine;
+	const struct ix_stage *stage;
+};
+
+int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state, const struct ix_plan *plan,
+		  struct ix_engine **ret_engine, struct ix_err *err)
+{
+	struct ix_engine *engine = ix_calloc(1, sizeof(*engine));
+
+	(void)err;
+	engine->opts = *opts;
+	engine->graph = graph;
+	engine->state = state;
+	engine->plan = plan;
+	engine->results = ix_calloc(graph->nstages, sizeof(*engine->results));
+	ix_rfc3339(opts->epoch >= 0 ? opts->epoch : ix_time_s(), engine->now);
+	host_prepare(engine);
+	*ret_engine = engine;
+	return 0;
+}
+
+void ix_engine_free(struct ix_engine *engine)
+{
+	if (!engine)
+		return;
+	free(engine->results);
+	free(engine->ca_bundle);
+	free(engine->resolv_conf);
+	free(engine);
+}
+
+const struct ix_stage_result *ix_engine_result(const struct ix_engine *engine, const struct ix_stage *stage)
+{
+	return &engine->results[stage->index];
+}
+
+/* The names a target is published under. From an image that is in the repository already this is one manifest PUT each. */
+static int publish_names(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	struct ix_stage_result *result = &engine->results[planned->stage->index];
+
+	for (size_t i = 0; i < planned->nnames; i++) {
+		struct ix_published moved;
+
+		if (planned->names[i].current)
+			continue;
+		if (ix_cache_publish_name(engine->opts.cache, planned->names[i].name, &result->manifest,
+					  ix_cache_is_local(engine->opts.cache) ? NULL : planned->ref, planned->stage->name, &moved, err) < 0)
+			return -(int)err->code;
+		result->pushed_bytes += moved.bytes;
+	}
+	return 0;
+}
+
+static int publish(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	struct ix_stage_result *result = &engine->results[planned->stage->index];
+	struct ix_published moved = { 0 };
+	bool there = planned->remote && result->outcome != IX_OUTCOME_BUILT;
+
+	if (!engine->opts.publish)
+		return 0;
+	if (!ix_cache_is_local(engine->opts.cache) && !planned->stage->inner && !there) {
+		if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, ix_state_stage_key(engine->state, planned->stage),
+					   &result->manifest, NULL, &moved, err) < 0)
+			return -(int)err->code;
+		result->pushed_bytes += moved.bytes;
+	}
+	return publish_names(engine, planned, err);
+}
+
+static int tag_locally(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	struct ix_stage_result *result = &engine->results[planned->stage->index];
+	uint64_t size;
+	int fd;
+
+	if (planned->stage->inner)
+		return 0;
+	if (ix_blob_open(engine->opts.store, &result->manifest, &fd, &size, err) < 0)
+		return -(int)err->code;
+	close(fd);
+	return ix_store_tag(engine->opts.store, planned->ref, &result->manifest, IX_MEDIA_MANIFEST, size, err);
+}
+
+static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	const struct ix_stage *stage = planned->stage;
+	struct ix_stage_result *result = &engine->results[stage->index];
+
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_BEGIN, .stage = stage->name, .why = planned->reason,
+							 .nsteps = (unsigned)stage->nsteps });
+	if (stage_build(engine, stage, err) < 0)
+		return -(int)err->code;
+	result->outcome = IX_OUTCOME_BUILT;
+	if ((engine->opts.project && !stage->inner && tag_locally(engine, planned, err) < 0) || publish(engine, planned, err) < 0)
+		return -(int)err->code;
+	/* Remembered last: what explains the next difference is what really came to be. */
+	return ix_plan_remember(engine->opts.store, engine->opts.project, engine->state, stage, err);
+}
+
+static int stage_job(void *data, struct ix_err *err)
+{
+	const struct job *job = data;
+	struct ix_engine *engine = job->engine;
+	const struct ix_plan_stage *planned = &engine->plan->stages[job->stage->index];
+	struct ix_stage_result *result = &engine->results[job->stage->index];
+	uint64_t start = ix_now_ms();
+	const char *outcome = "built";
+	int r;
+
+	if (planned->decision == IX_PLAN_BUILD) {
+		r = build(engine, planned, err);
+	} else {
+		result->outcome = planned->decision == IX_PLAN_DONE ? IX_OUTCOME_DONE : IX_OUTCOME_FOUND;
+		result->manifest = planned->manifest;
+		outcome = planned->decision == IX_PLAN_DONE ? "done" : "found";
+		r = publish(engine, planned, err);
+	}
+	result->ms = ix_now_ms() - start;
+	if (r < 0) {
+		result->outcome = IX_OUTCOME_FAILED;
+		outcome = r == -IX_ECANCELED ? "canceled" : "failed";
+	}
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_END, .stage = job->stage->name, .text = outcome,
+							 .ms = result->ms, .bytes = result->pushed_bytes, .status = r < 0 });
+	return r;
+}
+
+static unsigned default_parallel(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 2 ? 2 : n > 64 ? 64 : (unsigned)n;
+}
+
+int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
+{
+	unsigned parallel = engine->opts.parallel ? engine->opts.parallel : default_parallel();
+	ix_scoped(ix_sched_freep) struct ix_sched *sched = ix_sched_new(parallel, engine->opts.cancel);
+	size_t n = engine->graph->nstages;
+	ix_auto_free struct ix_job **jobs = ix_calloc(n, sizeof(struct ix_job *));
+	ix_auto_free struct job *data = ix_calloc(n, sizeof(*data));
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ix_plan_stage *planned = &engine->plan->stages[i];
+
+		if (planned->decision == IX_PLAN_SKIP)
+			continue;
+		data[i] = (struct job){ engine, planned->stage };
+		/* How long a stage takes is not known; its number of steps is the best guess without having run it. */
+		jobs[i] = ix_sched_add(sched, planned->decision == IX_PLAN_BUILD ? 10 + planned->stage->nsteps : 1, stage_job, &data[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; jobs[i] && engine->plan->stages[i].decision == IX_PLAN_BUILD && j < engine->graph->stages[i]->nlinks; j++)
+			if (jobs[engine->graph->stages[i]->links[j].stage->index])
+				ix_job_after(jobs[i], jobs[engine->graph->stages[i]->links[j].stage->index]);
+	return ix_sched_run(sched, err);
+}

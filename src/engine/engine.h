@@ -1,0 +1,103 @@
+/*
+ * Runs a plan: builds stages with sandbox, layers and store, publishes them, and hands images out. It ties rooms together and contains no
+ * algorithms of its own.
+ */
+#ifndef IX_ENGINE_ENGINE_H
+#define IX_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "graph/graph.h"
+#include "io/compress.h"
+#include "plan/plan.h"
+#include "report/report.h"
+#include "state/state.h"
+#include "store/store.h"
+
+/* A secret for RUN --mount=type=secret: the contents of a file or of an environment variable. */
+struct ix_build_secret {
+	const char *id;
+	const char *file; /* one of the two */
+	const char *env;
+};
+
+struct ix_engine_opts {
+	struct ix_store *store; /* borrowed, as all of these */
+	struct ix_cache *cache;
+	struct ix_sink *sink;
+	struct ix_cancel *cancel;
+	const char *project;              /* under which accounts are kept; NULL for a lone Dockerfile */
+	const struct ix_build_secret *secrets;
+	size_t nsecrets;
+	enum ix_compression compression;
+	int compression_level;            /* 0: default */
+	int64_t epoch;                    /* SOURCE_DATE_EPOCH, -1: none */
+	unsigned parallel;                /* stages at once; 0: one per CPU, at least 2 */
+	bool publish;                     /* push stages and names to the registry */
+	bool image_tls;                   /* tls: image: the host's certificates are not shown to RUN */
+	const char *const *add_hosts;     /* "name:address", NULL terminated or NULL */
+	bool no_step_cache;               /* --no-cache */
+};
+
+enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_FAILED };
+
+struct ix_stage_result {
+	enum ix_outcome outcome;
+	struct ix_digest manifest;
+	uint64_t ms;
+	uint64_t pushed_bytes;
+	unsigned steps_run, steps_cached;
+};
+
+struct ix_engine;
+int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state, const struct ix_plan *plan,
+		  struct ix_engine **ret_engine, struct ix_err *err);
+void ix_engine_free(struct ix_engine *engine);
+IX_DEFINE_FREEP(struct ix_engine, ix_engine_free)
+
+/* Build what the plan says, publishing each stage as soon as it is done, and the names. A failed step is IX_ESTEP with its exit status; its
+ * message names the instruction, its detail the Dockerfile's lines. */
+int ix_engine_run(struct ix_engine *engine, struct ix_err *err);
+const struct ix_stage_result *ix_engine_result(const struct ix_engine *engine, const struct ix_stage *stage);
+
+/* --- images out --- */
+
+enum ix_export_kind { IX_EXPORT_OCI, IX_EXPORT_DOCKER, IX_EXPORT_TAR, IX_EXPORT_LOCAL };
+struct ix_export {
+	enum ix_export_kind kind;
+	const char *dest;          /* file; directory for LOCAL; NULL or "-": standard output */
+	bool directory;            /* OCI: a layout directory instead of its tar (tar=false) */
+	const char *const *names;  /* OCI, DOCKER: names the image carries, full references; NULL terminated or NULL */
+};
+/* image: where blobs that are not in the store are fetched from, or NULL. */
+int ix_export_image(const struct ix_engine_opts *opts, const struct ix_digest *manifest, const char *image, const struct ix_export *spec,
+		    struct ix_err *err);
+
+/* --- running --- */
+
+struct ix_run_opts {
+	const char *const *argv;   /* NULL: the image's entrypoint and command */
+	const char *const *env;    /* KEY=VALUE in addition, NULL terminated or NULL */
+	const char *workdir;       /* NULL: the image's */
+	const char *user;          /* NULL: the image's */
+	const char *const *volumes; /* "host:target[:ro]", NULL terminated or NULL */
+	bool no_network;
+	const char *entrypoint;    /* NULL: the image's; "" none */
+};
+/* Run a command in an image on a throw-away root with the host's network and this terminal. */
+int ix_run_image(const struct ix_engine_opts *opts, const struct ix_digest *manifest, const char *image, const struct ix_run_opts *run,
+		 int *ret_status, struct ix_err *err);
+
+/* --- images in --- */
+
+/* A tar of a root file system (plain or compressed, from fd) becomes an image of one layer under name. */
+int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name, const struct ix_platform *platform,
+		     struct ix_digest *ret_manifest, struct ix_err *err);
+
+#endif

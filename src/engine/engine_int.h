@@ -1,0 +1,139 @@
+/* What the files of the engine share: an image under construction and its root file system. */
+#ifndef IX_ENGINE_ENGINE_INT_H
+#define IX_ENGINE_ENGINE_INT_H
+
+#include <pthread.h>
+
+#include "engine/engine.h"
+#include "layer/layer.h"
+#include "oci/image.h"
+#include "sandbox/sandbox.h"
+
+struct layer_ref {
+	struct ix_descriptor blob;
+	struct ix_digest diff_id;
+	char *image; /* a reference whose repository has the blob, NULL: it is in the store */
+};
+
+/* An image as it grows: config and layers, lowest first. */
+struct image {
+	struct ix_image_config config;
+	struct layer_ref *layers;
+	size_t nlayers;
+};
+void image_release(struct image *image);
+#define auto_image ix_scoped(image_release) struct image
+void image_copy(const struct image *from, struct image *ret_image);
+struct layer_ref *image_add_layer(struct image *image);
+
+struct ix_engine {
+	struct ix_engine_opts opts;
+	const struct ix_graph *graph;
+	const struct ix_state *state;
+	const struct ix_plan *plan;
+	struct ix_stage_result *results; /* by stage index; each is written by its stage's job */
+	char now[32];                    /* creation time of this run, RFC 3339 */
+	char *ca_bundle;                 /* the host's, NULL when there is none to show */
+	char *resolv_conf;               /* the host's resolv.conf to show */
+};
+
+/* --- image.c --- */
+
+/* An image by manifest digest; image: a reference it can be fetched from, or NULL. */
+int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *manifest, struct image *ret_image,
+	       struct ix_err *err);
+/* Write config and manifest into the store. */
+int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, struct ix_digest *ret_manifest,
+		uint64_t *ret_size, struct ix_err *err);
+/* A history entry at the end. */
+void image_history(struct image *image, const char *now, const char *created_by, bool empty_layer);
+
+/* --- rootfs.c --- */
+
+/* The unpacked layers of an image, uppermost first, fetching and unpacking what is missing. stage: for events. */
+struct lowers {
+	char **dirs; /* at least one: an empty directory stands for no layers */
+	size_t count;
+};
+void lowers_release(struct lowers *lowers);
+#define auto_lowers ix_scoped(lowers_release) struct lowers
+int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers, struct ix_err *err);
+/* The image's merged root, read-only and detached. */
+int rootfs_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, int *ret_fd, struct ix_err *err);
+/* The same with an upper directory on top; dir is a fresh scratch directory that gets "upper" and "work". */
+struct scratch {
+	char *dir;
+	char *upper;
+	int root_fd;
+};
+int scratch_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct scratch *ret_scratch,
+		 struct ix_err *err);
+void scratch_release(struct scratch *scratch); /* removes what is left of it */
+#define auto_scratch ix_scoped(scratch_release) struct scratch
+/* The changes in the scratch become a layer of the image, in the store and unpacked. */
+int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const char *stage,
+		   struct ix_step_result *ret_result, struct ix_err *err);
+
+/* --- stage.c --- */
+
+/* One stage being built. */
+struct build {
+	struct ix_engine *engine;
+	const struct ix_stage *stage;
+	struct image image;
+	struct ix_strv step_env; /* while a step is executed: the arguments it sees */
+	size_t step;
+};
+int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* The image of another stage or an external one, as a source of files or a base. */
+int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err);
+/* A word of the step with the stage's environment and arguments replaced. Caller frees. */
+int build_expand(struct build *build, const struct ix_step *step, const char *word, char **ret_text, struct ix_err *err);
+/* The value a step sees for an argument: a link's is the image reference. NULL when it is not set. Caller frees. */
+char *build_arg_value(struct build *build, const struct ix_arg *arg);
+int err_at_step(struct ix_err *err, const struct ix_step *step);
+
+/* --- config.c --- */
+
+/* Apply an instruction that only changes the config. Adds its history entry. */
+int config_apply(struct build *build, const struct ix_step *step, struct ix_err *err);
+/* The shell in force: SHELL or the default. */
+void config_shell(const struct ix_image_config *config, struct ix_strv *words);
+
+/* --- run.c, copy.c, workdir.c --- */
+
+int run_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err);
+int copy_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err);
+/* Sets the config's WorkingDir; makes a layer when the directory does not exist (*ret_made). */
+int workdir_step(struct build *build, const struct ix_step *step, bool *ret_made, struct ix_step_result *ret_result, struct ix_err *err);
+/* What docker history shows for the step. Caller frees. */
+char *run_created_by(struct build *build, const struct ix_step *step);
+
+/* --- mounts.c --- */
+
+/* The mounts of a RUN step, ready for the sandbox, and what has to go when it is over. */
+struct step_mounts {
+	struct ix_sandbox_mount *items;
+	size_t count;
+	struct ix_strv strings;   /* owned text the items point to */
+	struct ix_strv trees;     /* scratch directories to remove */
+	int *fds;                 /* trees and locks to close */
+	size_t nfds;
+	struct ix_strv env;       /* variables from secrets */
+};
+int mounts_prepare(struct build *build, const struct ix_step *step, struct step_mounts *ret_mounts, struct ix_err *err);
+void mounts_release(struct step_mounts *mounts);
+#define auto_mounts ix_scoped(mounts_release) struct step_mounts
+
+/* --- host.c --- */
+
+/* What of this machine RUN steps see: certificates, proxies, name service. Fills the engine's fields. */
+void host_prepare(struct ix_engine *engine);
+/* Proxy variables and certificate paths, for those that env does not set itself. */
+void host_env(const struct ix_engine *engine, const struct ix_stage *stage, struct ix_strv *env);
+char *host_hosts_file(const struct ix_engine_opts *opts);
+
+/* Where the host's certificates are seen by a RUN step. */
+#define HOST_CA_TARGET "/run/ix/ca-certificates.crt"
+
+#endif

@@ -1,0 +1,440 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+#include "engine_int.h"
+
+enum { SECRET_MAX = 1 << 20 };
+
+void mounts_release(struct step_mounts *mounts)
+{
+	struct ix_err ignored;
+
+	for (size_t i = 0; i < mounts->nfds; i++)
+		close(mounts->fds[i]);
+	for (size_t i = 0; i < mounts->trees.count; i++)
+		(void)ix_remove_tree(AT_FDCWD, mounts->trees.items[i], &ignored);
+	for (size_t i = 0; i < mounts->env.count; i++)
+		explicit_bzero(mounts->env.items[i], strlen(mounts->env.items[i]));
+	free(mounts->items);
+	free(mounts->fds);
+	ix_strv_release(&mounts->strings);
+	ix_strv_release(&mounts->trees);
+	ix_strv_release(&mounts->env);
+	*mounts = (struct step_mounts){ 0 };
+}
+
+static const char *keep(struct step_mounts *mounts, char *text_take)
+{
+	ix_strv_take(&mounts->strings, text_take);
+	return text_take;
+}
+
+static void keep_fd(struct step_mounts *mounts, int fd)
+{
+	mounts->fds = ix_realloc_array(mounts->fds, mounts->nfds + 1, sizeof(*mounts->fds));
+	mounts->fds[mounts->nfds++] = fd;
+}
+
+static void add(struct step_mounts *mounts, const struct ix_sandbox_mount *mount)
+{
+	mounts->items = ix_realloc_array(mounts->items, mounts->count + 1, sizeof(*mounts->items));
+	mounts->items[mounts->count++] = *mount;
+}
+
+/* A tree of files written out from a tar of them: the one way the engine copies trees. */
+static int copy_tree(struct ix_store *store, int from_fd, const char *to, const struct ix_cancel *cancel, struct ix_err *err)
+{
+	const struct ix_layer_opts plain = { .compression = IX_COMPRESSION_NONE, .epoch = -1 };
+	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = cancel };
+	ix_auto_free char *dir = NULL;
+	ix_auto_free char *path = NULL;
+	ix_auto_close int file = -1;
+	ix_auto_close int to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_scoped(ix_writer_freep) struct ix_writer *writer = NULL;
+	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *tar = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
+	struct ix_layer_info info;
+	int r;
+
+	if (to_fd < 0)
+		return ix_err_sys(err, "open %s", to);
+	if (ix_store_tmpdir(store, &dir, err) < 0)
+		return -(int)err->code;
+	path = ix_asprintf("%s/tree.tar", dir);
+	file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r = file < 0 ? ix_err_sys(err, "create %s", path) : 0;
+	(void)unlink(path);
+	(void)rmdir(dir);
+	if (r < 0)
+		return r;
+	writer = ix_fd_writer_new(file);
+	tar = ix_layer_begin(writer, &plain);
+	if (ix_layer_pack_tree(tar, from_fd, cancel, err) < 0 || ix_layer_finish(tar, &info, err) < 0)
+		return -(int)err->code;
+	if (lseek(file, 0, SEEK_SET) < 0)
+		return ix_err_sys(err, "seek");
+	reader = ix_fd_reader_new(file);
+	return ix_layer_unpack(reader, to_fd, &how, err);
+}
+
+/* --- bind --- */
+
+static int copy_entry(struct ix_context *context, const struct ix_entry *entry, int dir_fd, const struct ix_cancel *cancel, struct ix_err *err)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = entry->mtime_s, .tv_nsec = entry->mtime_ns } };
+	const char *name = entry->name[0] ? entry->name : "file";
+	ix_auto_close int from = -1;
+	ix_auto_close int to = -1;
+	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
+	ix_scoped(ix_writer_freep) struct ix_writer *writer = NULL;
+
+	if (S_ISDIR(entry->mode))
+		return entry->name[0] ? ix_mkdir_p(dir_fd, name, 0755, err) : 0;
+	if (strchr(name, '/')) {
+		ix_auto_free char *parent = ix_path_dir(name);
+
+		if (ix_mkdir_p(dir_fd, parent, 0755, err) < 0)
+			return -(int)err->code;
+	}
+	if (S_ISLNK(entry->mode))
+		return symlinkat(entry->link, dir_fd, name) < 0 ? ix_err_sys(err, "link %s", name) : 0;
+	if (!S_ISREG(entry->mode))
+		return 0;
+	if (ix_context_open_entry(context, entry, &from, err) < 0)
+		return -(int)err->code;
+	to = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (to < 0)
+		return ix_err_sys(err, "create %s", name);
+	reader = ix_fd_reader_new(from);
+	writer = ix_fd_writer_new(to);
+	if (ix_copy(reader, writer, cancel, err) < 0)
+		return ix_err_wrap(err, "%s", entry->path);
+	if (fchmod(to, entry->mode & 07777) < 0 || futimens(to, times) < 0)
+		return ix_err_sys(err, "attributes of %s", name);
+	return 0;
+}
+
+/* Modes of directories last: one without write permission could not be filled. */
+static int set_dir_modes(const struct ix_selection *files, int dir_fd, struct ix_err *err)
+{
+	for (size_t i = files->nentries; i-- > 0;) {
+		const struct ix_entry *entry = &files->entries[i];
+
+		if (S_ISDIR(entry->mode) && fchmodat(dir_fd, entry->name[0] ? entry->name : ".", entry->mode & 07777, 0) < 0)
+			return ix_err_sys(err, "mode of %s", entry->path);
+	}
+	return 0;
+}
+
+/* Files of a context are shown as a copy: without what is ignored, owned by root, and safe from changes made meanwhile. */
+static int bind_files(struct build *build, size_t i, const struct ix_step *step, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+		      struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &build->engine->opts;
+	const struct ix_selection *files = ix_state_selection(build->engine->state, build->stage, build->step, i);
+	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
+	const struct ix_dir *dir = step->mounts[i].from.dir;
+	ix_auto_free char *copy = NULL;
+	ix_auto_close int copy_fd = -1;
+
+	if (!files || files->nmatches != 1)
+		return ix_err_at(err, &step->pos, "RUN --mount: source '%s' has to name one file or directory", step->mounts[i].source);
+	if (ix_context_open(dir->path, dir->ignore_path, NULL, &context, err) < 0 || ix_store_tmpdir(opts->store, &copy, err) < 0)
+		return -(int)err->code;
+	ix_strv_add(&mounts->trees, copy);
+	copy_fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy_fd < 0)
+		return ix_err_sys(err, "open %s", copy);
+	for (size_t j = 0; j < files->nentries; j++)
+		if (copy_entry(context, &files->entries[j], copy_fd, opts->cancel, err) < 0)
+			return -(int)err->code;
+	if (files->matches[0].is_dir && set_dir_modes(files, copy_fd, err) < 0)
+		return -(int)err->code;
+	mount->kind = IX_SANDBOX_BIND;
+	mount->source = keep(mounts, files->matches[0].is_dir ? ix_strdup(copy) : ix_asprintf("%s/file", copy));
+	return 0;
+}
+
+static int bind_image(struct build *build, const struct ix_mount *spec, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+		      struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &build->engine->opts;
+	auto_image image = { 0 };
+
+	if (stage_source(build->engine, &spec->from, &image, err) < 0)
+		return -(int)err->code;
+	mount->kind = IX_SANDBOX_OVERLAY;
+	mount->subpath = spec->source ? spec->source : "";
+	if (spec->read_only) {
+		if (rootfs_open(opts, &image, build->stage->name, &mount->tree_fd, err) < 0)
+			return -(int)err->code;
+	} else {
+		auto_scratch scratch = { .root_fd = -1 };
+
+		/* Writes are allowed and forgotten. */
+		if (scratch_open(opts, &image, build->stage->name, &scratch, err) < 0)
+			return -(int)err->code;
+		mount->tree_fd = ix_steal_fd(&scratch.root_fd);
+		ix_strv_take(&mounts->trees, ix_steal(&scratch.dir));
+	}
+	keep_fd(mounts, mount->tree_fd);
+	return 0;
+}
+
+/* --- cache --- */
+
+static void cache_identity(const char *id, struct ix_digest *ret_digest)
+{
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+
+	ix_hash_text(hash, 1, id);
+	ix_hash_final(hash, ret_digest);
+}
+
+static int seed_cache(struct build *build, const struct ix_mount *spec, const char *dir, struct ix_err *err)
+{
+	ix_auto_close int root = -1;
+	ix_auto_close int from = -1;
+	auto_image image = { 0 };
+
+	if (spec->from.kind == IX_SOURCE_SCRATCH)
+		return 0;
+	if (spec->from.kind == IX_SOURCE_DIR) {
+		root = open(spec->from.dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0)
+			return ix_err_sys(err, "open %s", spec->from.dir->path);
+	} else if (stage_source(build->engine, &spec->from, &image, err) < 0 ||
+		   rootfs_open(&build->engine->opts, &image, build->stage->name, &root, err) < 0) {
+		return -(int)err->code;
+	}
+	from = ix_open_in_root(root, spec->source ? spec->source : "", O_RDONLY | O_DIRECTORY, err);
+	if (from < 0)
+		return ix_err_wrap(err, "RUN --mount=type=cache,source=%s", spec->source ? spec->source : "/");
+	return copy_tree(build->engine->opts.store, from, dir, build->engine->opts.cancel, err);
+}
+
+static int make_cache(struct build *build, const struct ix_mount *spec, const char *dir, struct ix_err *err)
+{
+	ix_auto_free char *fresh = NULL;
+	struct ix_err ignored;
+	int r;
+
+	if (ix_path_exists(AT_FDCWD, dir))
+		return 0;
+	if (ix_store_tmpdir(build->engine->opts.store, &fresh, err) < 0)
+		return -(int)err->code;
+	r = seed_cache(build, spec, fresh, err);
+	if (r == 0 && (chown(fresh, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 ||
+		       chmod(fresh, spec->has_mode ? spec->mode : 0755) < 0))
+		r = ix_err_sys(err, "cache mount %s", dir);
+	if (r == 0 && rename(fresh, dir) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+		r = ix_err_sys(err, "cache mount %s", dir);
+	if (ix_path_exists(AT_FDCWD, fresh))
+		(void)ix_remove_tree(AT_FDCWD, fresh, &ignored);
+	return r;
+}
+
+/* The first private copy of the mount that nobody uses. */
+static int lock_private(struct ix_store *store, const char *id, struct ix_digest *ret_which, int *ret_lock, struct ix_err *err)
+{
+	for (unsigned i = 0;; i++) {
+		ix_auto_free char *name = ix_asprintf("%s private %u", id, i);
+		int r;
+
+		cache_identity(name, ret_which);
+		r = ix_store_trylock(store, "mount", ret_which, ret_lock, err);
+		if (r != -IX_EEXIST)
+			return r;
+	}
+}
+
+static int cache_mount(struct build *build, const struct ix_mount *spec, const char *id, struct ix_sandbox_mount *mount,
+		       struct step_mounts *mounts, struct ix_err *err)
+{
+	struct ix_store *store = build->engine->opts.store;
+	char hex[IX_DIGEST_HEX + 1];
+	struct ix_digest which;
+	ix_auto_free char *name = NULL;
+	char *dir;
+	int lock;
+
+	cache_identity(id, &which);
+	if (spec->sharing == IX_SHARING_LOCKED) {
+		if (ix_store_lock(store, "mount", &which, build->engine->opts.cancel, &lock, err) < 0)
+			return -(int)err->code;
+		keep_fd(mounts, lock);
+	} else if (spec->sharing == IX_SHARING_PRIVATE) {
+		if (lock_private(store, id, &which, &lock, err) < 0)
+			return -(int)err->code;
+		keep_fd(mounts, lock);
+	}
+	name = ix_asprintf("mounts/%.32s", ix_digest_hex(&which, hex));
+	dir = ix_store_sub(store, name);
+	mount->kind = IX_SANDBOX_BIND;
+	mount->source = keep(mounts, dir);
+	return make_cache(build, spec, dir, err);
+}
+
+/* --- secret --- */
+
+static int read_secret(const struct ix_build_secret *secret, struct ix_buf *value, struct ix_err *err)
+{
+	const char *text;
+
+	if (secret->file)
+		return ix_read_file(AT_FDCWD, secret->file, value, err);
+	text = getenv(secret->env); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+	if (!text)
+		return ix_err_set(err, IX_ENOTFOUND, "environment variable %s is not set", secret->env);
+	return ix_buf_append(value, text, strlen(text), err);
+}
+
+static const struct ix_build_secret *find_secret(const struct ix_engine_opts *opts, const char *id)
+{
+	for (size_t i = 0; i < opts->nsecrets; i++)
+		if (strcmp(opts->secrets[i].id, id) == 0)
+			return &opts->secrets[i];
+	return NULL;
+}
+
+/* In memory, not on disk, where the machine has a tmpfs. */
+static int secret_file(struct build *build, const struct ix_mount *spec, const struct ix_buf *value, struct ix_sandbox_mount *mount,
+		       struct step_mounts *mounts, struct ix_err *err)
+{
+	char *dir = ix_strdup("/dev/shm/ix-secret-XXXXXX");
+	ix_auto_free char *path = NULL;
+	ix_auto_close int fd = -1;
+
+	if (!mkdtemp(dir)) {
+		free(dir);
+		if (ix_store_tmpdir(build->engine->opts.store, &dir, err) < 0)
+			return -(int)err->code;
+	}
+	ix_strv_take(&mounts->trees, dir);
+	path = ix_asprintf("%s/secret", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return ix_err_sys(err, "create %s", path);
+	if (ix_write_all(fd, ix_buf_str(value), value->len, err) < 0)
+		return -(int)err->code;
+	if (fchown(fd, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 || fchmod(fd, spec->has_mode ? spec->mode : 0400) < 0)
+		return ix_err_sys(err, "attributes of the secret");
+	mount->kind = IX_SANDBOX_BIND;
+	mount->source = keep(mounts, ix_steal(&path));
+	return 0;
+}
+
+/* *ret_mount: there is a file to mount. */
+static int secret_mount(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id,
+			struct ix_sandbox_mount *mount, struct step_mounts *mounts, bool *ret_mount, struct ix_err *err)
+{
+	const struct ix_build_secret *secret = find_secret(&build->engine->opts, id);
+	ix_auto_buf value = IX_BUF_INIT(SECRET_MAX);
+	int r = 0;
+
+	*ret_mount = false;
+	if (!secret) {
+		if (!spec->required)
+			return 0;
+		return ix_err_at(err, &step->pos, "secret %s: not found: pass it with --secret id=%s,src=FILE or --secret id=%s,env=NAME", id, id, id);
+	}
+	if (read_secret(secret, &value, err) < 0)
+		return ix_err_wrap(err, "secret %s", id);
+	if (spec->env)
+		ix_strv_addf(&mounts->env, "%s=%s", spec->env, ix_buf_str(&value));
+	if (!spec->env || spec->target) {
+		*ret_mount = true;
+		r = secret_file(build, spec, &value, mount, mounts, err);
+	}
+	explicit_bzero(value.data, value.len);
+	return r;
+}
+
+/* --- all of a step --- */
+
+/* Words of the mount with variables replaced; target joined with the working directory. */
+static int mount_target(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id, char **ret_target,
+			struct ix_err *err)
+{
+	const char *cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
+	ix_auto_free char *text = NULL;
+
+	if (!spec->target) {
+		*ret_target = ix_asprintf("/run/secrets/%s", ix_path_base(id));
+		return 0;
+	}
+	if (build_expand(build, step, spec->target, &text, err) < 0)
+		return -(int)err->code;
+	*ret_target = ix_path_resolve(cwd, text);
+	if (strcmp(*ret_target, "/") == 0) {
+		free(*ret_target);
+		return ix_err_at(err, &step->pos, "invalid mount target \"%s\"", text);
+	}
+	return 0;
+}
+
+static int mount_id(struct build *build, const struct ix_step *step, const struct ix_mount *spec, char **ret_id, struct ix_err *err)
+{
+	ix_auto_free char *target = NULL;
+
+	if (spec->id)
+		return build_expand(build, step, spec->id, ret_id, err);
+	if (!spec->target) {
+		*ret_id = ix_strdup(spec->env ? spec->env : "");
+		return 0;
+	}
+	if (mount_target(build, step, spec, "", &target, err) < 0)
+		return -(int)err->code;
+	*ret_id = ix_strdup(spec->kind == IX_MOUNT_SECRET ? ix_path_base(target) : target);
+	return 0;
+}
+
+static int prepare_one(struct build *build, const struct ix_step *step, size_t i, struct step_mounts *mounts, struct ix_err *err)
+{
+	const struct ix_mount *spec = &step->mounts[i];
+	struct ix_sandbox_mount mount = { .read_only = spec->read_only, .tree_fd = -1 };
+	ix_auto_free char *id = NULL;
+	bool wanted = true;
+	char *target;
+	int r = 0;
+
+	if (mount_id(build, step, spec, &id, err) < 0 || mount_target(build, step, spec, id, &target, err) < 0)
+		return -(int)err->code;
+	mount.target = keep(mounts, target);
+	switch (spec->kind) {
+	case IX_MOUNT_BIND:
+		r = spec->from.kind == IX_SOURCE_DIR ? bind_files(build, i, step, &mount, mounts, err) :
+						       bind_image(build, spec, &mount, mounts, err);
+		break;
+	case IX_MOUNT_CACHE:
+		r = cache_mount(build, spec, id, &mount, mounts, err);
+		break;
+	case IX_MOUNT_TMPFS:
+		mount.kind = IX_SANDBOX_TMPFS;
+		mount.size = spec->size;
+		break;
+	case IX_MOUNT_SECRET:
+		r = secret_mount(build, step, spec, id, &mount, mounts, &wanted, err);
+		break;
+	case IX_MOUNT_SSH:
+		return ix_err_at(err, &step->pos, "RUN --mount=type=ssh is not supported");
+	}
+	if (r == 0 && wanted)
+		add(mounts, &mount);
+	return r;
+}
+
+int mounts_prepare(struct build *build, const struct ix_step *step, struct step_mounts *ret_mounts, struct ix_err *err)
+{
+	for (size_t i = 0; i < step->nmounts; i++)
+		if (prepare_one(build, step, i, ret_mounts, err) < 0)
+			return -(int)err->code;
+	return 0;
+}

@@ -1,0 +1,185 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "engine_int.h"
+
+void lowers_release(struct lowers *lowers)
+{
+	for (size_t i = 0; i < lowers->count; i++)
+		free(lowers->dirs[i]);
+	free(lowers->dirs);
+	*lowers = (struct lowers){ 0 };
+}
+
+/* blob -> decompress -> (another thread's worth of work: digest, files). The diff id is verified before the directory becomes visible. */
+static int unpack_into(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *dir, struct ix_err *err)
+{
+	const struct ix_unpack_opts how = { .overlay = true, .userns = ix_sandbox_rootless(), .cancel = opts->cancel };
+	ix_auto_close int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_scoped(ix_reader_freep) struct ix_reader *blob = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *ahead = NULL;
+	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
+	struct ix_digest got;
+	uint64_t size;
+	int fd;
+
+	if (dir_fd < 0)
+		return ix_err_sys(err, "open %s", dir);
+	if (ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err) < 0)
+		return -(int)err->code;
+	blob = ix_fd_reader_new_take(fd);
+	plain = ix_decompress_reader_new(blob);
+	ahead = ix_readahead_reader_new(plain);
+	tar = ix_digest_reader_new(ahead, &got, &size);
+	if (ix_layer_unpack(tar, dir_fd, &how, err) < 0)
+		return -(int)err->code;
+	if (!ix_digest_eq(&got, &layer->diff_id))
+		return ix_err_set(err, IX_ECORRUPT, "does not match its diff id");
+	return 0;
+}
+
+static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *stage, char **ret_dir, struct ix_err *err)
+{
+	char text[IX_DIGEST_TEXT];
+	ix_auto_close int lock = -1;
+	ix_auto_free char *dir = NULL;
+	struct ix_err ignored;
+	int r;
+
+	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
+	if (r != -IX_ENOTFOUND)
+		return r;
+	if (ix_cache_need_blob(opts->cache, layer->image, &layer->blob, stage, err) < 0 ||
+	    ix_store_lock(opts->store, "unpack", &layer->diff_id, opts->cancel, &lock, err) < 0)
+		return -(int)err->code;
+	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
+	if (r != -IX_ENOTFOUND)
+		return r; /* another process was first */
+	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
+		return -(int)err->code;
+	r = unpack_into(opts, layer, dir, err);
+	if (r == 0)
+		r = ix_layer_dir_commit(opts->store, dir, &layer->diff_id, err);
+	if (r < 0) {
+		(void)ix_remove_tree(AT_FDCWD, dir, &ignored);
+		return ix_err_wrap(err, "layer %s", ix_digest_text(&layer->blob.digest, text));
+	}
+	return ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
+}
+
+/* A directory with nothing in it, for images without layers. */
+static int empty_dir(struct ix_store *store, char **ret_dir, struct ix_err *err)
+{
+	ix_auto_free char *dir = ix_store_sub(store, "layers/empty");
+
+	if (ix_mkdir_p(AT_FDCWD, dir, 0755, err) < 0)
+		return -(int)err->code;
+	*ret_dir = ix_steal(&dir);
+	return 0;
+}
+
+int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers, struct ix_err *err)
+{
+	auto_lowers lowers = { .dirs = ix_calloc(image->nlayers + 1, sizeof(char *)) };
+
+	for (size_t i = image->nlayers; i-- > 0; lowers.count++)
+		if (unpack_layer(opts, &image->layers[i], stage, &lowers.dirs[lowers.count], err) < 0)
+			return -(int)err->code;
+	if (lowers.count == 0) {
+		if (empty_dir(opts->store, &lowers.dirs[0], err) < 0)
+			return -(int)err->code;
+		lowers.count = 1;
+	}
+	*ret_lowers = lowers;
+	lowers = (struct lowers){ 0 };
+	return 0;
+}
+
+int rootfs_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, int *ret_fd, struct ix_err *err)
+{
+	auto_lowers lowers = { 0 };
+
+	if (rootfs_lowers(opts, image, stage, &lowers, err) < 0)
+		return -(int)err->code;
+	return ix_overlay_open(&(struct ix_overlay){ .lowers = (const char *const *)lowers.dirs, .nlowers = lowers.count }, ret_fd, err);
+}
+
+int scratch_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct scratch *ret_scratch,
+		 struct ix_err *err)
+{
+	auto_scratch scratch = { .root_fd = -1 };
+	ix_auto_free char *work = NULL;
+	auto_lowers lowers = { 0 };
+	struct ix_overlay overlay;
+
+	if (rootfs_lowers(opts, image, stage, &lowers, err) < 0 || ix_store_tmpdir(opts->store, &scratch.dir, err) < 0)
+		return -(int)err->code;
+	scratch.upper = ix_asprintf("%s/upper", scratch.dir);
+	work = ix_asprintf("%s/work", scratch.dir);
+	if (mkdir(scratch.upper, 0755) < 0 || mkdir(work, 0700) < 0)
+		return ix_err_sys(err, "mkdir %s", work);
+	overlay = (struct ix_overlay){
+		.lowers = (const char *const *)lowers.dirs, .nlowers = lowers.count, .upper = scratch.upper, .work = work
+	};
+	if (ix_overlay_open(&overlay, &scratch.root_fd, err) < 0)
+		return -(int)err->code;
+	*ret_scratch = scratch;
+	scratch = (struct scratch){ .root_fd = -1 };
+	return 0;
+}
+
+void scratch_release(struct scratch *scratch)
+{
+	struct ix_err ignored;
+
+	ix_closep(&scratch->root_fd);
+	scratch->root_fd = -1;
+	if (scratch->dir)
+		(void)ix_remove_tree(AT_FDCWD, scratch->dir, &ignored);
+	free(scratch->dir);
+	free(scratch->upper);
+	scratch->dir = scratch->upper = NULL;
+}
+
+static int pack_changes(const struct ix_engine_opts *opts, struct scratch *scratch, int lower_fd, struct ix_layer_info *ret_info,
+			struct ix_err *err)
+{
+	const struct ix_layer_opts how = { opts->compression, opts->compression_level, opts->epoch };
+	ix_auto_close int upper_fd = open(scratch->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
+	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
+	size_t entries;
+
+	if (upper_fd < 0)
+		return ix_err_sys(err, "open %s", scratch->upper);
+	if (ix_blob_begin(opts->store, &blob, err) < 0)
+		return -(int)err->code;
+	layer = ix_layer_begin(ix_blob_stream(blob), &how);
+	if (ix_layer_pack_upper(layer, upper_fd, lower_fd, opts->cancel, &entries, err) < 0 || ix_layer_finish(layer, ret_info, err) < 0)
+		return -(int)err->code;
+	return ix_blob_commit(ix_steal(&blob), &ret_info->digest, err);
+}
+
+int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const char *stage,
+		   struct ix_step_result *ret_result, struct ix_err *err)
+{
+	ix_auto_close int lower_fd = -1;
+	struct ix_layer_info info;
+
+	/* The overlay goes first: what it still holds in memory has to be in the upper directory. */
+	ix_closep(&scratch->root_fd);
+	scratch->root_fd = -1;
+	if (rootfs_open(opts, image, stage, &lower_fd, err) < 0 || pack_changes(opts, scratch, lower_fd, &info, err) < 0)
+		return ix_err_wrap(err, "layer");
+	ret_result->digest = info.digest;
+	ret_result->size = info.size;
+	ret_result->diff_id = info.diff_id;
+	snprintf(ret_result->media_type, sizeof(ret_result->media_type), "%s", ix_layer_media_type(opts->compression));
+	/* A finished step's upper directory is the unpacked layer. */
+	return ix_layer_dir_commit(opts->store, scratch->upper, &info.diff_id, err);
+}

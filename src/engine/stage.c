@@ -1,0 +1,320 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/path.h"
+#include "copy_int.h"
+#include "engine_int.h"
+
+static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+int err_at_step(struct ix_err *err, const struct ix_step *step)
+{
+	/* Errors of the language bring their place along. */
+	if (!step->pos.file || strncmp(err->msg, step->pos.file, strlen(step->pos.file)) == 0)
+		return -(int)err->code;
+	return ix_err_wrap(err, "%s:%u:%u", step->pos.file, step->pos.line, step->pos.column);
+}
+
+/* --- words --- */
+
+char *build_arg_value(struct build *build, const struct ix_arg *arg)
+{
+	const struct ix_engine *engine = build->engine;
+
+	if (!arg->link)
+		return ix_strdup(arg->value);
+	return ix_cache_stage_ref(engine->opts.cache, arg->link->name, ix_state_stage_key(engine->state, arg->link));
+}
+
+struct scope {
+	struct build *build;
+	struct ix_strv args; /* NAME=value */
+};
+
+static const char *lookup(void *data, const char *name)
+{
+	const struct scope *scope = data;
+	const char *value = ix_env_get(&scope->build->image.config.env, name);
+
+	return value ? value : ix_env_get(&scope->args, name);
+}
+
+static int expand(struct build *build, const struct ix_step *step, const char *word, bool keep_quotes, char **ret_text, struct ix_err *err)
+{
+	struct scope scope = { .build = build };
+	const struct ix_expand_opts opts = { .lookup = lookup, .data = &scope, .keep_quotes = keep_quotes };
+	int r;
+
+	for (size_t i = 0; i < step->nargs; i++) {
+		ix_auto_free char *value = build_arg_value(build, &step->args[i]);
+
+		if (value)
+			ix_env_set(&scope.args, step->args[i].name, value);
+	}
+	r = ix_expand(&opts, word, ret_text, err);
+	ix_strv_release(&scope.args);
+	return r;
+}
+
+int build_expand(struct build *build, const struct ix_step *step, const char *word, char **ret_text, struct ix_err *err)
+{
+	return expand(build, step, word, false, ret_text, err);
+}
+
+int build_expand_text(struct build *build, const struct ix_step *step, const char *text, char **ret_text, struct ix_err *err)
+{
+	return expand(build, step, text, true, ret_text, err);
+}
+
+/* --- where images come from --- */
+
+static int load_external(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err)
+{
+	const struct ix_digest *digest = ix_state_image(engine->state, source);
+
+	if (!digest)
+		ix_bug("image %s was not resolved", source->text);
+	return image_load(&engine->opts, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, ret_image, err);
+}
+
+static int load_stage(struct ix_engine *engine, const struct ix_stage *stage, struct image *ret_image, struct ix_err *err)
+{
+	const struct ix_plan_stage *planned = &engine->plan->stages[stage->index];
+	bool built = engine->results[stage->index].outcome == IX_OUTCOME_BUILT;
+
+	if (planned->decision == IX_PLAN_BUILD && !built)
+		ix_bug("stage '%s' is used before it is built", stage->name);
+	return image_load(&engine->opts, planned->remote && !built ? planned->ref : NULL,
+			  built ? &engine->results[stage->index].manifest : &planned->manifest, ret_image, err);
+}
+
+int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err)
+{
+	switch (source->kind) {
+	case IX_SOURCE_STAGE:
+		return load_stage(engine, source->stage, ret_image, err);
+	case IX_SOURCE_IMAGE:
+	case IX_SOURCE_LAYOUT:
+		return load_external(engine, source, ret_image, err);
+	case IX_SOURCE_SCRATCH:
+	case IX_SOURCE_DIR:
+		break;
+	}
+	*ret_image = (struct image){ 0 };
+	return 0;
+}
+
+static int begin(struct build *build, struct ix_err *err)
+{
+	struct ix_image_config *config = &build->image.config;
+	const struct ix_stage *stage = build->stage;
+
+	if (stage_source(build->engine, &stage->base, &build->image, err) < 0)
+		return -(int)err->code;
+	if (!config->platform.arch[0] && ix_platform_parse(stage->platform, &config->platform, err) < 0)
+		return -(int)err->code;
+	if (!ix_env_get(&config->env, "PATH"))
+		ix_env_set(&config->env, "PATH", default_path);
+	if (!config->working_dir)
+		config->working_dir = ix_strdup("/");
+	/* Triggers of the base were made steps when the graph was; they are not handed on. */
+	ix_strv_release(&config->onbuild);
+	return 0;
+}
+
+/* --- steps --- */
+
+static char *copy_created_by(struct build *build, const struct ix_step *step)
+{
+	ix_auto_buf text = { 0 };
+
+	ix_buf_puts(&text, ix_step_word(step->kind));
+	if (step->chown)
+		ix_buf_printf(&text, " --chown=%s", step->chown);
+	if (step->chmod)
+		ix_buf_printf(&text, " --chmod=%s", step->chmod);
+	if (step->link)
+		ix_buf_puts(&text, " --link");
+	for (size_t i = 0; i < step->nwords; i++)
+		ix_buf_printf(&text, " %s", step->words[i]);
+	{
+		struct ix_err ignored;
+		ix_auto_free char *dest = NULL;
+
+		if (build_expand(build, step, step->dest, &dest, &ignored) == 0)
+			ix_buf_printf(&text, " %s", dest);
+	}
+	ix_buf_puts(&text, " # buildkit");
+	return ix_buf_steal(&text);
+}
+
+static void add_layer(struct build *build, const struct ix_step_result *result, char *created_by_take)
+{
+	struct layer_ref *layer = image_add_layer(&build->image);
+
+	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(result->media_type), .digest = result->digest, .size = result->size };
+	layer->diff_id = result->diff_id;
+	ix_config_add_diff_id(&build->image.config, &result->diff_id);
+	image_history(&build->image, build->engine->now, created_by_take, false);
+	free(created_by_take);
+}
+
+static int set_workdir(struct build *build, const struct ix_step *step, struct ix_err *err)
+{
+	struct ix_image_config *config = &build->image.config;
+	ix_auto_free char *text = NULL;
+	char *path;
+
+	if (build_expand(build, step, step->words[0], &text, err) < 0)
+		return -(int)err->code;
+	if (!*text)
+		return ix_err_set(err, IX_EARG, "WORKDIR: the path is empty");
+	path = ix_path_resolve(config->working_dir, text);
+	free(config->working_dir);
+	config->working_dir = path;
+	return 0;
+}
+
+static bool makes_layer(const struct build *build, const struct ix_step *step)
+{
+	switch (step->kind) {
+	case IX_STEP_RUN:
+	case IX_STEP_COPY:
+	case IX_STEP_ADD:
+		return true;
+	case IX_STEP_WORKDIR:
+		return strcmp(build->image.config.working_dir, "/") != 0;
+	default:
+		return false;
+	}
+}
+
+static int execute(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	bool made;
+
+	switch (step->kind) {
+	case IX_STEP_RUN:
+		return run_step(build, step, ret_result, err);
+	case IX_STEP_COPY:
+	case IX_STEP_ADD:
+		return copy_step(build, step, ret_result, err);
+	case IX_STEP_WORKDIR:
+		return workdir_step(build, step, &made, ret_result, err);
+	default:
+		ix_bug("%s makes no layer", ix_step_word(step->kind));
+	}
+}
+
+static char *created_by(struct build *build, const struct ix_step *step)
+{
+	switch (step->kind) {
+	case IX_STEP_RUN:
+		return run_created_by(build, step);
+	case IX_STEP_WORKDIR:
+		return ix_asprintf("WORKDIR %s", build->image.config.working_dir);
+	default:
+		return copy_created_by(build, step);
+	}
+}
+
+static void report_step(const struct build *build, const struct ix_step *step, enum ix_event_kind kind, int status, uint64_t ms)
+{
+	ix_report(build->engine->opts.sink, &(struct ix_event){ .kind = kind, .stage = build->stage->name, .text = step->text,
+								.step = (unsigned)build->step + 1, .nsteps = (unsigned)build->stage->nsteps,
+								.status = status, .ms = ms });
+}
+
+/* A step that makes a layer: from what its key gave before, or executed. One process executes it; others wait for its result. */
+static int layer_step(struct build *build, const struct ix_step *step, struct ix_err *err)
+{
+	const struct ix_engine_opts *opts = &build->engine->opts;
+	const struct ix_digest *key = ix_state_step_key(build->engine->state, build->stage, build->step);
+	bool reuse = !opts->no_step_cache && !build->engine->plan->stages[build->stage->index].fresh;
+	struct ix_stage_result *result = &build->engine->results[build->stage->index];
+	struct ix_step_result layer = { 0 };
+	uint64_t start = ix_now_ms();
+	ix_auto_close int lock = -1;
+	int r;
+
+	if (ix_store_lock(opts->store, "step", key, opts->cancel, &lock, err) < 0)
+		return -(int)err->code;
+	r = reuse ? ix_store_step(opts->store, key, &layer, err) : -IX_ENOTFOUND;
+	if (r == 0) {
+		result->steps_cached++;
+		report_step(build, step, IX_EVENT_STEP_CACHED, 0, 0);
+		add_layer(build, &layer, created_by(build, step));
+		return 0;
+	}
+	if (r != -IX_ENOTFOUND)
+		return r;
+	report_step(build, step, IX_EVENT_STEP_BEGIN, 0, 0);
+	r = execute(build, step, &layer, err);
+	report_step(build, step, IX_EVENT_STEP_END, r < 0 ? (err->code == IX_ESTEP ? err->sys : 1) : 0, ix_now_ms() - start);
+	if (r < 0)
+		return r;
+	result->steps_run++;
+	if (ix_store_set_step(opts->store, key, &layer, err) < 0)
+		return -(int)err->code;
+	add_layer(build, &layer, created_by(build, step));
+	return 0;
+}
+
+static int do_step(struct build *build, const struct ix_step *step, struct ix_err *err)
+{
+	if (ix_cancel_check(build->engine->opts.cancel, err) < 0)
+		return -(int)err->code;
+	if (step->kind == IX_STEP_WORKDIR && set_workdir(build, step, err) < 0)
+		return -(int)err->code;
+	if (makes_layer(build, step))
+		return layer_step(build, step, err);
+	if (step->kind != IX_STEP_WORKDIR)
+		return config_apply(build, step, err);
+	image_history(&build->image, build->engine->now, "WORKDIR /", true);
+	return 0;
+}
+
+static int finish(struct build *build, struct ix_err *err)
+{
+	struct ix_engine *engine = build->engine;
+	const struct ix_digest *key = ix_state_stage_key(engine->state, build->stage);
+	struct ix_image_config *config = &build->image.config;
+	char hex[IX_DIGEST_HEX + 1];
+	uint64_t size;
+
+	for (size_t i = 0; i < build->stage->nlabels; i++)
+		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
+	free(config->created);
+	config->created = ix_strdup(engine->now);
+	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), &engine->results[build->stage->index].manifest, &size, err) < 0)
+		return -(int)err->code;
+	return ix_store_set_stage(engine->opts.store, key, &engine->results[build->stage->index].manifest, err);
+}
+
+static int run_steps(struct build *build, struct ix_err *err)
+{
+	if (begin(build, err) < 0) {
+		const struct ix_pos *pos = &build->stage->pos;
+
+		return pos->file ? ix_err_wrap(err, "%s:%u:%u", pos->file, pos->line, pos->column) : -(int)err->code;
+	}
+	for (build->step = 0; build->step < build->stage->nsteps; build->step++) {
+		const struct ix_step *step = &build->stage->steps[build->step];
+
+		if (do_step(build, step, err) < 0)
+			return err->code == IX_ECANCELED ? -(int)err->code : err_at_step(err, step);
+	}
+	return finish(build, err);
+}
+
+int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
+{
+	struct build build = { .engine = engine, .stage = stage };
+	int r = run_steps(&build, err);
+
+	image_release(&build.image);
+	return r;
+}

@@ -1,0 +1,214 @@
+/*
+ * The one model between front ends and engines: stages, the steps they are made of, and the links between them. Everything that chooses a
+ * stage, an image or a context file is resolved here; what depends on a base image's environment stays a word with variables and is expanded
+ * when the step is executed (graph/expand.c). The graph does not read files or images and knows no digests.
+ *
+ * All memory belongs to the graph's arena and lives as long as the graph.
+ */
+#ifndef IX_GRAPH_GRAPH_H
+#define IX_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct ix_pos {
+	const char *file; /* as the user named it; NULL when there is none */
+	unsigned line;    /* 1-based */
+	unsigned column;  /* 1-based bytes */
+};
+
+/* "file:line:column: <text>" as IX_EARG. Returns -IX_EARG. */
+int ix_err_at(struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...) ix_printf(3, 4);
+
+/* A directory of files: a build context or a named one. */
+struct ix_dir {
+	const char *path;        /* absolute */
+	const char *ignore_path; /* absolute path of the ignore file in force, or NULL */
+	const char *label;       /* as the user named it, for messages */
+};
+
+enum ix_source_kind {
+	IX_SOURCE_SCRATCH, /* nothing: FROM scratch */
+	IX_SOURCE_STAGE,
+	IX_SOURCE_IMAGE,  /* an image of a registry: text is the reference as written */
+	IX_SOURCE_DIR,    /* files of this machine */
+	IX_SOURCE_LAYOUT, /* an image of an OCI image layout: text is its directory */
+};
+
+/* Where files or an image come from. */
+struct ix_source {
+	enum ix_source_kind kind;
+	struct ix_stage *stage;   /* STAGE */
+	const char *text;         /* IMAGE: reference; LAYOUT: absolute directory */
+	const char *layout_ref;   /* LAYOUT: tag or digest, NULL when the layout has one image */
+	const struct ix_dir *dir; /* DIR */
+	const char *platform;     /* IMAGE, LAYOUT: "linux/amd64"; never NULL for those */
+};
+
+/* A value from outside that a step can see. */
+struct ix_arg {
+	const char *name;
+	const char *value;       /* NULL: declared without a value. For a link: "stage:NAME" */
+	struct ix_stage *link;   /* the value is that stage's image reference, known when its key is */
+};
+
+struct ix_heredoc {
+	const char *name;  /* the delimiter, without quotes */
+	const char *body;  /* with trailing newline; tabs already stripped for <<- */
+	bool expand;       /* variables in body are expanded (COPY, ADD; a shell does it itself for RUN) */
+	int fd;            /* RUN: descriptor it feeds; 0 unless written */
+	bool strip_tabs;   /* it was written <<- */
+};
+
+enum ix_mount_kind { IX_MOUNT_BIND, IX_MOUNT_CACHE, IX_MOUNT_TMPFS, IX_MOUNT_SECRET, IX_MOUNT_SSH };
+enum ix_sharing { IX_SHARING_SHARED, IX_SHARING_PRIVATE, IX_SHARING_LOCKED };
+
+/* RUN --mount. Text values may hold variables, but from is already resolved. */
+struct ix_mount {
+	enum ix_mount_kind kind;
+	struct ix_source from;  /* bind, cache: SCRATCH for a cache without from; bind defaults to the build context */
+	const char *source;     /* path inside from, expanded; "" or "/" its root */
+	const char *target;     /* word with variables; NULL for a secret given only by id or env */
+	const char *id;         /* cache, secret, ssh: word, NULL when not given */
+	const char *env;        /* secret: variable that receives the value, NULL when not given */
+	enum ix_sharing sharing;
+	uint64_t size;          /* tmpfs: bytes, 0 unlimited */
+	bool read_only;
+	bool required;
+	bool has_mode, has_uid, has_gid;
+	uint32_t mode, uid, gid;
+};
+
+enum ix_step_kind {
+	IX_STEP_ADD, IX_STEP_ARG, IX_STEP_CMD, IX_STEP_COPY, IX_STEP_ENTRYPOINT, IX_STEP_ENV, IX_STEP_EXPOSE, IX_STEP_HEALTHCHECK,
+	IX_STEP_LABEL, IX_STEP_MAINTAINER, IX_STEP_ONBUILD, IX_STEP_RUN, IX_STEP_SHELL, IX_STEP_STOPSIGNAL, IX_STEP_USER, IX_STEP_VOLUME,
+	IX_STEP_WORKDIR,
+};
+
+enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
+
+/*
+ * One instruction. words are its operands, raw as written (quotes and variables in place) unless said otherwise:
+ *
+ *	ADD COPY            sources, expanded, quotes removed; heredoc sources are "<<NAME"; dest is apart
+ *	ARG                 name, value raw or absent: one step per name
+ *	CMD ENTRYPOINT RUN  exec form: the argument list, literal; shell form: one word, the command line with continuations joined
+ *	ENV LABEL           key, value, key, value, ...
+ *	EXPOSE VOLUME       one word per item (VOLUME in JSON form: exec is set, words literal)
+ *	HEALTHCHECK         "NONE", or "CMD" followed as for CMD
+ *	ONBUILD             one literal word: the trigger instruction's text
+ *	SHELL               literal words
+ *	MAINTAINER STOPSIGNAL USER WORKDIR   one word
+ */
+struct ix_step {
+	enum ix_step_kind kind;
+	struct ix_pos pos;
+	unsigned last_line;     /* of the instruction, with continuations and heredocs */
+	const char *text;       /* the instruction as written on one line, for people: "COPY --chown=app src/ ./" */
+	char **words;
+	size_t nwords;
+	bool exec;              /* JSON form */
+	struct ix_heredoc *docs;
+	size_t ndocs;
+	struct ix_arg *args;    /* values from outside that this step depends on: for RUN all in scope, otherwise those it names */
+	size_t nargs;
+
+	/* ADD, COPY */
+	struct ix_source from;  /* DIR of the build context unless --from */
+	const char *dest;       /* word */
+	const char *chown;      /* word or NULL */
+	const char *chmod;      /* word or NULL */
+	bool link;              /* --link */
+
+	/* RUN */
+	struct ix_mount *mounts;
+	size_t nmounts;
+	enum ix_network network;
+
+	/* HEALTHCHECK: nanoseconds, 0 when not given */
+	int64_t interval, timeout, start_period, start_interval;
+	int retries;
+
+	bool trigger;           /* it came from an ONBUILD of the base image */
+};
+
+/* A link to another stage, for drawing and scheduling; duplicates are merged. */
+struct ix_link {
+	struct ix_stage *stage;
+	bool is_base; /* FROM; otherwise COPY --from, RUN --mount=from or an argument */
+};
+
+struct ix_stage {
+	const char *name;        /* project stage: its name; inner stage: "owner.inner", unnamed inner stages "owner.0" */
+	bool inner;              /* not published under a name of its own */
+	size_t index;            /* position in the graph */
+	struct ix_pos pos;       /* its FROM */
+	const char *platform;    /* "linux/amd64[/variant]" */
+	struct ix_source base;
+	struct ix_step *steps;
+	size_t nsteps;
+	struct ix_link *links;
+	size_t nlinks;
+	struct ix_strv env;      /* ENV as known when the graph was made, after the last step */
+	bool env_complete;       /* env also holds the base image's variables */
+	const char **onbuild;    /* ONBUILD triggers this stage hands to those built from it */
+	size_t nonbuild;
+
+	/* settings of the project's stage that are not part of any key */
+	const char **publish;    /* names to publish besides the key tag, expanded */
+	size_t npublish;
+	/* settings that are part of the stage's key, applied to the finished config: key, value, key, value */
+	const char **labels;
+	size_t nlabels;
+	bool no_cache;           /* every step of it runs again */
+};
+
+struct ix_graph {
+	struct ix_arena *arena;
+	struct ix_stage **stages; /* in order of definition; links point to stages of the same graph */
+	size_t nstages;
+};
+
+struct ix_graph *ix_graph_new(void);
+void ix_graph_free(struct ix_graph *graph);
+IX_DEFINE_FREEP(struct ix_graph, ix_graph_free)
+
+/* A new stage of that name, zeroed; the name is copied. */
+struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name);
+struct ix_stage *ix_graph_find(const struct ix_graph *graph, const char *name);
+/* Record that stage needs other; is_base wins when both kinds occur. */
+void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_stage *other, bool is_base);
+/* needed[stage->index] = true for every target and everything it can reach. needed has nstages entries. */
+void ix_graph_reach(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, bool *needed);
+/* Stages so that each comes after those it links to. order has nstages entries. A cycle is IX_EARG and names its members. */
+int ix_graph_order(const struct ix_graph *graph, struct ix_stage **order, struct ix_err *err);
+const char *ix_step_word(enum ix_step_kind kind); /* "COPY" */
+
+/* What a front end has to know of a base image before its steps can be listed. Read from its config; owned by whoever answers. */
+struct ix_image_facts {
+	struct ix_strv env;
+	struct ix_strv onbuild;
+};
+
+/*
+ * Words with variables (Dockerfile reference, "Environment replacement"): $v ${v} ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?m} ${v?m}
+ * ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r} ${v//p/r}, quotes and escapes.
+ */
+struct ix_expand_opts {
+	char escape; /* '\\' or '`'; 0 is '\\' */
+	/* Value of a variable, or NULL when it is not set. */
+	const char *(*lookup)(void *data, const char *name);
+	void *data;
+	bool keep_quotes;  /* quotes and escapes stay as they are (heredoc bodies) */
+};
+/* One word: quotes removed, variables replaced. Caller frees *ret_text. A bad pattern or a failed ${v:?m} is IX_EARG. */
+int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_text, struct ix_err *err);
+/* The names a word refers to, each once, appended. Malformed words give what was read before the mistake. */
+void ix_expand_names(const char *word, char escape, struct ix_strv *names);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * Directory trees as layers: tar changesets with whiteouts and attributes (OCI image-spec, "Image Layer Filesystem Changeset"), written
+ * deterministically and unpacked safely. It knows nothing of stores and images.
+ *
+ * Unpacked layers are directories ready to be an overlayfs lower: whiteouts are 0/0 character devices, opaque directories carry
+ * trusted.overlay.opaque (user.overlay.opaque in a user namespace).
+ */
+#ifndef IX_LAYER_LAYER_H
+#define IX_LAYER_LAYER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "io/compress.h"
+#include "io/digest.h"
+#include "io/stream.h"
+
+struct ix_xattr {
+	char *name;
+	char *value;
+	size_t len;
+};
+
+struct ix_tar_entry {
+	char *path;     /* clean, relative: "usr/bin/env"; "" is the root */
+	uint32_t mode;  /* type and permission bits */
+	uint32_t uid, gid;
+	uint64_t size;  /* of the contents that follow; 0 for all but regular files */
+	int64_t mtime_s;
+	uint32_t mtime_ns;
+	char *link;     /* target of a symbolic link, or path of the file a hard link repeats */
+	bool hardlink;
+	uint32_t rdev_major, rdev_minor;
+	struct ix_xattr *xattrs; /* sorted by name */
+	size_t nxattrs;
+};
+void ix_tar_entry_release(struct ix_tar_entry *entry);
+/* Extended attributes of an open file or, for links, of /proc/self/fd paths: those that layers carry (security.capability, user.*). */
+int ix_xattrs_read(int fd, const char *what, struct ix_tar_entry *entry, struct ix_err *err);
+
+struct ix_layer_opts {
+	enum ix_compression compression;
+	int level;          /* 0: default */
+	int64_t epoch;      /* times later than this are clamped to it; -1: none */
+};
+
+struct ix_layer_info {
+	struct ix_digest digest;  /* of the blob */
+	uint64_t size;
+	struct ix_digest diff_id; /* of the tar */
+	uint64_t tar_size;
+};
+
+/* Writing: entries in the order given; the caller sorts, and puts parents first. blob is borrowed and not finished by it. */
+struct ix_layer_writer;
+struct ix_layer_writer *ix_layer_begin(struct ix_writer *blob, const struct ix_layer_opts *opts);
+/* One entry; exactly entry->size bytes of contents are read from fd (-1 when size is 0). A file that shrank meanwhile is IX_EFAIL. */
+int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, int fd, const struct ix_cancel *cancel, struct ix_err *err);
+/* The same with the contents in memory. */
+int ix_layer_add_bytes(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, const void *bytes, struct ix_err *err);
+int ix_layer_finish(struct ix_layer_writer *layer, struct ix_layer_info *ret_info, struct ix_err *err);
+void ix_layer_writer_free(struct ix_layer_writer *layer);
+IX_DEFINE_FREEP(struct ix_layer_writer, ix_layer_writer_free)
+
+/*
+ * The changes in an overlay upper directory as a layer. lower_fd is the merged tree below (-1: none): directories that are only there because
+ * overlayfs copied them up, unchanged, and have no changed entries are left out. *ret_entries is their number; 0: nothing changed.
+ */
+int ix_layer_pack_upper(struct ix_layer_writer *layer, int upper_fd, int lower_fd, const struct ix_cancel *cancel, size_t *ret_entries,
+			struct ix_err *err);
+/* A whole tree as a tar, without interpretation of whiteouts: for exports. */
+int ix_layer_pack_tree(struct ix_layer_writer *layer, int root_fd, const struct ix_cancel *cancel, struct ix_err *err);
+
+struct ix_unpack_opts {
+	bool overlay;     /* whiteouts become overlay whiteouts; otherwise names beginning with ".wh." are ordinary */
+	bool userns;      /* user.overlay.* instead of trusted.overlay.*; device nodes that cannot be made are left out */
+	bool no_owners;   /* owners are not set: the files belong to whoever unpacks (export to a directory) */
+	const struct ix_cancel *cancel;
+};
+/*
+ * Unpack an uncompressed tar beneath root_fd. No entry can leave it: parents are resolved as if chrooted there, existing files are replaced,
+ * never followed. Reads to the end of the stream, so that a digest over it is complete.
+ */
+int ix_layer_unpack(struct ix_reader *tar, int root_fd, const struct ix_unpack_opts *opts, struct ix_err *err);
+
+/* Reading a tar entry by entry. */
+struct ix_tar_reader;
+struct ix_tar_reader *ix_tar_reader_new(struct ix_reader *stream); /* borrowed */
+void ix_tar_reader_free(struct ix_tar_reader *tar);
+IX_DEFINE_FREEP(struct ix_tar_reader, ix_tar_reader_free)
+/* 1 and the next entry (owned by tar until the next call), 0 at the end. What was left of the last one's contents is skipped. */
+int ix_tar_next(struct ix_tar_reader *tar, const struct ix_tar_entry **ret_entry, struct ix_err *err);
+/* Contents of the current entry: bytes read, 0 at its end. */
+ssize_t ix_tar_read(struct ix_tar_reader *tar, void *bytes, size_t len, struct ix_err *err);
+
+/* Is the beginning of a file that of a tar archive, plain or compressed? Reads from offset 0 without moving fd. */
+bool ix_tar_detect(int fd);
+
+#endif

@@ -1,0 +1,304 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "layer/layer.h"
+
+enum { DEPTH_MAX = 1000 };
+
+/* A directory on the way: its names, sorted, and how far we are. */
+struct level {
+	int fd;
+	char *path;
+	struct ix_strv names;
+	size_t next;
+	struct stat st;
+	bool opaque;
+	bool pending; /* its own entry has not been written: it may be unchanged */
+};
+
+struct pack {
+	struct ix_layer_writer *layer;
+	int lower_fd;   /* -1: none */
+	bool overlay;   /* the tree is an overlay upper */
+	const struct ix_cancel *cancel;
+	struct level *levels;
+	size_t nlevels, cap;
+	struct ix_map links; /* "dev:ino" -> path of the first name of a file with several */
+	size_t entries;
+};
+
+static int read_names(int fd, const char *path, struct ix_strv *names, struct ix_err *err)
+{
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_auto_closedir DIR *dir = again < 0 ? NULL : fdopendir(again);
+	struct dirent *entry;
+
+	if (!dir)
+		return ix_err_sys(err, "read directory /%s", path);
+	while (errno = 0, (entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			ix_strv_add(names, entry->d_name);
+	if (errno)
+		return ix_err_sys(err, "read directory /%s", path);
+	ix_strv_sort(names);
+	return 0;
+}
+
+static bool is_opaque(int fd)
+{
+	char value[4];
+
+	return (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof(value)) > 0 && value[0] == 'y') ||
+	       (fgetxattr(fd, "user.overlay.opaque", value, sizeof(value)) > 0 && value[0] == 'y');
+}
+
+/* Is the directory below the same but for what happened inside it? */
+static bool unchanged_below(const struct pack *self, const char *path, const struct stat *st, int fd)
+{
+	struct ix_err ignored;
+	ix_auto_close int lower = -1;
+	struct ix_tar_entry ours = { 0 }, theirs = { 0 };
+	struct stat below;
+	bool same;
+
+	if (self->lower_fd < 0)
+		return false;
+	lower = ix_open_beneath(self->lower_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, &ignored);
+	if (lower < 0 || fstat(lower, &below) < 0)
+		return false;
+	same = below.st_mode == st->st_mode && below.st_uid == st->st_uid && below.st_gid == st->st_gid &&
+	       ix_xattrs_read(fd, path, &ours, &ignored) == 0 && ix_xattrs_read(lower, path, &theirs, &ignored) == 0 &&
+	       ours.nxattrs == theirs.nxattrs;
+	for (size_t i = 0; same && i < ours.nxattrs; i++)
+		same = strcmp(ours.xattrs[i].name, theirs.xattrs[i].name) == 0 && ours.xattrs[i].len == theirs.xattrs[i].len &&
+		       memcmp(ours.xattrs[i].value, theirs.xattrs[i].value, ours.xattrs[i].len) == 0;
+	ix_tar_entry_release(&ours);
+	ix_tar_entry_release(&theirs);
+	return same;
+}
+
+static struct ix_tar_entry entry_of(const char *path, const struct stat *st)
+{
+	return (struct ix_tar_entry){
+		.path = ix_strdup(path),
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.mtime_s = st->st_mtim.tv_sec,
+		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+	};
+}
+
+static int add(struct pack *self, struct ix_tar_entry *entry, int fd, struct ix_err *err)
+{
+	self->entries++;
+	return ix_layer_add(self->layer, entry, fd, self->cancel, err);
+}
+
+/* An empty file whose name speaks: whiteouts and opaque marks. */
+static int add_mark(struct pack *self, const char *dir, const char *prefix, const char *name, struct ix_err *err)
+{
+	struct ix_tar_entry mark = { .path = ix_asprintf("%s%s%s%s", dir, *dir ? "/" : "", prefix, name), .mode = S_IFREG };
+	int r = add(self, &mark, -1, err);
+
+	ix_tar_entry_release(&mark);
+	return r;
+}
+
+/* Write the entries of directories that were held back, outermost first. The root has none of its own in a changeset. */
+static int flush_dirs(struct pack *self, struct ix_err *err)
+{
+	for (size_t i = 0; i < self->nlevels; i++) {
+		struct level *level = &self->levels[i];
+		struct ix_tar_entry entry;
+		int r;
+
+		if (!level->pending)
+			continue;
+		level->pending = false;
+		entry = entry_of(level->path, &level->st);
+		r = ix_xattrs_read(level->fd, level->path, &entry, err);
+		if (r == 0)
+			r = add(self, &entry, -1, err);
+		if (r == 0 && level->opaque)
+			r = add_mark(self, level->path, "", ".wh..wh..opq", err);
+		ix_tar_entry_release(&entry);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int push(struct pack *self, int fd_take, const char *path, const struct stat *st, bool is_root, struct ix_err *err)
+{
+	struct level level = { .fd = fd_take, .path = ix_strdup(path), .st = *st };
+
+	level.opaque = self->overlay && !is_root && is_opaque(fd_take);
+	level.pending = !is_root;
+	IX_GROW(&self->levels, self->nlevels, &self->cap);
+	self->levels[self->nlevels++] = level;
+	if (self->nlevels > DEPTH_MAX)
+		return ix_err_set(err, IX_ELIMIT, "/%s is nested deeper than %d directories", path, DEPTH_MAX);
+	if (read_names(fd_take, path, &self->levels[self->nlevels - 1].names, err) < 0)
+		return -(int)err->code;
+	if (!is_root && (level.opaque || !self->overlay || !unchanged_below(self, path, st, fd_take)))
+		return flush_dirs(self, err);
+	return 0;
+}
+
+static void pop(struct pack *self)
+{
+	struct level *top = &self->levels[--self->nlevels];
+
+	close(top->fd);
+	free(top->path);
+	ix_strv_release(&top->names);
+}
+
+/* The path under which the same file was packed before, or NULL after remembering this one. */
+static const char *earlier_name(struct pack *self, const struct stat *st, const char *path)
+{
+	char key[48];
+	const char *first;
+
+	if (st->st_nlink < 2)
+		return NULL;
+	snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
+	first = ix_map_get(&self->links, key);
+	if (!first)
+		ix_map_set(&self->links, key, ix_strdup(path));
+	return first;
+}
+
+static int add_regular(struct pack *self, int dirfd, const char *name, const char *path, const struct stat *st, struct ix_err *err)
+{
+	const char *first = earlier_name(self, st, path);
+	struct ix_tar_entry entry = entry_of(path, st);
+	ix_auto_close int fd = -1;
+	int r = 0;
+
+	if (first) {
+		entry.hardlink = true;
+		entry.link = ix_strdup(first);
+	} else {
+		fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		entry.size = (uint64_t)st->st_size;
+		r = fd < 0 ? ix_err_sys(err, "open /%s", path) : ix_xattrs_read(fd, path, &entry, err);
+	}
+	if (r == 0)
+		r = add(self, &entry, fd, err);
+	ix_tar_entry_release(&entry);
+	return r;
+}
+
+static int add_special(struct pack *self, int dirfd, const char *name, const char *path, const struct stat *st, struct ix_err *err)
+{
+	struct ix_tar_entry entry = entry_of(path, st);
+	char target[4097];
+	int r;
+
+	if (S_ISLNK(st->st_mode)) {
+		ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+
+		if (n < 0) {
+			ix_tar_entry_release(&entry);
+			return ix_err_sys(err, "read link /%s", path);
+		}
+		entry.link = ix_strndup(target, (size_t)n);
+	}
+	entry.rdev_major = major(st->st_rdev);
+	entry.rdev_minor = minor(st->st_rdev);
+	r = add(self, &entry, -1, err);
+	ix_tar_entry_release(&entry);
+	return r;
+}
+
+static int visit(struct pack *self, struct level *top, const char *name, struct ix_err *err)
+{
+	ix_auto_free char *path = ix_asprintf("%s%s%s", top->path, *top->path ? "/" : "", name);
+	int dirfd = top->fd;
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return ix_err_sys(err, "stat /%s", path);
+	if (S_ISDIR(st.st_mode)) {
+		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		return fd < 0 ? ix_err_sys(err, "open /%s", path) : push(self, fd, path, &st, false, err);
+	}
+	if (S_ISSOCK(st.st_mode))
+		return 0; /* a tar cannot hold one */
+	if (flush_dirs(self, err) < 0)
+		return -(int)err->code;
+	if (self->overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
+		return add_mark(self, top->path, ".wh.", name, err);
+	if (S_ISREG(st.st_mode))
+		return add_regular(self, dirfd, name, path, &st, err);
+	return add_special(self, dirfd, name, path, &st, err);
+}
+
+static int run(struct pack *self, int root_fd, struct ix_err *err)
+{
+	int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return ix_err_sys(err, "open tree");
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return ix_err_sys(err, "stat tree");
+	}
+	if (push(self, fd, "", &st, true, err) < 0)
+		return -(int)err->code;
+	while (self->nlevels > 0) {
+		struct level *top = &self->levels[self->nlevels - 1];
+
+		if (top->next == top->names.count)
+			pop(self);
+		else if (visit(self, top, top->names.items[top->next++], err) < 0)
+			return -(int)err->code;
+	}
+	return 0;
+}
+
+static int pack_tree(struct pack *self, int root_fd, struct ix_err *err)
+{
+	int r = run(self, root_fd, err);
+
+	while (self->nlevels > 0)
+		pop(self);
+	free(self->levels);
+	for (size_t i = 0; i < self->links.count; i++)
+		free(self->links.entries[i].value);
+	ix_map_release(&self->links);
+	return r;
+}
+
+int ix_layer_pack_upper(struct ix_layer_writer *layer, int upper_fd, int lower_fd, const struct ix_cancel *cancel, size_t *ret_entries,
+			struct ix_err *err)
+{
+	struct pack self = { .layer = layer, .lower_fd = lower_fd, .overlay = true, .cancel = cancel };
+	int r = pack_tree(&self, upper_fd, err);
+
+	if (r == 0)
+		*ret_entries = self.entries;
+	return r;
+}
+
+int ix_layer_pack_tree(struct ix_layer_writer *layer, int root_fd, const struct ix_cancel *cancel, struct ix_err *err)
+{
+	struct pack self = { .layer = layer, .lower_fd = -1, .cancel = cancel };
+
+	return pack_tree(&self, root_fd, err);
+}

@@ -1,0 +1,249 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "json_int.h"
+#include "oci/image.h"
+
+static int parse_health(const json_t *object, struct ix_image_config *config, struct ix_err *err)
+{
+	const json_t *json = json_object_get(object, "Healthcheck");
+	struct ix_health *health;
+	int64_t retries = 0;
+
+	if (!json_is_object(json))
+		return 0;
+	health = config->health = ix_calloc(1, sizeof(*health));
+	if (json_take_strings(json, "Test", &health->test, err) < 0 || json_take_int(json, "Interval", &health->interval, err) < 0 ||
+	    json_take_int(json, "Timeout", &health->timeout, err) < 0 ||
+	    json_take_int(json, "StartPeriod", &health->start_period, err) < 0 ||
+	    json_take_int(json, "StartInterval", &health->start_interval, err) < 0 || json_take_int(json, "Retries", &retries, err) < 0)
+		return -(int)err->code;
+	health->retries = retries < 0 || retries > 1 << 30 ? 0 : (int)retries;
+	return 0;
+}
+
+static int parse_run_config(const json_t *object, struct ix_image_config *config, struct ix_err *err)
+{
+	if (!json_is_object(object))
+		return 0;
+	config->has_entrypoint = json_is_array(json_object_get(object, "Entrypoint"));
+	config->has_cmd = json_is_array(json_object_get(object, "Cmd"));
+	if (json_take_string(object, "User", &config->user, err) < 0 ||
+	    json_take_string(object, "WorkingDir", &config->working_dir, err) < 0 ||
+	    json_take_string(object, "StopSignal", &config->stop_signal, err) < 0 ||
+	    json_take_strings(object, "Env", &config->env, err) < 0 || json_take_strings(object, "Cmd", &config->cmd, err) < 0 ||
+	    json_take_strings(object, "Entrypoint", &config->entrypoint, err) < 0 ||
+	    json_take_strings(object, "Shell", &config->shell, err) < 0 || json_take_strings(object, "OnBuild", &config->onbuild, err) < 0 ||
+	    json_take_keys(object, "ExposedPorts", &config->exposed_ports, err) < 0 ||
+	    json_take_keys(object, "Volumes", &config->volumes, err) < 0 || json_take_pairs(object, "Labels", &config->labels, err) < 0)
+		return -(int)err->code;
+	ix_strv_sort(&config->exposed_ports);
+	ix_strv_sort(&config->volumes);
+	return parse_health(object, config, err);
+}
+
+static int parse_diff_ids(const json_t *rootfs, struct ix_image_config *config, struct ix_err *err)
+{
+	const json_t *array = json_object_get(rootfs, "diff_ids");
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(array) > IX_LAYERS_MAX)
+		return ix_err_set(err, IX_ELIMIT, "%zu layers, more than %d", json_array_size(array), IX_LAYERS_MAX);
+	json_array_foreach (array, i, item) {
+		struct ix_digest digest;
+
+		if (!json_is_string(item) || ix_digest_parse(json_string_value(item), &digest, err) < 0)
+			return ix_err_set(err, IX_ECORRUPT, "diff_ids[%zu] is not a sha256 digest", i);
+		ix_config_add_diff_id(config, &digest);
+	}
+	return 0;
+}
+
+static int parse_history(const json_t *array, struct ix_image_config *config, struct ix_err *err)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(array) > 10000)
+		return ix_err_set(err, IX_ELIMIT, "history is too long");
+	json_array_foreach (array, i, item) {
+		struct ix_history *entry = ix_config_add_history(config);
+
+		if (json_take_string(item, "created", &entry->created, err) < 0 ||
+		    json_take_string(item, "created_by", &entry->created_by, err) < 0 ||
+		    json_take_string(item, "author", &entry->author, err) < 0 ||
+		    json_take_string(item, "comment", &entry->comment, err) < 0)
+			return ix_err_wrap(err, "history[%zu]", i);
+		entry->empty_layer = json_is_true(json_object_get(item, "empty_layer"));
+	}
+	return 0;
+}
+
+static int parse_platform(const json_t *json, struct ix_image_config *config, struct ix_err *err)
+{
+	const char *os = json_string_value(json_object_get(json, "os"));
+	const char *arch = json_string_value(json_object_get(json, "architecture"));
+	const char *variant = json_string_value(json_object_get(json, "variant"));
+	ix_auto_free char *text = NULL;
+
+	if (!os || !*os || !arch || !*arch)
+		return 0;
+	text = ix_asprintf("%s/%s%s%s", os, arch, variant && *variant ? "/" : "", variant ? variant : "");
+	return ix_platform_parse(text, &config->platform, err);
+}
+
+int ix_config_parse(const void *bytes, size_t len, struct ix_image_config *ret_config, struct ix_err *err)
+{
+	ix_auto_config config = { 0 };
+	auto_json *json = NULL;
+
+	if (json_load_object(bytes, len, "image config", &json, err) < 0)
+		return -(int)err->code;
+	if (json_take_string(json, "created", &config.created, err) < 0 || json_take_string(json, "author", &config.author, err) < 0 ||
+	    json_take_string(json, "os.version", &config.os_version, err) < 0 || parse_platform(json, &config, err) < 0 ||
+	    parse_run_config(json_object_get(json, "config"), &config, err) < 0 ||
+	    parse_diff_ids(json_object_get(json, "rootfs"), &config, err) < 0 ||
+	    parse_history(json_object_get(json, "history"), &config, err) < 0)
+		return ix_err_wrap(err, "image config");
+	*ret_config = config;
+	config = (struct ix_image_config){ 0 };
+	return 0;
+}
+
+static void health_free(struct ix_health *health)
+{
+	if (!health)
+		return;
+	ix_strv_release(&health->test);
+	free(health);
+}
+
+void ix_config_release(struct ix_image_config *config)
+{
+	struct ix_strv *lists[] = { &config->env,        &config->exposed_ports, &config->volumes, &config->labels,
+				    &config->entrypoint, &config->cmd,           &config->shell,   &config->onbuild };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
+		ix_strv_release(lists[i]);
+	free(config->created);
+	free(config->author);
+	free(config->os_version);
+	free(config->user);
+	free(config->working_dir);
+	free(config->stop_signal);
+	health_free(config->health);
+	free(config->diff_ids);
+	for (size_t i = 0; i < config->nhistory; i++) {
+		free(config->history[i].created);
+		free(config->history[i].created_by);
+		free(config->history[i].author);
+		free(config->history[i].comment);
+	}
+	free(config->history);
+	*config = (struct ix_image_config){ 0 };
+}
+
+void ix_config_add_diff_id(struct ix_image_config *config, const struct ix_digest *diff_id)
+{
+	config->diff_ids = ix_realloc_array(config->diff_ids, config->ndiff_ids + 1, sizeof(*config->diff_ids));
+	config->diff_ids[config->ndiff_ids++] = *diff_id;
+}
+
+struct ix_history *ix_config_add_history(struct ix_image_config *config)
+{
+	config->history = ix_realloc_array(config->history, config->nhistory + 1, sizeof(*config->history));
+	config->history[config->nhistory] = (struct ix_history){ 0 };
+	return &config->history[config->nhistory++];
+}
+
+static void put_duration(json_t *json, const char *key, int64_t value)
+{
+	if (value != 0)
+		json_object_set_new(json, key, json_integer(value));
+}
+
+static json_t *health_json(const struct ix_health *health)
+{
+	json_t *json = json_object();
+
+	json_put_strings(json, "Test", &health->test);
+	put_duration(json, "Interval", health->interval);
+	put_duration(json, "Timeout", health->timeout);
+	put_duration(json, "StartPeriod", health->start_period);
+	put_duration(json, "StartInterval", health->start_interval);
+	put_duration(json, "Retries", health->retries);
+	return json;
+}
+
+static json_t *run_config_json(const struct ix_image_config *config)
+{
+	json_t *json = json_object();
+
+	json_put_string(json, "User", config->user);
+	json_put_string(json, "WorkingDir", config->working_dir);
+	json_put_string(json, "StopSignal", config->stop_signal);
+	json_put_strings(json, "Env", &config->env);
+	if (config->has_entrypoint)
+		json_object_set_new(json, "Entrypoint", json_of_strings(&config->entrypoint));
+	if (config->has_cmd)
+		json_object_set_new(json, "Cmd", json_of_strings(&config->cmd));
+	json_put_strings(json, "Shell", &config->shell);
+	json_put_strings(json, "OnBuild", &config->onbuild);
+	json_put_keys(json, "ExposedPorts", &config->exposed_ports);
+	json_put_keys(json, "Volumes", &config->volumes);
+	json_put_pairs(json, "Labels", &config->labels);
+	if (config->health)
+		json_object_set_new(json, "Healthcheck", health_json(config->health));
+	return json;
+}
+
+static json_t *history_json(const struct ix_history *entry)
+{
+	json_t *json = json_object();
+
+	json_put_string(json, "created", entry->created);
+	json_put_string(json, "created_by", entry->created_by);
+	json_put_string(json, "author", entry->author);
+	json_put_string(json, "comment", entry->comment);
+	if (entry->empty_layer)
+		json_object_set_new(json, "empty_layer", json_true());
+	return json;
+}
+
+void ix_config_json(const struct ix_image_config *config, struct ix_buf *buf)
+{
+	json_t *json = json_object();
+	json_t *rootfs = json_object();
+	json_t *diff_ids = json_array();
+	json_t *history = json_array();
+	char digest[IX_DIGEST_TEXT];
+
+	json_put_string(json, "created", config->created);
+	json_put_string(json, "author", config->author);
+	json_put_string(json, "os", config->platform.os);
+	json_put_string(json, "architecture", config->platform.arch);
+	json_put_string(json, "variant", config->platform.variant);
+	json_put_string(json, "os.version", config->os_version);
+	json_object_set_new(json, "config", run_config_json(config));
+	for (size_t i = 0; i < config->ndiff_ids; i++)
+		json_array_append_new(diff_ids, json_string(ix_digest_text(&config->diff_ids[i], digest)));
+	json_object_set_new(rootfs, "type", json_string("layers"));
+	json_object_set_new(rootfs, "diff_ids", diff_ids);
+	json_object_set_new(json, "rootfs", rootfs);
+	for (size_t i = 0; i < config->nhistory; i++)
+		json_array_append_new(history, history_json(&config->history[i]));
+	json_object_set_new(json, "history", history);
+	json_write_take(json, buf);
+}
+
+void ix_config_copy(const struct ix_image_config *from, struct ix_image_config *ret_config)
+{
+	ix_auto_buf json = { 0 };
+	struct ix_err err;
+
+	ix_config_json(from, &json);
+	if (ix_config_parse(json.data, json.len, ret_config, &err) < 0)
+		ix_bug("image config does not survive a copy: %s", err.msg);
+}

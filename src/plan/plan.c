@@ -1,0 +1,307 @@
+#include "plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static const char *const decision_texts[] = {
+	[IX_PLAN_SKIP] = "skip",
+	[IX_PLAN_DONE] = "done",
+	[IX_PLAN_FOUND] = "found",
+	[IX_PLAN_BUILD] = "build",
+};
+
+const char *ix_decision_text(enum ix_decision decision)
+{
+	return decision_texts[decision];
+}
+
+struct make {
+	const struct ix_graph *graph;
+	const struct ix_state *state;
+	struct ix_cache *cache;
+	const struct ix_plan_opts *opts;
+	struct ix_plan *plan;
+	struct ix_found *found; /* by stage index */
+	bool *wanted;           /* by stage index: reachable from a target */
+};
+
+static bool is_forced(const struct make *self, const struct ix_stage *stage)
+{
+	if (self->opts->force_all || stage->no_cache)
+		return true;
+	for (const char *const *name = self->opts->force; name && *name; name++)
+		if (strcmp(*name, stage->name) == 0)
+			return true;
+	return false;
+}
+
+/* --- looking up --- */
+
+static char *publish_ref(const struct make *self, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	bool has_host = slash && (memchr(name, '.', (size_t)(slash - name)) || memchr(name, ':', (size_t)(slash - name)) ||
+				  ix_starts(name, "localhost/"));
+
+	return has_host || !self->opts->registry_prefix ? ix_strdup(name) : ix_asprintf("%s%s", self->opts->registry_prefix, name);
+}
+
+static void collect_names(struct make *self, struct ix_strv *names)
+{
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		struct ix_plan_stage *entry = &self->plan->stages[i];
+
+		if (!entry->target || !self->opts->publish)
+			continue;
+		entry->nnames = entry->stage->npublish;
+		entry->names = ix_calloc(entry->nnames, sizeof(*entry->names));
+		for (size_t j = 0; j < entry->nnames; j++) {
+			entry->names[j].name = publish_ref(self, entry->stage->publish[j]);
+			ix_strv_add(names, entry->names[j].name);
+		}
+	}
+}
+
+/* One batch: the project's stages in store and registry, and the names the targets are published under. Inner stages have no tag of their
+ * own; they are looked up in the store alone. */
+static int look_up(struct make *self, struct ix_err *err)
+{
+	ix_auto_free struct ix_found *batch = ix_calloc(self->graph->nstages, sizeof(*batch));
+	ix_auto_free size_t *index = ix_calloc(self->graph->nstages, sizeof(*index));
+	ix_auto_free struct ix_digest *digests = NULL;
+	ix_auto_strv names = { 0 };
+	size_t n = 0, name = 0;
+
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		const struct ix_stage *stage = self->graph->stages[i];
+
+		if (!self->wanted[i])
+			continue;
+		self->found[i].stage = stage->name;
+		self->found[i].key = ix_state_stage_key(self->state, stage);
+		if (stage->inner) {
+			int r = ix_store_stage(self->opts->store, self->found[i].key, &self->found[i].manifest, err);
+
+			if (r < 0 && r != -IX_ENOTFOUND)
+				return r;
+			self->found[i].local = r == 0;
+			continue;
+		}
+		index[n] = i;
+		batch[n++] = self->found[i];
+	}
+	collect_names(self, &names);
+	digests = ix_calloc(names.count, sizeof(*digests));
+	if (ix_cache_lookup(self->cache, batch, n, (const char *const *)names.items, digests, names.count, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < n; i++)
+		self->found[index[i]] = batch[i];
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		struct ix_plan_stage *entry = &self->plan->stages[i];
+
+		for (size_t j = 0; j < entry->nnames; j++, name++)
+			entry->names[j].current = (self->found[i].local || self->found[i].remote) &&
+						  ix_digest_eq(&digests[name], &self->found[i].manifest);
+	}
+	return 0;
+}
+
+/* --- deciding --- */
+
+static bool links_to_build(const struct make *self, const struct ix_stage *stage)
+{
+	for (size_t i = 0; i < stage->nlinks; i++)
+		if (self->plan->stages[stage->links[i].stage->index].decision == IX_PLAN_BUILD)
+			return true;
+	return false;
+}
+
+/* Mark a stage and, when it is to be built, what it needs, with an explicit stack: depth comes from the project. */
+static void need(struct make *self, const struct ix_stage *target)
+{
+	ix_auto_free const struct ix_stage **stack = ix_calloc(self->graph->nstages + 1, sizeof(struct ix_stage *));
+	size_t n = 0;
+
+	if (self->plan->stages[target->index].decision == IX_PLAN_SKIP)
+		stack[n++] = target;
+	while (n > 0) {
+		const struct ix_stage *stage = stack[--n];
+		struct ix_plan_stage *entry = &self->plan->stages[stage->index];
+		const struct ix_found *found = &self->found[stage->index];
+
+		entry->remote = found->remote;
+		entry->manifest = found->manifest;
+		entry->decision = found->local ? IX_PLAN_DONE : found->remote ? IX_PLAN_FOUND : IX_PLAN_BUILD;
+		if (entry->fresh)
+			entry->decision = IX_PLAN_BUILD;
+		for (size_t i = 0; entry->decision == IX_PLAN_BUILD && i < stage->nlinks; i++) {
+			const struct ix_stage *other = stage->links[i].stage;
+
+			/* SKIP marks what was not met yet; a stage is put on the stack once. */
+			if (self->plan->stages[other->index].decision == IX_PLAN_SKIP) {
+				self->plan->stages[other->index].decision = IX_PLAN_DONE;
+				stack[n++] = other;
+			}
+		}
+	}
+}
+
+/* A forced stage makes its descendants fresh too. */
+static void spread_force(struct make *self, struct ix_stage *const *order)
+{
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		const struct ix_stage *stage = order[i];
+		struct ix_plan_stage *entry = &self->plan->stages[stage->index];
+
+		entry->fresh = self->wanted[stage->index] && is_forced(self, stage);
+		for (size_t j = 0; j < stage->nlinks; j++)
+			if (self->plan->stages[stage->links[j].stage->index].fresh)
+				entry->fresh = true;
+	}
+}
+
+/* The seed's rule: a stage that is built makes its descendants be built. A stage whose image was found but whose parent has to be built for
+ * somebody else's sake is built with it, so that all of a run stands on the same parent. */
+static void spread_builds(struct make *self, struct ix_stage *const *order)
+{
+	bool changed;
+
+	do {
+		changed = false;
+		for (size_t i = 0; i < self->graph->nstages; i++) {
+			const struct ix_stage *stage = order[i];
+			struct ix_plan_stage *entry = &self->plan->stages[stage->index];
+
+			if (entry->decision == IX_PLAN_SKIP || entry->decision == IX_PLAN_BUILD || !links_to_build(self, stage))
+				continue;
+			entry->decision = IX_PLAN_BUILD;
+			changed = true;
+			for (size_t j = 0; j < stage->nlinks; j++)
+				need(self, stage->links[j].stage);
+		}
+	} while (changed);
+}
+
+/* --- reasons --- */
+
+static int account_causes(struct make *self, struct ix_plan_stage *entry, struct ix_err *err)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s", self->opts->project ? self->opts->project : "", entry->stage->name);
+	ix_auto_buf then = { 0 }, now = { 0 };
+	int r;
+
+	r = ix_store_fact(self->opts->store, "account", name, &then, NULL, err);
+	if (r < 0)
+		return r == -IX_ENOTFOUND ? 0 : r;
+	ix_state_account(self->state, entry->stage, &now);
+	r = ix_account_diff(then.data, then.len, now.data, now.len, &entry->causes, err);
+	return r == -IX_ECORRUPT ? 0 : r; /* an unreadable account explains nothing, and is replaced by the next build */
+}
+
+static const char *built_parent(const struct make *self, const struct ix_stage *stage)
+{
+	for (size_t i = 0; i < stage->nlinks; i++)
+		if (self->plan->stages[stage->links[i].stage->index].decision == IX_PLAN_BUILD)
+			return stage->links[i].stage->name;
+	return NULL;
+}
+
+static int give_reason(struct make *self, struct ix_plan_stage *entry, struct ix_err *err)
+{
+	const struct ix_found *found = &self->found[entry->stage->index];
+	const char *parent = built_parent(self, entry->stage);
+
+	if (entry->decision != IX_PLAN_BUILD) {
+		entry->reason = ix_strdup(entry->decision == IX_PLAN_DONE ? "unchanged" : "in the registry");
+		return 0;
+	}
+	if (is_forced(self, entry->stage))
+		ix_strv_add(&entry->causes, entry->stage->no_cache ? "forced (--no-cache)" : "forced (--force)");
+	else if (account_causes(self, entry, err) < 0)
+		return -(int)err->code;
+	if (entry->causes.count == 0 && parent)
+		ix_strv_addf(&entry->causes, "parent %s is built", parent);
+	if (entry->causes.count == 0)
+		ix_strv_add(&entry->causes, ix_cache_is_local(self->cache) ? "not built here before" : "not in the registry");
+	(void)found;
+	entry->reason = ix_strdup(entry->causes.items[0]);
+	return 0;
+}
+
+static int make(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_err *err)
+{
+	ix_auto_free struct ix_stage **order = ix_calloc(self->graph->nstages, sizeof(struct ix_stage *));
+
+	ix_graph_reach(self->graph, targets, ntargets, self->wanted);
+	for (size_t i = 0; i < ntargets; i++)
+		self->plan->stages[targets[i]->index].target = true;
+	if (ix_graph_order(self->graph, order, err) < 0 || look_up(self, err) < 0)
+		return -(int)err->code;
+	spread_force(self, order);
+	for (size_t i = 0; i < ntargets; i++)
+		need(self, targets[i]);
+	spread_builds(self, order);
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		struct ix_plan_stage *entry = &self->plan->stages[i];
+
+		if (!self->wanted[i])
+			continue;
+		entry->ref = ix_cache_stage_ref(self->cache, entry->stage->name, self->found[i].key);
+		if (entry->decision != IX_PLAN_SKIP && give_reason(self, entry, err) < 0)
+			return -(int)err->code;
+		if (entry->decision == IX_PLAN_BUILD) {
+			self->plan->builds++;
+			for (size_t j = 0; j < entry->nnames; j++)
+				entry->names[j].current = false;
+		}
+	}
+	return 0;
+}
+
+int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, const struct ix_state *state,
+		struct ix_cache *cache, const struct ix_plan_opts *opts, struct ix_plan **ret_plan, struct ix_err *err)
+{
+	ix_scoped(ix_plan_freep) struct ix_plan *plan = ix_calloc(1, sizeof(*plan));
+	ix_auto_free struct ix_found *found = ix_calloc(graph->nstages, sizeof(*found));
+	ix_auto_free bool *wanted = ix_calloc(graph->nstages, sizeof(*wanted));
+	struct make self = { graph, state, cache, opts, plan, found, wanted };
+
+	plan->nstages = graph->nstages;
+	plan->stages = ix_calloc(graph->nstages, sizeof(*plan->stages));
+	for (size_t i = 0; i < graph->nstages; i++)
+		plan->stages[i].stage = graph->stages[i];
+	if (make(&self, targets, ntargets, err) < 0)
+		return -(int)err->code;
+	*ret_plan = ix_steal(&plan);
+	return 0;
+}
+
+void ix_plan_free(struct ix_plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; i < plan->nstages; i++) {
+		struct ix_plan_stage *entry = &plan->stages[i];
+
+		for (size_t j = 0; j < entry->nnames; j++)
+			free((void *)(uintptr_t)entry->names[j].name);
+		free(entry->names);
+		free(entry->ref);
+		free(entry->reason);
+		ix_strv_release(&entry->causes);
+	}
+	free(plan->stages);
+	free(plan);
+}
+
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_state *state, const struct ix_stage *stage,
+		     struct ix_err *err)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s", project ? project : "", stage->name);
+	ix_auto_buf json = { 0 };
+
+	ix_state_account(state, stage, &json);
+	return ix_store_set_fact(store, "account", name, json.data, json.len, err);
+}

@@ -1,0 +1,71 @@
+/*
+ * What has to be done, decided before anything is: graph, keys and what the store and the registry hold give one decision for each stage.
+ * It looks up and decides; it changes nothing.
+ */
+#ifndef IX_PLAN_PLAN_H
+#define IX_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "graph/graph.h"
+#include "io/digest.h"
+#include "state/state.h"
+
+enum ix_decision {
+	IX_PLAN_SKIP,  /* nothing asks for it */
+	IX_PLAN_DONE,  /* its image is in the store */
+	IX_PLAN_FOUND, /* its image is in the registry; layers move only if a step reads them */
+	IX_PLAN_BUILD,
+};
+
+/* A name the stage is published under besides its key. */
+struct ix_plan_name {
+	const char *name;   /* full reference */
+	bool current;       /* it points at the stage's image already */
+};
+
+struct ix_plan_stage {
+	const struct ix_stage *stage;
+	enum ix_decision decision;
+	bool target;
+	bool remote;              /* the registry has it under its key */
+	bool fresh;               /* forced: step results are not reused */
+	struct ix_digest manifest; /* DONE, FOUND */
+	char *ref;                /* its reference by key */
+	char *reason;             /* one line */
+	struct ix_strv causes;    /* BUILD: all reasons; the first is reason */
+	struct ix_plan_name *names;
+	size_t nnames;
+};
+
+struct ix_plan {
+	struct ix_plan_stage *stages; /* by stage index */
+	size_t nstages;
+	size_t builds;                /* how many are to be built */
+};
+
+struct ix_plan_opts {
+	const char *const *force;     /* stages to build though their keys exist; NULL terminated or NULL */
+	bool force_all;
+	const char *registry_prefix;  /* "host/" for publish names without a host; NULL: docker's rules */
+	bool publish;                 /* look the publish names up and mean to publish */
+	struct ix_store *store;       /* for the accounts of earlier builds; may be NULL */
+	const char *project;          /* under which they are kept */
+};
+
+int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, const struct ix_state *state,
+		struct ix_cache *cache, const struct ix_plan_opts *opts, struct ix_plan **ret_plan, struct ix_err *err);
+void ix_plan_free(struct ix_plan *plan);
+IX_DEFINE_FREEP(struct ix_plan, ix_plan_free)
+
+/* "build", "done", ... */
+const char *ix_decision_text(enum ix_decision decision);
+/* Keep the account of a stage that was built, for the reasons of later plans. */
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_state *state, const struct ix_stage *stage,
+		     struct ix_err *err);
+
+#endif

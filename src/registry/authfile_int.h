@@ -1,0 +1,50 @@
+/*
+ * docker's config.json, its older twin .dockercfg and containers' auth.json: who logs in where. Parsing and looking up are pure; who reads
+ * which file is credentials.c.
+ */
+#ifndef IX_REGISTRY_AUTHFILE_INT_H
+#define IX_REGISTRY_AUTHFILE_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "registry/secret_int.h"
+
+/* What opens one door. All NULL: nothing is known. */
+struct creds {
+	char *username;
+	struct ix_secret password;
+	struct ix_secret identity; /* refresh token for the token server */
+	struct ix_secret registry; /* bearer token for the registry itself */
+	char *source;              /* for messages: "~/.docker/config.json", "docker-credential-pass" */
+};
+bool creds_known(const struct creds *creds);
+void creds_copy(struct creds *to, const struct creds *from);
+void creds_release(struct creds *creds);
+#define auto_creds ix_scoped(creds_release) struct creds
+
+struct authfile_entry {
+	char *key; /* "host[:port][/path]", without scheme; Docker Hub's many names are "docker.io" */
+	struct creds creds;
+};
+
+struct authfile {
+	struct authfile_entry *entries;
+	size_t count;
+	struct ix_strv helpers; /* host, helper, host, helper, ... */
+	char *store;            /* credsStore or NULL */
+};
+
+/* name is for messages. legacy: a .dockercfg, whose top level is what "auths" is elsewhere. Bad JSON is IX_EARG and says where. */
+int authfile_parse(const char *bytes, size_t len, const char *name, bool legacy, struct authfile *ret_file, struct ix_err *err);
+void authfile_release(struct authfile *file);
+#define auto_authfile ix_scoped(authfile_release) struct authfile
+
+/* The entry for the longest prefix of host/repository; NULL when there is none. */
+const struct creds *authfile_find(const struct authfile *file, const char *host, const char *repository);
+/* The helper responsible for host: credHelpers, else credsStore, else NULL. */
+const char *authfile_helper(const struct authfile *file, const char *host);
+
+#endif

@@ -1,0 +1,82 @@
+#include "registry/retry_int.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <curl/curl.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+enum { RETRY_AFTER_MAX_S = 86400 };
+
+bool retry_status(long status)
+{
+	return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+bool retry_after_parse(const char *value, int64_t now_s, uint64_t *ret_ms)
+{
+	uint64_t seconds;
+	time_t at;
+
+	if (ix_parse_u64(value, UINT32_MAX, &seconds)) {
+		*ret_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
+		return true;
+	}
+	if (strlen(value) > 64 || !strchr(value, ' '))
+		return false;
+	at = curl_getdate(value, NULL);
+	if (at == -1)
+		return false;
+	seconds = at > now_s ? (uint64_t)(at - now_s) : 0;
+	*ret_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
+	return true;
+}
+
+uint64_t retry_backoff(unsigned tries, uint32_t random)
+{
+	uint64_t whole = tries > 7 ? RETRY_CAP_MS : (uint64_t)RETRY_FIRST_MS << (tries - 1);
+
+	if (whole > RETRY_CAP_MS)
+		whole = RETRY_CAP_MS;
+	return whole / 2 + random % (whole / 2 + 1);
+}
+
+bool retry_again(struct retry *retry, uint64_t after_ms, uint64_t *ret_wait_ms)
+{
+	uint32_t random = 0;
+	uint64_t wait;
+
+	if (++retry->tries > retry->max_tries)
+		return false;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = (uint32_t)ix_now_ms();
+	wait = retry_backoff(retry->tries, random);
+	if (after_ms > wait)
+		wait = after_ms + random % 250; /* not all clients in the same instant */
+	if (wait > retry->budget_ms - retry->waited_ms)
+		return false;
+	retry->waited_ms += wait;
+	*ret_wait_ms = wait;
+	return true;
+}
+
+int retry_sleep(uint64_t ms, const struct ix_cancel *cancel, struct ix_err *err)
+{
+	uint64_t end = ix_now_ms() + ms;
+
+	for (;;) {
+		struct pollfd fd = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
+		uint64_t now = ix_now_ms();
+
+		if (ix_cancel_check(cancel, err) < 0)
+			return -(int)err->code;
+		if (now >= end)
+			return 0;
+		if (poll(&fd, 1, end - now > 60000 ? 60000 : (int)(end - now)) < 0 && errno != EINTR)
+			return ix_err_sys(err, "poll");
+	}
+}

@@ -1,0 +1,326 @@
+#include "state_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+
+/* Bumped whenever what a key means changes. */
+enum { KEY_FORMAT = 1 };
+
+/* Field tags of format 1: never reused, never renumbered. docs/identity.md lists them. */
+enum {
+	T_FORMAT = 1, T_PLATFORM, T_BASE_SCRATCH, T_BASE_IMAGE, T_BASE_STAGE, T_PARENT, T_STEP, T_WORD, T_EXEC, T_DOC_NAME, T_DOC_BODY,
+	T_DOC_FLAGS, T_ARG_NAME, T_ARG_VALUE, T_ARG_LINK, T_FROM_STAGE, T_FROM_IMAGE, T_FROM_FILES, T_DEST, T_CHOWN, T_CHMOD, T_LINK, T_MOUNT,
+	T_MOUNT_SOURCE, T_MOUNT_TARGET, T_MOUNT_ID, T_MOUNT_ENV, T_MOUNT_OPTION, T_NETWORK, T_HEALTH, T_STAGE, T_LABEL,
+};
+
+struct compute {
+	struct ix_state *state;
+	const struct ix_state_inputs *inputs;
+	struct ix_hash *hash;
+};
+
+static struct stage_state *state_of(const struct ix_state *state, const struct ix_stage *stage)
+{
+	struct stage_state *found = state->stages[stage->index];
+
+	if (!found)
+		ix_bug("stage '%s' has no key", stage->name);
+	return found;
+}
+
+const struct ix_digest *ix_state_stage_key(const struct ix_state *state, const struct ix_stage *stage)
+{
+	return &state_of(state, stage)->key;
+}
+
+const struct ix_digest *ix_state_step_key(const struct ix_state *state, const struct ix_stage *stage, size_t step)
+{
+	if (step >= stage->nsteps)
+		ix_bug("stage '%s' has no step %zu", stage->name, step);
+	return &state_of(state, stage)->steps[step].key;
+}
+
+const struct ix_selection *ix_state_selection(const struct ix_state *state, const struct ix_stage *stage, size_t step, size_t i)
+{
+	const struct step_state *s = &state_of(state, stage)->steps[step];
+
+	return i < s->nselections && s->selections[i].used ? &s->selections[i].files : NULL;
+}
+
+char *state_image_name(const struct ix_source *source)
+{
+	return ix_asprintf("%s%s%s %s", source->text, source->layout_ref ? "@" : "", source->layout_ref ? source->layout_ref : "",
+			   source->platform);
+}
+
+const struct ix_digest *ix_state_image(const struct ix_state *state, const struct ix_source *source)
+{
+	ix_auto_free char *name = state_image_name(source);
+
+	return ix_map_get(&state->images, name);
+}
+
+static int resolve_image(struct compute *self, const struct ix_source *source, const struct ix_digest **ret_digest, struct ix_err *err)
+{
+	ix_auto_free char *name = state_image_name(source);
+	struct ix_digest digest, *kept = ix_map_get(&self->state->images, name);
+
+	if (!kept) {
+		if (self->inputs->image(self->inputs->data, source, &digest, err) < 0)
+			return -(int)err->code;
+		kept = ix_malloc(sizeof(*kept));
+		*kept = digest;
+		ix_map_set(&self->state->images, name, kept);
+	}
+	*ret_digest = kept;
+	return 0;
+}
+
+/* A place in the Dockerfile before an error that does not name one yet. */
+static int at(struct ix_err *err, const struct ix_pos *pos, const char *what)
+{
+	if (pos->file)
+		return ix_err_wrap(err, "%s:%u:%u: %s", pos->file, pos->line, pos->column, what);
+	return ix_err_wrap(err, "%s", what);
+}
+
+static int hash_base(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
+{
+	const struct ix_digest *digest;
+
+	switch (stage->base.kind) {
+	case IX_SOURCE_SCRATCH:
+		ix_hash_text(self->hash, T_BASE_SCRATCH, "");
+		return 0;
+	case IX_SOURCE_STAGE:
+		ix_hash_digest(self->hash, T_BASE_STAGE, ix_state_stage_key(self->state, stage->base.stage));
+		return 0;
+	case IX_SOURCE_IMAGE:
+	case IX_SOURCE_LAYOUT:
+		if (resolve_image(self, &stage->base, &digest, err) < 0)
+			return at(err, &stage->pos, "base image");
+		ix_hash_digest(self->hash, T_BASE_IMAGE, digest);
+		return 0;
+	case IX_SOURCE_DIR:
+		break;
+	}
+	return ix_err_at(err, &stage->pos, "a directory cannot be a base image");
+}
+
+/* Files, an image or a stage that a step takes something from. selection: where to keep what was selected in a directory. */
+static int hash_source(struct compute *self, const struct ix_source *from, const char *path, struct selected *selected, struct ix_err *err)
+{
+	const struct ix_select_opts opts = { .digest = true, .cancel = self->inputs->cancel };
+	const struct ix_digest *digest;
+	struct ix_context *context;
+
+	switch (from->kind) {
+	case IX_SOURCE_SCRATCH:
+		return 0;
+	case IX_SOURCE_STAGE:
+		ix_hash_digest(self->hash, T_FROM_STAGE, ix_state_stage_key(self->state, from->stage));
+		ix_hash_text(self->hash, T_WORD, path);
+		return 0;
+	case IX_SOURCE_IMAGE:
+	case IX_SOURCE_LAYOUT:
+		if (resolve_image(self, from, &digest, err) < 0)
+			return -(int)err->code;
+		ix_hash_digest(self->hash, T_FROM_IMAGE, digest);
+		ix_hash_text(self->hash, T_WORD, path);
+		return 0;
+	case IX_SOURCE_DIR:
+		break;
+	}
+	if (self->inputs->context(self->inputs->data, from->dir, &context, err) < 0 ||
+	    ix_context_select(context, path, &opts, &selected->files, err) < 0)
+		return -(int)err->code;
+	selected->used = true;
+	ix_hash_digest(self->hash, T_FROM_FILES, &selected->files.digest);
+	return 0;
+}
+
+static int hash_copy(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
+{
+	result->nselections = step->nwords;
+	result->selections = ix_calloc(step->nwords, sizeof(*result->selections));
+	for (size_t i = 0; i < step->nwords; i++) {
+		if (ix_starts(step->words[i], "<<"))
+			continue; /* a heredoc: its text is hashed with the others */
+		if (hash_source(self, &step->from, step->words[i], &result->selections[i], err) < 0)
+			return at(err, &step->pos, ix_step_word(step->kind));
+	}
+	ix_hash_text(self->hash, T_DEST, step->dest);
+	ix_hash_text(self->hash, T_CHOWN, step->chown);
+	ix_hash_text(self->hash, T_CHMOD, step->chmod);
+	ix_hash_u64(self->hash, T_LINK);
+	ix_hash_u64(self->hash, step->link);
+	return 0;
+}
+
+static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
+{
+	const struct ix_mount *mount = &step->mounts[i];
+	const uint64_t options[] = { mount->kind, mount->size, mount->read_only, mount->required, mount->has_mode, mount->mode,
+				     mount->has_uid, mount->uid, mount->has_gid, mount->gid };
+
+	ix_hash_u64(self->hash, T_MOUNT);
+	for (size_t j = 0; j < IX_ARRAY_LEN(options); j++)
+		ix_hash_u64(self->hash, options[j]);
+	ix_hash_text(self->hash, T_MOUNT_TARGET, mount->target);
+	ix_hash_text(self->hash, T_MOUNT_ENV, mount->env);
+	/* What a cache mount holds is nobody's result, so neither does its id matter. Of a secret only the id does. */
+	if (mount->kind == IX_MOUNT_SECRET || mount->kind == IX_MOUNT_SSH)
+		ix_hash_text(self->hash, T_MOUNT_ID, mount->id);
+	ix_hash_text(self->hash, T_MOUNT_SOURCE, mount->source);
+	if ((mount->kind == IX_MOUNT_BIND || mount->kind == IX_MOUNT_CACHE) &&
+	    hash_source(self, &mount->from, mount->source ? mount->source : "", &result->selections[i], err) < 0)
+		return at(err, &step->pos, "RUN --mount");
+	return 0;
+}
+
+static int hash_run(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
+{
+	ix_hash_u64(self->hash, T_NETWORK);
+	ix_hash_u64(self->hash, step->network);
+	result->nselections = step->nmounts;
+	result->selections = ix_calloc(step->nmounts, sizeof(*result->selections));
+	for (size_t i = 0; i < step->nmounts; i++)
+		if (hash_mount(self, step, i, result, err) < 0)
+			return -(int)err->code;
+	return 0;
+}
+
+/* An ARG that nobody uses changes nothing: its value counts where it is seen. */
+static void hash_args(struct compute *self, const struct ix_step *step)
+{
+	if (step->kind == IX_STEP_ARG)
+		return;
+	for (size_t i = 0; i < step->nargs; i++) {
+		const struct ix_arg *arg = &step->args[i];
+
+		ix_hash_text(self->hash, T_ARG_NAME, arg->name);
+		/* A link counts as the stage's key: the registry's and the project's names are no part of any key. */
+		if (arg->link)
+			ix_hash_digest(self->hash, T_ARG_LINK, ix_state_stage_key(self->state, arg->link));
+		else
+			ix_hash_text(self->hash, T_ARG_VALUE, arg->value);
+	}
+}
+
+static void hash_docs(struct compute *self, const struct ix_step *step)
+{
+	for (size_t i = 0; i < step->ndocs; i++) {
+		const struct ix_heredoc *doc = &step->docs[i];
+
+		ix_hash_text(self->hash, T_DOC_NAME, doc->name);
+		ix_hash_text(self->hash, T_DOC_BODY, doc->body);
+		ix_hash_u64(self->hash, T_DOC_FLAGS);
+		ix_hash_u64(self->hash, (uint64_t)doc->expand | (uint64_t)(unsigned)doc->fd << 8);
+	}
+}
+
+static void hash_health(struct compute *self, const struct ix_step *step)
+{
+	const int64_t values[] = { step->interval, step->timeout, step->start_period, step->start_interval, step->retries };
+
+	ix_hash_u64(self->hash, T_HEALTH);
+	for (size_t i = 0; i < IX_ARRAY_LEN(values); i++)
+		ix_hash_u64(self->hash, (uint64_t)values[i]);
+}
+
+static int hash_step(struct compute *self, const struct ix_step *step, const struct ix_digest *parent, struct step_state *result,
+		     struct ix_err *err)
+{
+	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
+
+	ix_hash_digest(self->hash, T_PARENT, parent);
+	ix_hash_text(self->hash, T_STEP, ix_step_word(step->kind));
+	ix_hash_u64(self->hash, T_EXEC);
+	ix_hash_u64(self->hash, step->exec);
+	for (size_t i = 0; !copies && i < (step->kind == IX_STEP_ARG ? 1 : step->nwords); i++)
+		ix_hash_text(self->hash, T_WORD, step->words[i]);
+	hash_docs(self, step);
+	hash_args(self, step);
+	if (copies && hash_copy(self, step, result, err) < 0)
+		return -(int)err->code;
+	if (step->kind == IX_STEP_RUN && hash_run(self, step, result, err) < 0)
+		return -(int)err->code;
+	if (step->kind == IX_STEP_HEALTHCHECK)
+		hash_health(self, step);
+	ix_hash_final(self->hash, &result->key);
+	return 0;
+}
+
+static int compute_stage(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
+{
+	struct stage_state *result = ix_calloc(1, sizeof(*result));
+	struct ix_digest parent;
+
+	self->state->stages[stage->index] = result;
+	result->nsteps = stage->nsteps;
+	result->steps = ix_calloc(stage->nsteps, sizeof(*result->steps));
+	ix_hash_u64(self->hash, T_FORMAT);
+	ix_hash_u64(self->hash, KEY_FORMAT);
+	ix_hash_text(self->hash, T_PLATFORM, stage->platform);
+	if (hash_base(self, stage, err) < 0)
+		return -(int)err->code;
+	ix_hash_final(self->hash, &parent);
+	for (size_t i = 0; i < stage->nsteps; i++) {
+		if (hash_step(self, &stage->steps[i], &parent, &result->steps[i], err) < 0)
+			return -(int)err->code;
+		parent = result->steps[i].key;
+	}
+	ix_hash_digest(self->hash, T_STAGE, &parent);
+	for (size_t i = 0; i < 2 * stage->nlabels; i++)
+		ix_hash_text(self->hash, T_LABEL, stage->labels[i]);
+	ix_hash_final(self->hash, &result->key);
+	return 0;
+}
+
+int ix_state_new(const struct ix_graph *graph, const bool *needed, const struct ix_state_inputs *inputs, struct ix_state **ret_state,
+		 struct ix_err *err)
+{
+	ix_scoped(ix_state_freep) struct ix_state *state = ix_calloc(1, sizeof(*state));
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_auto_free struct ix_stage **order = ix_calloc(graph->nstages, sizeof(struct ix_stage *));
+	struct compute self = { .state = state, .inputs = inputs, .hash = hash };
+
+	state->graph = graph;
+	state->stages = ix_calloc(graph->nstages, sizeof(struct stage_state *));
+	if (ix_graph_order(graph, order, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < graph->nstages; i++)
+		if (needed[order[i]->index] && compute_stage(&self, order[i], err) < 0)
+			return -(int)err->code;
+	*ret_state = ix_steal(&state);
+	return 0;
+}
+
+static void stage_state_free(struct stage_state *stage)
+{
+	if (!stage)
+		return;
+	for (size_t i = 0; i < stage->nsteps; i++) {
+		for (size_t j = 0; j < stage->steps[i].nselections; j++)
+			ix_selection_release(&stage->steps[i].selections[j].files);
+		free(stage->steps[i].selections);
+	}
+	free(stage->steps);
+	free(stage);
+}
+
+void ix_state_free(struct ix_state *state)
+{
+	if (!state)
+		return;
+	for (size_t i = 0; state->stages && i < state->graph->nstages; i++)
+		stage_state_free(state->stages[i]);
+	for (size_t i = 0; i < state->images.count; i++)
+		free(state->images.entries[i].value);
+	ix_map_release(&state->images);
+	free(state->stages);
+	free(state);
+}

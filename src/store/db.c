@@ -1,0 +1,238 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "store_int.h"
+
+/* Bumped when a table changes; an older database is dropped, because everything in it can be found again. */
+enum { SCHEMA = 1 };
+
+static const char schema[] =
+	"CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT NULL,"
+	"                   used INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE stages(key BLOB PRIMARY KEY, manifest BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE facts(topic TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(topic, name));"
+	"CREATE TABLE names(name TEXT PRIMARY KEY, digest BLOB NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, time INTEGER NOT NULL)"
+	"                   WITHOUT ROWID;"
+	"CREATE TABLE layers(diff_id BLOB PRIMARY KEY, boot TEXT NOT NULL) WITHOUT ROWID;";
+
+static int db_error(struct ix_store *store, struct ix_err *err)
+{
+	return ix_err_set(err, IX_EFAIL, "%s/ix.db: %s", store->path, sqlite3_errmsg(store->db));
+}
+
+static int exec(struct ix_store *store, const char *sql, struct ix_err *err)
+{
+	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_error(store, err);
+}
+
+static int schema_version(struct ix_store *store, int *ret_version, struct ix_err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW) {
+		sqlite3_finalize(stmt);
+		return db_error(store, err);
+	}
+	*ret_version = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
+static int create_schema(struct ix_store *store, struct ix_err *err)
+{
+	int version;
+
+	if (exec(store, "BEGIN IMMEDIATE", err) < 0 || schema_version(store, &version, err) < 0)
+		return -(int)err->code;
+	if (version == 0) {
+		ix_auto_free char *mark = ix_asprintf("PRAGMA user_version = %d", SCHEMA);
+
+		if (exec(store, schema, err) < 0 || exec(store, mark, err) < 0)
+			return -(int)err->code;
+		version = SCHEMA;
+	}
+	if (exec(store, "COMMIT", err) < 0)
+		return -(int)err->code;
+	if (version != SCHEMA)
+		return ix_err_set(err, IX_EFAIL, "%s/ix.db was made by another version of ix (format %d, this one reads %d): use another store or remove it",
+				  store->path, version, SCHEMA);
+	return 0;
+}
+
+int store_db_open(struct ix_store *store, struct ix_err *err)
+{
+	ix_auto_free char *path = ix_asprintf("%s/ix.db", store->path);
+
+	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return ix_err_set(err, IX_EFAIL, "open %s: %s", path, store->db ? sqlite3_errmsg(store->db) : "out of memory");
+	sqlite3_busy_timeout(store->db, 30000);
+	if (exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF", err) < 0)
+		return -(int)err->code;
+	return create_schema(store, err);
+}
+
+int query_begin(struct ix_store *store, const char *sql, struct query *ret_query, struct ix_err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	pthread_mutex_lock(&store->lock);
+	if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK) {
+		db_error(store, err);
+		pthread_mutex_unlock(&store->lock);
+		return -(int)err->code;
+	}
+	*ret_query = (struct query){ store, stmt };
+	return 0;
+}
+
+void query_end(struct query *query)
+{
+	if (!query->store)
+		return;
+	sqlite3_finalize(query->stmt);
+	pthread_mutex_unlock(&query->store->lock);
+	query->store = NULL;
+}
+
+void query_digest(struct query *query, int at, const struct ix_digest *digest)
+{
+	sqlite3_bind_blob(query->stmt, at, digest->bytes, sizeof(digest->bytes), SQLITE_STATIC);
+}
+
+void query_text(struct query *query, int at, const char *text)
+{
+	sqlite3_bind_text(query->stmt, at, text, -1, SQLITE_STATIC);
+}
+
+int query_step(struct query *query, struct ix_err *err)
+{
+	int r = ix_fault("db.step") ? SQLITE_IOERR : sqlite3_step(query->stmt);
+
+	if (r == SQLITE_ROW)
+		return 1;
+	return r == SQLITE_DONE ? 0 : db_error(query->store, err);
+}
+
+bool query_get_digest(struct query *query, int column, struct ix_digest *ret_digest)
+{
+	const void *bytes = sqlite3_column_blob(query->stmt, column);
+
+	if (!bytes || sqlite3_column_bytes(query->stmt, column) != (int)sizeof(ret_digest->bytes))
+		return false;
+	memcpy(ret_digest->bytes, bytes, sizeof(ret_digest->bytes));
+	return true;
+}
+
+static int not_found(struct ix_err *err, const char *what)
+{
+	return ix_err_set(err, IX_ENOTFOUND, "no such %s", what);
+}
+
+int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	struct ix_step_result result = { 0 };
+	int r;
+
+	{
+		auto_query q = { 0 };
+
+		if (query_begin(store, "SELECT digest, size, diff_id, media_type FROM steps WHERE key = ?", &q, err) < 0)
+			return -(int)err->code;
+		query_digest(&q, 1, key);
+		r = query_step(&q, err);
+		if (r <= 0)
+			return r < 0 ? r : not_found(err, "step");
+		if (!query_get_digest(&q, 0, &result.digest) || !query_get_digest(&q, 2, &result.diff_id))
+			return not_found(err, "step");
+		result.size = (uint64_t)sqlite3_column_int64(q.stmt, 1);
+		snprintf(result.media_type, sizeof(result.media_type), "%s", (const char *)sqlite3_column_text(q.stmt, 3));
+	}
+	if (!ix_blob_has(store, &result.digest))
+		return not_found(err, "step");
+	*ret_result = result;
+	return 0;
+}
+
+int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const struct ix_step_result *result, struct ix_err *err)
+{
+	auto_query q = { 0 };
+
+	if (query_begin(store, "INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?)", &q, err) < 0)
+		return -(int)err->code;
+	query_digest(&q, 1, key);
+	query_digest(&q, 2, &result->digest);
+	sqlite3_bind_int64(q.stmt, 3, (sqlite3_int64)result->size);
+	query_digest(&q, 4, &result->diff_id);
+	query_text(&q, 5, result->media_type);
+	sqlite3_bind_int64(q.stmt, 6, ix_time_s());
+	return query_step(&q, err);
+}
+
+int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct ix_digest *ret_manifest, struct ix_err *err)
+{
+	struct ix_digest manifest;
+
+	{
+		auto_query q = { 0 };
+		int r;
+
+		if (query_begin(store, "SELECT manifest FROM stages WHERE key = ?", &q, err) < 0)
+			return -(int)err->code;
+		query_digest(&q, 1, key);
+		r = query_step(&q, err);
+		if (r <= 0)
+			return r < 0 ? r : not_found(err, "stage");
+		if (!query_get_digest(&q, 0, &manifest))
+			return not_found(err, "stage");
+	}
+	if (!ix_blob_has(store, &manifest))
+		return not_found(err, "stage");
+	*ret_manifest = manifest;
+	return 0;
+}
+
+int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, const struct ix_digest *manifest, struct ix_err *err)
+{
+	auto_query q = { 0 };
+
+	if (query_begin(store, "INSERT OR REPLACE INTO stages VALUES(?, ?, ?)", &q, err) < 0)
+		return -(int)err->code;
+	query_digest(&q, 1, key);
+	query_digest(&q, 2, manifest);
+	sqlite3_bind_int64(q.stmt, 3, ix_time_s());
+	return query_step(&q, err);
+}
+
+int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time, struct ix_err *err)
+{
+	auto_query q = { 0 };
+	int r;
+
+	if (query_begin(store, "SELECT value, time FROM facts WHERE topic = ? AND name = ?", &q, err) < 0)
+		return -(int)err->code;
+	query_text(&q, 1, topic);
+	query_text(&q, 2, name);
+	r = query_step(&q, err);
+	if (r <= 0)
+		return r < 0 ? r : not_found(err, "fact");
+	if (ret_time)
+		*ret_time = sqlite3_column_int64(q.stmt, 1);
+	return ix_buf_append(ret_value, sqlite3_column_blob(q.stmt, 0), (size_t)sqlite3_column_bytes(q.stmt, 0), err);
+}
+
+int ix_store_set_fact(struct ix_store *store, const char *topic, const char *name, const void *value, size_t len, struct ix_err *err)
+{
+	auto_query q = { 0 };
+
+	if (query_begin(store, "INSERT OR REPLACE INTO facts VALUES(?, ?, ?, ?)", &q, err) < 0)
+		return -(int)err->code;
+	query_text(&q, 1, topic);
+	query_text(&q, 2, name);
+	sqlite3_bind_blob64(q.stmt, 3, value ? value : "", len, SQLITE_STATIC);
+	sqlite3_bind_int64(q.stmt, 4, ix_time_s());
+	return query_step(&q, err);
+}

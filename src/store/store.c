@@ -1,0 +1,205 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fault.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+#include "store_int.h"
+
+static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+static const char empty_index[] = "{\"manifests\":[],\"mediaType\":\"" IX_MEDIA_INDEX "\",\"schemaVersion\":2}";
+
+static int make_layout(struct ix_store *store, struct ix_err *err)
+{
+	static const char *const dirs[] = { "oci/blobs/sha256", "layers", "mounts", "locks", "tmp" };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(dirs); i++)
+		if (ix_mkdir_p(store->fd, dirs[i], 0755, err) < 0)
+			return -(int)err->code;
+	if (!ix_path_exists(store->fd, "oci/oci-layout") &&
+	    ix_publish_file(store->fd, "oci/oci-layout", layout, strlen(layout), 0644, err) < 0)
+		return -(int)err->code;
+	if (!ix_path_exists(store->fd, "oci/index.json") &&
+	    ix_publish_file(store->fd, "oci/index.json", empty_index, strlen(empty_index), 0644, err) < 0)
+		return -(int)err->code;
+	return 0;
+}
+
+static void read_boot_id(struct ix_store *store)
+{
+	ix_auto_buf text = IX_BUF_INIT(sizeof(store->boot_id) - 1);
+	struct ix_err ignored;
+
+	if (ix_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, &ignored) == 0)
+		snprintf(store->boot_id, sizeof(store->boot_id), "%.*s", (int)strcspn(ix_buf_str(&text), "\n"), ix_buf_str(&text));
+}
+
+int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *err)
+{
+	ix_scoped(ix_store_closep) struct ix_store *store = ix_calloc(1, sizeof(*store));
+
+	store->path = ix_path_clean(path);
+	store->fd = store->blobs_fd = -1;
+	pthread_mutex_init(&store->lock, NULL);
+	read_boot_id(store);
+	if (ix_mkdir_p(AT_FDCWD, store->path, 0711, err) < 0)
+		return ix_err_wrap(err, "store");
+	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->fd < 0)
+		return ix_err_sys(err, "store %s", store->path);
+	if (make_layout(store, err) < 0)
+		return ix_err_wrap(err, "store %s", store->path);
+	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->blobs_fd < 0)
+		return ix_err_sys(err, "store %s/oci/blobs/sha256", store->path);
+	if (store_db_open(store, err) < 0)
+		return -(int)err->code;
+	*ret_store = ix_steal(&store);
+	return 0;
+}
+
+void ix_store_close(struct ix_store *store)
+{
+	if (!store)
+		return;
+	sqlite3_close(store->db);
+	ix_closep(&store->blobs_fd);
+	ix_closep(&store->fd);
+	pthread_mutex_destroy(&store->lock);
+	free(store->path);
+	free(store);
+}
+
+const char *ix_store_path(const struct ix_store *store)
+{
+	return store->path;
+}
+
+char *ix_store_sub(const struct ix_store *store, const char *name)
+{
+	return ix_asprintf("%s/%s", store->path, name);
+}
+
+int ix_store_tmpdir(struct ix_store *store, char **ret_path, struct ix_err *err)
+{
+	ix_auto_free char *path = NULL;
+	char random[13];
+
+	ix_random_name(random);
+	path = ix_asprintf("%s/tmp/%s", store->path, random);
+	if (mkdir(path, 0755) < 0)
+		return ix_err_sys(err, "mkdir %s", path);
+	*ret_path = ix_steal(&path);
+	return 0;
+}
+
+/* --- unpacked layers --- */
+
+/* 1: made in this boot, or known to have survived a clean one; 0: not. */
+static int layer_is_sound(struct ix_store *store, const struct ix_digest *diff_id, struct ix_err *err)
+{
+	auto_query q = { 0 };
+	int r;
+
+	if (query_begin(store, "SELECT boot FROM layers WHERE diff_id = ?", &q, err) < 0)
+		return -(int)err->code;
+	query_digest(&q, 1, diff_id);
+	r = query_step(&q, err);
+	if (r <= 0)
+		return r;
+	return strcmp((const char *)sqlite3_column_text(q.stmt, 0), store->boot_id) == 0;
+}
+
+static char *layer_path(const struct ix_store *store, const struct ix_digest *diff_id)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	/* 32 digits: unique for all purposes, and short in an overlay's option string. */
+	return ix_asprintf("%s/layers/%.32s", store->path, ix_digest_hex(diff_id, hex));
+}
+
+int ix_layer_dir(struct ix_store *store, const struct ix_digest *diff_id, char **ret_path, struct ix_err *err)
+{
+	ix_auto_free char *path = layer_path(store, diff_id);
+	int sound;
+
+	if (!ix_path_exists(AT_FDCWD, path))
+		return ix_err_set(err, IX_ENOTFOUND, "layer is not unpacked");
+	sound = layer_is_sound(store, diff_id, err);
+	if (sound < 0)
+		return sound;
+	if (!sound)
+		return ix_err_set(err, IX_ENOTFOUND, "layer was unpacked before the machine restarted");
+	*ret_path = ix_steal(&path);
+	return 0;
+}
+
+static int record_layer(struct ix_store *store, const struct ix_digest *diff_id, struct ix_err *err)
+{
+	auto_query q = { 0 };
+
+	if (query_begin(store, "INSERT OR REPLACE INTO layers VALUES(?, ?)", &q, err) < 0)
+		return -(int)err->code;
+	query_digest(&q, 1, diff_id);
+	query_text(&q, 2, store->boot_id);
+	return query_step(&q, err);
+}
+
+int ix_layer_dir_commit(struct ix_store *store, const char *dir, const struct ix_digest *diff_id, struct ix_err *err)
+{
+	ix_auto_free char *path = layer_path(store, diff_id);
+	ix_auto_free char *there = NULL;
+	ix_auto_close int lock = -1;
+
+	if (ix_store_lock(store, "layer", diff_id, NULL, &lock, err) < 0)
+		return -(int)err->code;
+	if (ix_layer_dir(store, diff_id, &there, err) == 0)
+		return ix_remove_tree(AT_FDCWD, dir, err);
+	if (err->code != IX_ENOTFOUND || ix_remove_tree(AT_FDCWD, path, err) < 0)
+		return -(int)err->code;
+	if (ix_fault("layer.rename") || rename(dir, path) < 0)
+		return ix_err_sys(err, "publish layer %s", path);
+	return record_layer(store, diff_id, err);
+}
+
+/* --- locks --- */
+
+int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, int *ret_fd, struct ix_err *err)
+{
+	char hex[IX_DIGEST_HEX + 1];
+	ix_auto_free char *name = ix_asprintf("locks/%s-%.32s", kind, ix_digest_hex(key, hex));
+	/* Each open has its own lock, so threads of one process exclude each other too. */
+	ix_auto_close int fd = openat(store->fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return ix_err_sys(err, "lock %s/%s", store->path, name);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*ret_fd = ix_steal_fd(&fd);
+		return 0;
+	}
+	if (errno == EWOULDBLOCK || errno == EINTR)
+		return ix_err_set(err, IX_EEXIST, "%s/%s is locked", store->path, name);
+	return ix_err_sys(err, "lock %s/%s", store->path, name);
+}
+
+int ix_store_lock(struct ix_store *store, const char *kind, const struct ix_digest *key, const struct ix_cancel *cancel, int *ret_fd,
+		  struct ix_err *err)
+{
+	for (;;) {
+		struct pollfd wait = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
+		int r = ix_store_trylock(store, kind, key, ret_fd, err);
+
+		if (r != -IX_EEXIST)
+			return r;
+		(void)poll(&wait, cancel ? 1 : 0, 20);
+		if (ix_cancel_check(cancel, err) < 0)
+			return -(int)err->code;
+	}
+}

@@ -1,0 +1,39 @@
+/* What the files of the store room share. */
+#ifndef IX_STORE_STORE_INT_H
+#define IX_STORE_STORE_INT_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+struct ix_store {
+	char *path;
+	int fd;         /* of path */
+	int blobs_fd;   /* oci/blobs/sha256 */
+	char boot_id[64];
+	sqlite3 *db;
+	pthread_mutex_t lock; /* of db: one statement at a time */
+};
+
+int store_db_open(struct ix_store *store, struct ix_err *err);
+
+/* A prepared statement, with the database locked from begin to end. */
+struct query {
+	struct ix_store *store;
+	sqlite3_stmt *stmt;
+};
+int query_begin(struct ix_store *store, const char *sql, struct query *ret_query, struct ix_err *err);
+void query_end(struct query *query);
+#define auto_query ix_scoped(query_end) struct query
+void query_digest(struct query *query, int at, const struct ix_digest *digest);
+void query_text(struct query *query, int at, const char *text);
+/* 1: a row; 0: done. */
+int query_step(struct query *query, struct ix_err *err);
+/* A digest column; false when it is not one. */
+bool query_get_digest(struct query *query, int column, struct ix_digest *ret_digest);
+
+/* Write index.json anew from the names. */
+int store_write_index(struct ix_store *store, struct ix_err *err);
+
+#endif
