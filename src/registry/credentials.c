@@ -14,6 +14,7 @@ enum { AUTHFILE_MAX = 1 << 20, HELPER_FRESH_MS = 5 * 60 * 1000 };
 
 struct helper_answer {
 	struct helper_answer *next;
+	char *helper;
 	char *host;
 	struct creds creds;
 	uint64_t at_ms;
@@ -27,6 +28,7 @@ void credentials_init(struct credentials *credentials, const char *docker_config
 
 static void answer_free(struct helper_answer *answer)
 {
+	free(answer->helper);
 	free(answer->host);
 	creds_release(&answer->creds);
 	free(answer);
@@ -100,43 +102,49 @@ static int load_all(struct credentials *credentials, struct ix_err *err)
 	return docker ? 0 : load(credentials, ix_asprintf("%s/.dockercfg", home), true, err);
 }
 
-static struct helper_answer **find_answer(struct credentials *credentials, const char *host)
+static struct helper_answer *find_answer(struct credentials *credentials, const char *helper, const char *host)
 {
-	struct helper_answer **at;
-
-	for (at = &credentials->answers; *at && strcmp((*at)->host, host) != 0; at = &(*at)->next)
-		;
-	return at;
+	for (struct helper_answer *at = credentials->answers; at; at = at->next)
+		if (strcmp(at->host, host) == 0 && strcmp(at->helper, helper) == 0)
+			return at;
+	return NULL;
 }
 
-static void forget_answer(struct credentials *credentials, const char *host)
+static void forget_answers(struct credentials *credentials, const char *host)
 {
-	struct helper_answer **at = find_answer(credentials, host);
-	struct helper_answer *answer = *at;
+	struct helper_answer **at = &credentials->answers;
 
-	if (!answer)
-		return;
-	*at = answer->next;
-	answer_free(answer);
+	while (*at) {
+		struct helper_answer *answer = *at;
+
+		if (strcmp(answer->host, host) != 0) {
+			at = &answer->next;
+			continue;
+		}
+		*at = answer->next;
+		answer_free(answer);
+	}
 }
 
 static int ask_helper(struct credentials *credentials, const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err)
 {
-	struct helper_answer *answer = *find_answer(credentials, host);
+	struct helper_answer *answer = find_answer(credentials, helper, host);
 
 	if (answer && ix_now_ms() - answer->at_ms < HELPER_FRESH_MS) {
 		creds_copy(ret_creds, &answer->creds);
 		return 0;
 	}
-	forget_answer(credentials, host);
 	if (helper_get(helper, host, ret_creds, err) < 0)
 		return -(int)err->code;
-	answer = ix_calloc(1, sizeof(*answer));
-	answer->host = ix_strdup(host);
+	if (!answer) {
+		answer = ix_calloc(1, sizeof(*answer));
+		answer->helper = ix_strdup(helper);
+		answer->host = ix_strdup(host);
+		answer->next = credentials->answers;
+		credentials->answers = answer;
+	}
 	creds_copy(&answer->creds, ret_creds);
 	answer->at_ms = ix_now_ms();
-	answer->next = credentials->answers;
-	credentials->answers = answer;
 	return 0;
 }
 
@@ -186,6 +194,6 @@ int credentials_find(struct credentials *credentials, const char *host, const ch
 void credentials_refused(struct credentials *credentials, const char *host)
 {
 	pthread_mutex_lock(&credentials->lock);
-	forget_answer(credentials, host);
+	forget_answers(credentials, host);
 	pthread_mutex_unlock(&credentials->lock);
 }

@@ -1,0 +1,150 @@
+#include "project/project.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+#include "yaml_int.h"
+
+enum { FILE_MAX = 1 << 20 };
+
+static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls" };
+
+static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	const char *text;
+
+	if (yaml_text(yaml, member, false, &text, err) < 0)
+		return -(int)err->code;
+	project->image_tls = strcmp(text, "image") == 0;
+	if (!project->image_tls && strcmp(text, "host") != 0)
+		return yaml_err(yaml, &member->place, err, "tls: '%s' has to be host or image", text);
+	return 0;
+}
+
+static int read_registry(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	const char *text;
+
+	if (yaml_text(yaml, member, false, &text, err) < 0)
+		return -(int)err->code;
+	project->registry = strcmp(text, "none") == 0 || !*text ? NULL : text;
+	return 0;
+}
+
+/* Variables first, wherever they stand: everything else may use them. */
+static int read_vars(struct yaml *yaml, struct fy_node *root, struct ix_err *err)
+{
+	struct member member;
+	void *iter = NULL;
+	int r;
+
+	while ((r = yaml_next(yaml, root, &iter, &member, err)) > 0)
+		if (strcmp(member.key, "vars") == 0 && yaml_pairs(yaml, &member, false, &yaml->vars, &yaml->nvars, err) < 0)
+			return -(int)err->code;
+	return r;
+}
+
+static int read_member(struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	if (strcmp(member->key, "vars") == 0)
+		return 0;
+	if (strcmp(member->key, "project") == 0)
+		return yaml_text(yaml, member, false, &project->name, err);
+	if (strcmp(member->key, "registry") == 0)
+		return read_registry(yaml, member, project, err);
+	if (strcmp(member->key, "registries") == 0)
+		return hosts_read(yaml, member, &project->hosts, &project->nhosts, err);
+	if (strcmp(member->key, "stages") == 0)
+		return stages_read(yaml, member, project, err);
+	if (strcmp(member->key, "tls") == 0)
+		return read_tls(yaml, member, project, err);
+	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);
+}
+
+static int read_root(struct yaml *yaml, struct ix_project *project, struct ix_err *err)
+{
+	struct fy_node *root = fy_document_root(yaml->doc);
+	const struct ix_place top = { 1, 1 };
+	struct member member;
+	void *iter = NULL;
+	int r;
+
+	if (!root || !fy_node_is_mapping(root))
+		return yaml_err(yaml, &top, err, "a project file is a mapping with project:, registry: and stages:");
+	if (read_vars(yaml, root, err) < 0)
+		return -(int)err->code;
+	while ((r = yaml_next(yaml, root, &iter, &member, err)) > 0)
+		if (read_member(yaml, &member, project, err) < 0)
+			return -(int)err->code;
+	if (r == 0 && project->nstages == 0)
+		return yaml_err(yaml, &top, err, "no stages: a project needs stages:");
+	return r;
+}
+
+int ix_project_parse(const char *name, const char *dir, const char *text, size_t len, struct ix_project **ret_project, struct ix_err *err)
+{
+	ix_scoped(ix_project_freep) struct ix_project *project = ix_calloc(1, sizeof(*project));
+	struct yaml yaml;
+	int r;
+
+	project->arena = ix_arena_new();
+	project->path = ix_arena_strdup(project->arena, name);
+	project->dir = ix_arena_strdup(project->arena, dir);
+	project->name = ix_arena_strdup(project->arena, ix_path_base(dir));
+	r = yaml_open(&yaml, name, text, len, project->arena, err);
+	if (r == 0)
+		r = read_root(&yaml, project, err);
+	yaml_close(&yaml);
+	if (r < 0)
+		return r;
+	*ret_project = ix_steal(&project);
+	return 0;
+}
+
+int ix_project_load(const char *path, struct ix_project **ret_project, struct ix_err *err)
+{
+	ix_auto_buf text = IX_BUF_INIT(FILE_MAX);
+	ix_auto_free char *absolute = realpath(path, NULL);
+	ix_auto_free char *dir = NULL;
+
+	if (!absolute)
+		return ix_err_sys(err, "project file %s", path);
+	if (ix_read_file(AT_FDCWD, absolute, &text, err) < 0)
+		return ix_err_wrap(err, "project file");
+	dir = ix_path_dir(absolute);
+	return ix_project_parse(path, dir, ix_buf_str(&text), text.len, ret_project, err);
+}
+
+void ix_project_free(struct ix_project *project)
+{
+	if (!project)
+		return;
+	ix_arena_free(project->arena);
+	free(project);
+}
+
+const struct ix_project_stage *ix_project_stage(const struct ix_project *project, const char *name)
+{
+	for (size_t i = 0; i < project->nstages; i++)
+		if (strcmp(project->stages[i].name, name) == 0)
+			return &project->stages[i];
+	return NULL;
+}
+
+int ix_project_unknown_stage(const struct ix_project *project, const char *name, struct ix_err *err)
+{
+	ix_auto_free const char **names = ix_calloc(project->nstages, sizeof(char *));
+	const char *near;
+
+	for (size_t i = 0; i < project->nstages; i++)
+		names[i] = project->stages[i].name;
+	near = ix_nearest(name, names, project->nstages);
+	if (near)
+		return ix_err_set(err, IX_EARG, "no stage '%s' in %s (did you mean %s?)", name, project->path, near);
+	return ix_err_set(err, IX_EARG, "no stage '%s' in %s", name, project->path);
+}

@@ -1,0 +1,103 @@
+/*
+ * The declarative front door: ix.yaml and the user's configuration, read into plain structs with the positions of everything that can be
+ * wrong later. It reads these files and the environment, and touches nothing else. All strings live as long as the struct.
+ */
+#ifndef IX_PROJECT_PROJECT_H
+#define IX_PROJECT_PROJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/scope.h"
+#include "base/str.h"
+
+struct ix_place {
+	unsigned line, column; /* 1-based */
+};
+
+/* A key with a value: argument, named context, label. */
+struct ix_project_pair {
+	const char *name;
+	const char *value; /* NULL: the environment variable of that name, when it is set (args only) */
+	struct ix_place place;
+};
+
+struct ix_project_stage {
+	const char *name;
+	struct ix_place place;
+	const char *dockerfile;        /* path relative to the project's directory; NULL: inline, or "Dockerfile" in the context */
+	const char *inline_text;       /* the Dockerfile itself, or NULL */
+	struct ix_place inline_place;
+	const char *context;           /* directory relative to the project's; "." unless given */
+	const char *target;            /* NULL: the last inner stage */
+	const char *platform;          /* NULL: this machine's */
+	struct ix_project_pair *args;
+	size_t nargs;
+	struct ix_project_pair *contexts;
+	size_t ncontexts;
+	struct ix_project_pair *labels;
+	size_t nlabels;
+	const char **publish;
+	size_t npublish;
+};
+
+/* Where a user name or password is found. Never the secret itself. */
+enum ix_credential_kind { IX_CREDENTIAL_NONE, IX_CREDENTIAL_ENV, IX_CREDENTIAL_FILE, IX_CREDENTIAL_COMMAND };
+struct ix_credential {
+	enum ix_credential_kind kind;
+	const char *value; /* variable, file, or command line for sh */
+};
+
+struct ix_host_config {
+	const char *host;
+	struct ix_credential username, password;
+	const char *ca_file;      /* NULL: none */
+	bool insecure;
+	const char **mirrors;     /* NULL terminated; NULL: none */
+	size_t nmirrors;
+};
+
+struct ix_project {
+	struct ix_arena *arena;
+	const char *path;         /* as given */
+	const char *dir;          /* absolute directory the file is in */
+	const char *name;
+	const char *registry;     /* NULL: stages stay local */
+	bool image_tls;           /* tls: image */
+	struct ix_project_stage *stages;
+	size_t nstages;
+	struct ix_host_config *hosts;
+	size_t nhosts;
+};
+
+/* Load a project file. Errors are file:line:column with an excerpt and, where it helps, the nearest name. */
+int ix_project_load(const char *path, struct ix_project **ret_project, struct ix_err *err);
+/* The same from text. name: for messages; dir: what relative paths are relative to. */
+int ix_project_parse(const char *name, const char *dir, const char *text, size_t len, struct ix_project **ret_project, struct ix_err *err);
+void ix_project_free(struct ix_project *project);
+IX_DEFINE_FREEP(struct ix_project, ix_project_free)
+
+/* NULL when there is none. */
+const struct ix_project_stage *ix_project_stage(const struct ix_project *project, const char *name);
+/* "no stage 'webpak' (did you mean webpack?)" as IX_EARG. */
+int ix_project_unknown_stage(const struct ix_project *project, const char *name, struct ix_err *err);
+
+/* The user's own configuration, ~/.config/ix/config.yaml. */
+struct ix_user_config {
+	struct ix_arena *arena;
+	const char *store;        /* NULL: the default place */
+	struct ix_host_config *hosts;
+	size_t nhosts;
+};
+/* path NULL: $XDG_CONFIG_HOME/ix/config.yaml or ~/.config/ix/config.yaml, which may be absent. */
+int ix_user_config_load(const char *path, struct ix_user_config **ret_config, struct ix_err *err);
+int ix_user_config_parse(const char *name, const char *text, size_t len, struct ix_user_config **ret_config, struct ix_err *err);
+void ix_user_config_free(struct ix_user_config *config);
+IX_DEFINE_FREEP(struct ix_user_config, ix_user_config_free)
+
+/* The value a credential names, read now. Caller frees and wipes. */
+int ix_credential_read(const struct ix_credential *credential, char **ret_value, struct ix_err *err);
+
+#endif

@@ -1,0 +1,211 @@
+#include "yaml_int.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+int yaml_err(const struct yaml *yaml, const struct ix_place *place, struct ix_err *err, const char *fmt, ...)
+{
+	ix_auto_buf text = { 0 };
+	va_list args;
+
+	va_start(args, fmt);
+	ix_buf_vprintf(&text, fmt, args);
+	va_end(args);
+	ix_err_set(err, IX_EARG, "%s:%u:%u: %s", yaml->name, place->line, place->column, ix_buf_str(&text));
+	return ix_err_excerpt(err, yaml->text, place->line, place->column);
+}
+
+/* libfyaml's own words, without its habit of printing them. */
+static int syntax_error(struct yaml *yaml, struct ix_err *err)
+{
+	void *iter = NULL;
+	struct fy_diag_error *first = fy_diag_errors_iterate(yaml->diag, &iter);
+	struct ix_place place = { 1, 1 };
+
+	if (!first)
+		return yaml_err(yaml, &place, err, "not valid YAML");
+	place.line = first->line > 0 ? (unsigned)first->line : 1;
+	place.column = first->column > 0 ? (unsigned)first->column : 1;
+	return yaml_err(yaml, &place, err, "%s", first->msg);
+}
+
+static void no_output(struct fy_diag *diag, void *user, const char *buf, size_t len)
+{
+	(void)diag;
+	(void)user;
+	(void)buf;
+	(void)len;
+}
+
+int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len, struct ix_arena *arena, struct ix_err *err)
+{
+	const struct fy_diag_cfg diag_cfg = { .output_fn = no_output, .level = FYET_ERROR, .module_mask = ~0u };
+	struct fy_parse_cfg cfg = { .flags = FYPCF_DEFAULT_PARSE };
+
+	*yaml = (struct yaml){ .arena = arena, .name = ix_arena_strdup(arena, name), .text = ix_arena_strndup(arena, text, len) };
+	if (memchr(text, '\0', len))
+		return ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
+	yaml->diag = fy_diag_create(&diag_cfg);
+	if (!yaml->diag)
+		ix_bug("out of memory");
+	fy_diag_set_collect_errors(yaml->diag, true);
+	cfg.diag = yaml->diag;
+	yaml->doc = fy_document_build_from_string(&cfg, yaml->text, len);
+	if (!yaml->doc)
+		return syntax_error(yaml, err);
+	return 0;
+}
+
+void yaml_close(struct yaml *yaml)
+{
+	fy_document_destroy(yaml->doc);
+	if (yaml->diag)
+		fy_diag_destroy(yaml->diag);
+}
+
+static struct ix_place place_of(struct fy_node *scalar)
+{
+	struct fy_token *token = fy_node_get_scalar_token(scalar);
+	const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
+
+	return mark ? (struct ix_place){ (unsigned)mark->line + 1, (unsigned)mark->column + 1 } : (struct ix_place){ 1, 1 };
+}
+
+int yaml_next(const struct yaml *yaml, struct fy_node *mapping, void **iter, struct member *ret_member, struct ix_err *err)
+{
+	struct fy_node_pair *pair = fy_node_mapping_iterate(mapping, iter);
+	struct ix_place top = { 1, 1 };
+	struct fy_node *key;
+	const char *text;
+	size_t len;
+
+	if (!pair)
+		return 0;
+	key = fy_node_pair_key(pair);
+	text = key && fy_node_is_scalar(key) ? fy_node_get_scalar(key, &len) : NULL;
+	if (!text)
+		return yaml_err(yaml, &top, err, "a key has to be a plain text");
+	ret_member->key = ix_arena_strndup(yaml->arena, text, len);
+	ret_member->place = place_of(key);
+	ret_member->value = fy_node_pair_value(pair);
+	if (ret_member->value && fy_node_is_alias(ret_member->value))
+		return yaml_err(yaml, &ret_member->place, err, "aliases (*name) are not supported: write the value out");
+	return 1;
+}
+
+static bool is_null(struct fy_node *node)
+{
+	const char *text;
+	size_t len;
+
+	if (!node)
+		return true;
+	if (!fy_node_is_scalar(node))
+		return false;
+	text = fy_node_get_scalar(node, &len);
+	if (!text || len == 0)
+		return fy_node_get_style(node) == FYNS_PLAIN || !text;
+	return fy_node_get_style(node) == FYNS_PLAIN && ((len == 4 && memcmp(text, "null", 4) == 0) || (len == 1 && *text == '~'));
+}
+
+int yaml_need_mapping(const struct yaml *yaml, const struct member *member, struct ix_err *err)
+{
+	if (member->value && fy_node_is_mapping(member->value))
+		return 0;
+	return yaml_err(yaml, &member->place, err, "'%s' has to be a mapping (key: value)", member->key);
+}
+
+static int node_text(const struct yaml *yaml, struct fy_node *node, const struct ix_place *place, const char *key, const char **ret_text,
+		     struct ix_err *err)
+{
+	ix_auto_free char *copy = NULL;
+	struct ix_place at;
+	const char *text;
+	size_t len;
+
+	if (!node || !fy_node_is_scalar(node))
+		return yaml_err(yaml, place, err, "'%s' has to be a text, not a %s", key, node && fy_node_is_sequence(node) ? "list" : "mapping");
+	at = place_of(node);
+	text = fy_node_get_scalar(node, &len);
+	copy = ix_strndup(text ? text : "", text ? len : 0);
+	return vars_expand(yaml, &at, copy, ret_text, err);
+}
+
+int yaml_text(const struct yaml *yaml, const struct member *member, bool may_be_null, const char **ret_text, struct ix_err *err)
+{
+	if (is_null(member->value)) {
+		if (!may_be_null)
+			return yaml_err(yaml, &member->place, err, "'%s' has no value", member->key);
+		*ret_text = NULL;
+		return 0;
+	}
+	return node_text(yaml, member->value, &member->place, member->key, ret_text, err);
+}
+
+int yaml_bool(const struct yaml *yaml, const struct member *member, bool *ret_value, struct ix_err *err)
+{
+	const char *text;
+
+	if (yaml_text(yaml, member, false, &text, err) < 0)
+		return -(int)err->code;
+	*ret_value = strcmp(text, "true") == 0;
+	if (!*ret_value && strcmp(text, "false") != 0)
+		return yaml_err(yaml, &member->place, err, "'%s' has to be true or false", member->key);
+	return 0;
+}
+
+int yaml_texts(const struct yaml *yaml, const struct member *member, const char ***ret_list, size_t *ret_count, struct ix_err *err)
+{
+	struct fy_node *item;
+	void *iter = NULL;
+	const char *text;
+
+	if (!member->value || !fy_node_is_sequence(member->value)) {
+		if (yaml_text(yaml, member, false, &text, err) < 0)
+			return -(int)err->code;
+		*IX_ARENA_PUSH(yaml->arena, *ret_list, *ret_count) = text;
+		return 0;
+	}
+	while ((item = fy_node_sequence_iterate(member->value, &iter)) != NULL) {
+		if (node_text(yaml, item, &member->place, member->key, &text, err) < 0)
+			return -(int)err->code;
+		*IX_ARENA_PUSH(yaml->arena, *ret_list, *ret_count) = text;
+	}
+	return 0;
+}
+
+int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be_null, struct ix_project_pair **ret_pairs, size_t *ret_count,
+	       struct ix_err *err)
+{
+	struct member inner;
+	void *iter = NULL;
+	int r;
+
+	if (is_null(member->value))
+		return 0;
+	if (yaml_need_mapping(yaml, member, err) < 0)
+		return -(int)err->code;
+	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
+		struct ix_project_pair *pair = IX_ARENA_PUSH(yaml->arena, *ret_pairs, *ret_count);
+
+		*pair = (struct ix_project_pair){ .name = inner.key, .place = inner.place };
+		if (yaml_text(yaml, &inner, may_be_null, &pair->value, err) < 0)
+			return -(int)err->code;
+	}
+	return r;
+}
+
+int yaml_unknown(const struct yaml *yaml, const struct member *member, const char *where, const char *const *keys, size_t nkeys,
+		 struct ix_err *err)
+{
+	const char *near = ix_nearest(member->key, keys, nkeys);
+	ix_auto_free char *shown = ix_printable(member->key, 60);
+
+	if (near)
+		return yaml_err(yaml, &member->place, err, "unknown key '%s' in %s (did you mean %s?)", shown, where, near);
+	return yaml_err(yaml, &member->place, err, "unknown key '%s' in %s", shown, where);
+}

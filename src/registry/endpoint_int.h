@@ -1,0 +1,91 @@
+/*
+ * Where requests go. An upstream is a registry as references name it; its endpoints are the servers that answer for it: mirrors first, the
+ * registry itself last. An endpoint remembers how it wants to be spoken to.
+ */
+#ifndef IX_REGISTRY_ENDPOINT_INT_H
+#define IX_REGISTRY_ENDPOINT_INT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "registry/challenge_int.h"
+#include "registry/secret_int.h"
+#include "registry/trust_int.h"
+
+struct grant;
+
+struct endpoint {
+	char *host;      /* as people and credential files name it */
+	char *authority; /* where it listens */
+	char *prefix;    /* goes before repositories: "" or "proxy/" */
+	bool mirror;
+	bool insecure;
+	bool loopback;
+	char *username; /* configured; NULL: look in files and helpers */
+	struct ix_secret password;
+	struct trust trust;
+
+	pthread_mutex_t settle_lock; /* held while the scheme is found out */
+	pthread_mutex_t lock;        /* for what follows; nothing is done under it but looking and setting */
+	const char *scheme;          /* "https" or "http"; NULL: not known yet */
+	bool auth_known;
+	struct challenge challenge;  /* kind CHALLENGE_NONE: it never asked */
+	struct grant *grants;
+	uint64_t down_until_ms;      /* a mirror that could not be reached is left alone for a while */
+};
+
+struct upstream {
+	struct upstream *next;
+	char *host;
+	struct endpoint **endpoints;
+	size_t count;
+};
+
+/* What is configured about a host, owned. */
+struct host_config {
+	char *name;
+	char *username;
+	struct ix_secret password;
+	char *ca_file;
+	bool insecure;
+	struct ix_strv mirrors;
+};
+
+struct hosts {
+	struct host_config *configs;
+	size_t nconfigs;
+	pthread_mutex_t lock;
+	struct upstream *upstreams;
+};
+
+struct ix_registry_host;
+
+int hosts_init(struct hosts *hosts, const struct ix_registry_host *from, size_t n, struct ix_err *err);
+void hosts_release(struct hosts *hosts);
+/* Made at the first use. Lives as long as hosts. */
+int hosts_upstream(struct hosts *hosts, const char *host, struct upstream **ret_upstream, struct ix_err *err);
+static inline struct endpoint *upstream_origin(const struct upstream *upstream)
+{
+	return upstream->endpoints[upstream->count - 1];
+}
+/* The endpoint listening at authority, if something about it was configured and it is in use; otherwise NULL. */
+struct endpoint *hosts_at(struct hosts *hosts, const char *authority);
+/* Plain http to that host[:port] was allowed by configuration. */
+bool hosts_insecure(const struct hosts *hosts, const char *authority);
+
+/* "registry-1.docker.io" for docker.io, otherwise the name itself. */
+const char *endpoint_api_host(const char *host);
+/* The schemes to try in order, NULL terminated. */
+void endpoint_schemes(const struct endpoint *ep, const char *schemes[static 3]);
+/* Its repository's name there. Caller frees. */
+char *endpoint_repository(const struct endpoint *ep, const char *repository);
+/* "https://host" once settled (https before). Caller frees. */
+char *endpoint_base(struct endpoint *ep);
+bool endpoint_is_down(struct endpoint *ep);
+void endpoint_set_down(struct endpoint *ep);
+
+#endif
