@@ -20,7 +20,7 @@ int ix_pwrite_all(int fd, const void *bytes, size_t len, off_t offset, struct ix
 /* mkdir -p. */
 int ix_mkdir_p(int dirfd, const char *path, mode_t mode, struct ix_err *err) ix_must_use;
 /* rm -rf without following links or crossing a symlink swapped in meanwhile; absent is success. */
-int ix_remove_tree(int dirfd, const char *path, struct ix_err *err) ix_must_use;
+int ix_remove_tree(int dirfd, const char *path, struct ix_err *err);
 /* Open path beneath root: no component may lead outside (openat2 RESOLVE_BENEATH); symlinks inside are followed unless flags say
  * O_NOFOLLOW. Returns the descriptor or a negative code. flags always get O_CLOEXEC. */
 int ix_open_beneath(int root_fd, const char *path, int flags, struct ix_err *err) ix_must_use;

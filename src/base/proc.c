@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "base/scope.h"
 
-extern char **environ;
-
 struct ends {
 	int read;
 	int write;

@@ -1,4 +1,147 @@
-int main(void)
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "cli_int.h"
+#include "sandbox/sandbox.h"
+#include "signals_int.h"
+
+static const struct command commands[] = {
+	{ "build", "[STAGE...] | PATH", "build what is missing, and publish it", cmd_build },
+	{ "plan", "[STAGE...]", "say what would be done, and why", cmd_plan },
+	{ "run", "STAGE [-- COMMAND...]", "run a command in a stage's image", cmd_run },
+	{ "images", "", "list the images of the store", cmd_images },
+	{ "inspect", "IMAGE", "print an image's manifest and config", cmd_inspect },
+	{ "rm", "NAME...", "remove names of images", cmd_rm },
+	{ "pull", "IMAGE", "fetch an image from a registry", cmd_pull },
+	{ "push", "IMAGE [NAME]", "push an image to a registry", cmd_push },
+	{ "import", "ROOTFS.TAR NAME", "make an image from a root file system", cmd_import },
+	{ "export", "IMAGE", "write an image as an archive", cmd_export },
+};
+
+static void usage(void)
 {
-	return 0;
+	printf("Usage: ix COMMAND [OPTIONS]\n\nBuild container images in stages. The registry is the cache.\n\nCommands:\n");
+	for (size_t i = 0; i < IX_ARRAY_LEN(commands); i++) {
+		ix_auto_free char *left = ix_asprintf("%s %s", commands[i].name, commands[i].operands);
+
+		printf("  %-30s %s\n", left, commands[i].summary);
+	}
+	printf("\nix COMMAND --help says more; so do ix(1) and ix.yaml(5).\n");
+}
+
+int complain(const struct ix_err *err)
+{
+	if (err->code == IX_ECANCELED) {
+		fprintf(stderr, "ix: canceled\n");
+		return 130;
+	}
+	fprintf(stderr, "ix: %s\n", err->msg);
+	if (err->detail[0])
+		fprintf(stderr, "%s\n", err->detail);
+	return 1;
+}
+
+/* --- signals --- */
+
+static struct ix_cancel *cancel;
+static volatile sig_atomic_t times;
+
+static void on_signal(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	if (times++ > 0)
+		_exit(130); /* the sandbox's processes die with us */
+	ix_cancel_raise(cancel);
+	errno = saved;
+}
+
+struct ix_cancel *signals_cancel(void)
+{
+	return cancel;
+}
+
+void signals_leave_to_child(void)
+{
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGQUIT, SIG_IGN);
+}
+
+static void catch_signals(void)
+{
+	const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	cancel = ix_cancel_new();
+	for (size_t i = 0; i < IX_ARRAY_LEN(signals); i++)
+		sigaction(signals[i], &action, NULL);
+	/* A reader that went away is an error of write(2), not a death. */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+void request_release(struct build_request *request)
+{
+	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts, &request->labels, &request->tags, &request->force };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
+		ix_strv_release(lists[i]);
+}
+
+/* Descriptors 0 to 2 are always somebody's: a blob must not land on standard output's number. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const char *names[IX_ARRAY_LEN(commands)], *near;
+	ix_auto_free char *shown = NULL;
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(commands); i++) {
+		names[i] = commands[i].name;
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	shown = ix_printable(argv[1], 60);
+	near = ix_nearest(argv[1], names, IX_ARRAY_LEN(names));
+	fprintf(stderr, near ? "ix: '%s' is not a command (did you mean %s?)\n" : "ix: '%s' is not a command; see ix --help\n", shown, near);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
+		return ix_sandbox_child_main(argc, argv);
+	open_standard_fds();
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		usage();
+		return argc < 2 ? 1 : 0;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+		printf("ix %s\n", IX_VERSION);
+		return 0;
+	}
+	catch_signals();
+	status = dispatch(argc, argv);
+	ix_cancel_free(cancel);
+	if (fflush(stdout) != 0 && status == 0)
+		status = 1;
+	return status;
 }

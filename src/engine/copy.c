@@ -486,14 +486,11 @@ static int workdir_run(struct copy *self, const char *path, struct ix_step_resul
 	return write_layer(self, ret_result, err);
 }
 
-int workdir_step(struct build *build, const struct ix_step *step, bool *ret_made, struct ix_step_result *ret_result, struct ix_err *err)
+int workdir_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	struct copy self = { .build = build, .step = step, .root_fd = -1, .source_fd = -1 };
-	const char *path = build->image.config.working_dir;
-	int r;
+	int r = workdir_run(&self, build->image.config.working_dir, ret_result, err);
 
-	*ret_made = strcmp(path, "/") != 0;
-	r = *ret_made ? workdir_run(&self, path, ret_result, err) : 0;
 	copy_release(&self);
 	return r;
 }

@@ -104,8 +104,8 @@ void config_shell(const struct ix_image_config *config, struct ix_strv *words);
 
 int run_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err);
 int copy_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err);
-/* Sets the config's WorkingDir; makes a layer when the directory does not exist (*ret_made). */
-int workdir_step(struct build *build, const struct ix_step *step, bool *ret_made, struct ix_step_result *ret_result, struct ix_err *err);
+/* The layer of a WORKDIR: the config's working directory, if it does not exist. */
+int workdir_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err);
 /* What docker history shows for the step. Caller frees. */
 char *run_created_by(struct build *build, const struct ix_step *step);
 

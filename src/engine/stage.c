@@ -180,45 +180,27 @@ static int set_workdir(struct build *build, const struct ix_step *step, struct i
 
 static bool makes_layer(const struct build *build, const struct ix_step *step)
 {
-	switch (step->kind) {
-	case IX_STEP_RUN:
-	case IX_STEP_COPY:
-	case IX_STEP_ADD:
-		return true;
-	case IX_STEP_WORKDIR:
+	if (step->kind == IX_STEP_WORKDIR)
 		return strcmp(build->image.config.working_dir, "/") != 0;
-	default:
-		return false;
-	}
+	return step->kind == IX_STEP_RUN || step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 }
 
 static int execute(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err)
 {
-	bool made;
-
-	switch (step->kind) {
-	case IX_STEP_RUN:
+	if (step->kind == IX_STEP_RUN)
 		return run_step(build, step, ret_result, err);
-	case IX_STEP_COPY:
-	case IX_STEP_ADD:
-		return copy_step(build, step, ret_result, err);
-	case IX_STEP_WORKDIR:
-		return workdir_step(build, step, &made, ret_result, err);
-	default:
-		ix_bug("%s makes no layer", ix_step_word(step->kind));
-	}
+	if (step->kind == IX_STEP_WORKDIR)
+		return workdir_step(build, step, ret_result, err);
+	return copy_step(build, step, ret_result, err);
 }
 
 static char *created_by(struct build *build, const struct ix_step *step)
 {
-	switch (step->kind) {
-	case IX_STEP_RUN:
+	if (step->kind == IX_STEP_RUN)
 		return run_created_by(build, step);
-	case IX_STEP_WORKDIR:
+	if (step->kind == IX_STEP_WORKDIR)
 		return ix_asprintf("WORKDIR %s", build->image.config.working_dir);
-	default:
-		return copy_created_by(build, step);
-	}
+	return copy_created_by(build, step);
 }
 
 static void report_step(const struct build *build, const struct ix_step *step, enum ix_event_kind kind, int status, uint64_t ms)

@@ -26,8 +26,8 @@ int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *r
 		struct ix_err *err);
 /* A 401 came although used (may be empty) was sent; refusals counts them, this one included. 0: learned something, send again; -IX_EAUTH:
  * it is final, err is not filled. */
-int auth_refused(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used, const struct reply *reply,
-		 unsigned refusals, struct ix_err *err);
+int auth_refused(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used,
+		 const struct reply *reply, unsigned refusals, struct ix_err *err);
 /* Fetch what is missing for several scopes at once, on threads; errors are remembered by the grants. */
 struct auth_want {
 	struct endpoint *ep;
@@ -42,6 +42,7 @@ void grants_free(struct grant *grants);
 
 /* token.c: get a bearer token. ret_lifetime_ms: how long to use it. */
 int token_fetch(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const char *scope,
-		const struct creds *creds, struct ix_secret *ret_token, struct ix_secret *refresh, uint64_t *ret_lifetime_ms, struct ix_err *err);
+		const struct creds *creds, struct ix_secret *ret_token, struct ix_secret *refresh, uint64_t *ret_lifetime_ms,
+		struct ix_err *err);
 
 #endif

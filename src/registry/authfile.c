@@ -117,7 +117,8 @@ static int parse_auths(json_t *auths, const char *name, struct authfile *file, s
 	if (json_object_size(auths) > ENTRIES_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%s: more than %d logins", name, ENTRIES_MAX);
 	file->entries = ix_calloc(json_object_size(auths) + 1, sizeof(*file->entries));
-	json_object_foreach (auths, key, value) {
+	json_object_foreach(auths, key, value)
+	{
 		struct authfile_entry *entry = &file->entries[file->count];
 
 		if (!json_is_object(value))
@@ -135,7 +136,8 @@ static void parse_helpers(json_t *helpers, struct authfile *file)
 	const char *host;
 	json_t *helper;
 
-	json_object_foreach (helpers, host, helper) {
+	json_object_foreach(helpers, host, helper)
+	{
 		if (!json_is_string(helper) || !*json_string_value(helper) || file->helpers.count > ENTRIES_MAX)
 			continue;
 		ix_strv_take(&file->helpers, normal_key(host));

@@ -17,8 +17,8 @@
 enum {
 	REGISTRY_CONNECTIONS = 8,
 	REGISTRY_TRIES = 5,
-	REGISTRY_RETRY_S = 120,   /* all waits of one call together */
-	REGISTRY_TIMEOUT_S = 60,  /* without a byte */
+	REGISTRY_RETRY_S = 120,  /* all waits of one call together */
+	REGISTRY_TIMEOUT_S = 60, /* without a byte */
 	REGISTRY_CONNECT_S = 20,
 	REGISTRY_MIRROR_CONNECT_S = 5,
 };
@@ -46,9 +46,28 @@ struct ix_registry {
 /* "<base>/v2/<repository>/<rest>" at ep, settled first. Caller frees. */
 int client_url(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *rest, char **ret_url,
 	       struct ix_err *err);
-/* The next mirror or the registry itself may know better than this answer (or lack of one). */
-bool client_falls_through(const struct request *req);
 /* "repository:<repository>:<actions>". Caller frees. */
 char *client_scope(const char *repository, const char *actions);
+
+/* A request about a repository, with the texts it borrows. repository is the upstream's; the endpoint's prefix is added. Zeroed before. */
+struct asked {
+	struct request req;
+	char *repository;
+	char *scope;
+};
+int asked_init(struct asked *asked, struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *actions,
+	       const char *method, const char *rest, struct ix_err *err);
+void asked_release(struct asked *asked);
+#define auto_asked ix_scoped(asked_release) struct asked
+
+/* The next mirror or the registry itself may know better than this answer (or lack of one). */
+bool client_falls_through(const struct request *req);
+/* Endpoint i is a mirror that was unreachable a moment ago. */
+bool client_skips(struct endpoint *const *endpoints, size_t count, size_t i);
+extern const char client_accept[];
+/* Content-Type without parameters; "" when it is absent or unreasonable. */
+void client_media_type(const struct reply *reply, char media_type[static 128]);
+/* Docker-Content-Digest, when there is one that can be read, must be want. */
+int client_check_digest(const struct reply *reply, const struct ix_digest *want, const char *what, struct ix_err *err);
 
 #endif

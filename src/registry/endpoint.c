@@ -35,10 +35,12 @@ static int check_mirror(const char *name, const char *mirror, struct ix_err *err
 	size_t len = strcspn(mirror, "/");
 
 	if (strstr(mirror, "://"))
-		return ix_err_set(err, IX_EARG,
-				  "mirror '%s' of %s: write host[:port][/prefix]; plain http is allowed by insecure: of the mirror's own entry",
-				  shown, name);
-	if (!is_host(mirror, len) || (mirror[len] && strspn(mirror + len, "abcdefghijklmnopqrstuvwxyz0123456789/._-") != strlen(mirror + len)))
+		return ix_err_set(
+			err, IX_EARG,
+			"mirror '%s' of %s: write host[:port][/prefix]; plain http is allowed by insecure: of the mirror's own entry",
+			shown, name);
+	if (!is_host(mirror, len) ||
+	    (mirror[len] && strspn(mirror + len, "abcdefghijklmnopqrstuvwxyz0123456789/._-") != strlen(mirror + len)))
 		return ix_err_set(err, IX_EARG, "mirror '%s' of %s: write host[:port][/prefix]", shown, name);
 	return 0;
 }
@@ -93,6 +95,7 @@ static void endpoint_free(struct endpoint *ep)
 	free(ep->prefix);
 	free(ep->username);
 	secret_release(&ep->password);
+	secret_release(&ep->refresh);
 	trust_release(&ep->trust);
 	challenge_release(&ep->challenge);
 	grants_free(ep->grants);

@@ -33,9 +33,10 @@ struct endpoint {
 	pthread_mutex_t lock;        /* for what follows; nothing is done under it but looking and setting */
 	const char *scheme;          /* "https" or "http"; NULL: not known yet */
 	bool auth_known;
-	struct challenge challenge;  /* kind CHALLENGE_NONE: it never asked */
+	struct challenge challenge; /* kind CHALLENGE_NONE: it never asked */
 	struct grant *grants;
-	uint64_t down_until_ms;      /* a mirror that could not be reached is left alone for a while */
+	struct ix_secret refresh; /* from a token server's OAuth2 answer: used instead of the password */
+	uint64_t down_until_ms;   /* a mirror that could not be reached is left alone for a while */
 };
 
 struct upstream {

@@ -27,12 +27,13 @@ struct ix_secret {
 
 /* What the user configured about one registry host. All strings are borrowed by ix_registry_new's caller contract: copied. */
 struct ix_registry_host {
-	const char *name;      /* "docker.io", "127.0.0.1:5000" */
-	const char *username;  /* NULL: from docker's config.json and helpers */
+	const char *name;     /* "docker.io", "127.0.0.1:5000" */
+	const char *username; /* NULL: from docker's config.json and helpers */
 	const char *password;
-	const char *ca_file;   /* PEM, in addition to the system's; NULL: none */
-	bool insecure;         /* plain http allowed and certificates not checked */
-	const char *const *mirrors; /* NULL terminated host[:port][/prefix], tried in order before the host itself, for pulls only; may be NULL */
+	const char *ca_file; /* PEM, in addition to the system's; NULL: none */
+	bool insecure;       /* plain http allowed and certificates not checked */
+	const char *const
+		*mirrors; /* NULL terminated host[:port][/prefix], tried in order before the host itself, for pulls only; may be NULL */
 };
 
 struct ix_registry_opts {
@@ -40,7 +41,9 @@ struct ix_registry_opts {
 	size_t nhosts;
 	const char *docker_config; /* directory holding config.json; NULL: $DOCKER_CONFIG or ~/.docker */
 	const struct ix_cancel *cancel;
-	unsigned connections;      /* per host in batches; 0: 8 */
+	unsigned connections; /* per host in batches; 0: 8 */
+	unsigned timeout_s;   /* without a byte either way before a connection counts as broken; 0: 60 */
+	unsigned retry_s;     /* the most that one call waits between its retries, all together; 0: 120 */
 };
 
 struct ix_registry;
@@ -63,7 +66,7 @@ void ix_registry_stats(const struct ix_registry *registry, struct ix_registry_st
 typedef void ix_transfer_fn(void *data, uint64_t done, uint64_t total);
 
 struct ix_manifest_head {
-	int result;              /* 0 found, -IX_ENOTFOUND, or another negative code with err set */
+	int result; /* 0 found, -IX_ENOTFOUND, or another negative code with err set */
 	struct ix_err err;
 	struct ix_digest digest; /* from Docker-Content-Digest; zero when the registry did not send it */
 	char media_type[128];

@@ -46,11 +46,14 @@ struct reply {
 
 enum request_state { REQUEST_DUE, REQUEST_FLYING, REQUEST_DONE };
 
+struct ix_registry;
 struct request;
 /* A piece of a successful reply's body; reply.status and headers are set. */
 typedef int request_sink_fn(void *data, struct request *req, const void *bytes, size_t len, struct ix_err *err);
 
 struct request {
+	struct ix_registry *registry;
+
 	/* What to ask. */
 	struct endpoint *ep;
 	const char *method;
@@ -75,19 +78,19 @@ struct request {
 
 	/* State. */
 	enum request_state state;
-	char *current_url;      /* after redirects */
+	char *current_url; /* after redirects */
 	unsigned redirects;
-	unsigned refusals;      /* 401s of this request */
-	struct ix_secret auth;  /* what was sent last */
+	unsigned refusals;     /* 401s of this request */
+	struct ix_secret auth; /* what was sent last */
 	struct retry retry;
 	uint64_t due_ms;
-	uint64_t resumed_at;    /* *resume when it was last sent */
+	uint64_t resumed_at; /* *resume when it was last sent */
+	unsigned exchanges;  /* how often it was sent, over all */
 	CURL *easy;
 	struct curl_slist *lines;
-	struct ix_buf head;     /* bytes of headers seen, for the limit */
+	size_t head_bytes; /* of headers seen */
 	char why[CURL_ERROR_SIZE];
 	bool text_cut, sink_failed;
-	const char *shared;     /* not owned */
 
 	/* The outcome. */
 	int result; /* 0: there is a reply, whatever its status; otherwise err says why there is none */
@@ -96,14 +99,16 @@ struct request {
 	struct reply reply;
 };
 
-struct ix_registry;
-
 /* url is taken. scope and repository are borrowed. */
 void request_init(struct request *req, struct ix_registry *registry, struct endpoint *ep, const char *method, char *url_take);
 void request_release(struct request *req);
 #define auto_request ix_scoped(request_release) struct request
 /* Ready to be run once more. */
 void request_rearm(struct request *req);
+/* What a Location means, checked: no way down from https to plain http that was not allowed. */
+int request_locate(const struct request *req, const char *location, char **ret_url, struct ix_err *err);
+/* May ep's credentials and bytes go to url? Plain http only where the configuration or the loopback rule allows it. */
+int request_check_plain(struct ix_registry *registry, struct endpoint *ep, const char *url, struct ix_err *err);
 
 /* Run all to the end in the calling thread. Fills result (and err) of each. */
 void requests_run(struct ix_registry *registry, struct request *const *requests, size_t n);

@@ -11,10 +11,10 @@
 enum { RETRY_FIRST_MS = 500, RETRY_CAP_MS = 30000 };
 
 struct retry {
-	unsigned tries;      /* failures so far */
+	unsigned tries; /* failures so far */
 	unsigned max_tries;
 	uint64_t waited_ms;
-	uint64_t budget_ms;  /* the sum of all waits */
+	uint64_t budget_ms; /* the sum of all waits */
 };
 
 /* Worth trying again: 408, 429 and the 5xx that mean "not now". */

@@ -116,7 +116,7 @@ bool trust_is_own(const struct trust *trust)
 	return trust->bundle.len > 0 || trust->cert || trust->insecure;
 }
 
-void trust_apply(const struct trust *trust, CURL *easy)
+void trust_apply(const struct trust *trust, bool show, CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, trust->insecure ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, trust->insecure ? 0L : 2L);
@@ -130,9 +130,8 @@ void trust_apply(const struct trust *trust, CURL *easy)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, system_bundle());
 		curl_easy_setopt(easy, CURLOPT_CAPATH, env("SSL_CERT_DIR"));
 	}
-	if (trust->cert) {
+	if (show && trust->cert) {
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, trust->cert);
 		curl_easy_setopt(easy, CURLOPT_SSLKEY, trust->key);
 	}
 }
-

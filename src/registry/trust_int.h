@@ -13,7 +13,7 @@ struct trust {
 	struct ix_buf bundle; /* PEM: the system's authorities and the host's own; empty: the system's alone */
 	char *cert;           /* client certificate and key, or NULL */
 	char *key;
-	bool insecure;        /* certificates are not checked */
+	bool insecure; /* certificates are not checked */
 };
 
 /* Authorities from ca_file (NULL: none) and from certs.d/<name>/ of docker and containers, for both names of a host. */
@@ -21,6 +21,7 @@ int trust_init(struct trust *trust, const char *ca_file, const char *name, const
 void trust_release(struct trust *trust);
 /* Something about this host was configured. */
 bool trust_is_own(const struct trust *trust);
-void trust_apply(const struct trust *trust, CURL *easy);
+/* show: present the client certificate, if there is one. */
+void trust_apply(const struct trust *trust, bool show, CURL *easy);
 
 #endif

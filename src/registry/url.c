@@ -165,6 +165,12 @@ void url_add_query(struct ix_buf *url, const char *key, const char *value)
 	encode(url, value);
 }
 
+void url_add_form(struct ix_buf *form, const char *key, const char *value)
+{
+	ix_buf_printf(form, "%s%s=", form->len > 0 ? "&" : "", key);
+	encode(form, value);
+}
+
 char *url_shown(const char *url)
 {
 	ix_auto_free char *bare = ix_strndup(url, strcspn(url, "?#"));

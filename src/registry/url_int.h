@@ -19,6 +19,8 @@ bool url_is_loopback(const char *authority);
 int url_resolve(const char *page, const char *location, char **ret_url, struct ix_err *err);
 /* "?key=value" or "&key=value", percent-encoded, appended to a URL being built. */
 void url_add_query(struct ix_buf *url, const char *key, const char *value);
+/* "key=value" or "&key=value", percent-encoded, appended to a form. */
+void url_add_form(struct ix_buf *form, const char *key, const char *value);
 /* For messages: without query and fragment, which may be signatures, and printable. Caller frees. */
 char *url_shown(const char *url);
 

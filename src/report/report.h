@@ -27,6 +27,7 @@ struct ix_event {
 	const char *stage; /* NULL when it is about none */
 	const char *text;
 	const char *why;
+	const char *parent; /* STAGE_WAIT: the stage it is built from, NULL for none */
 	unsigned step, nsteps; /* 1-based */
 	int status;
 	int stream;

@@ -44,7 +44,7 @@ static int schema_version(struct ix_store *store, int *ret_version, struct ix_er
 
 static int create_schema(struct ix_store *store, struct ix_err *err)
 {
-	int version;
+	int version = 0;
 
 	if (exec(store, "BEGIN IMMEDIATE", err) < 0 || schema_version(store, &version, err) < 0)
 		return -(int)err->code;

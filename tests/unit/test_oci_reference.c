@@ -10,9 +10,10 @@
 #include "base/alloc.h"
 #include "oci/reference.h"
 
-#define HEX  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define SHA  "sha256:" HEX
-#define X127 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define HEX "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define SHA "sha256:" HEX
+#define X127                                                                                                                               \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static const struct {
 	const char *text, *whole, *familiar;
@@ -72,7 +73,9 @@ static const struct {
 	{ "a:b+c", "tag 'b+c' has a bad character" },
 	{ "a:" X127 "aa", "is longer than 128 bytes" },
 	{ "a@", "digest '' is not sha256: and 64 lower-case hex digits" },
-	{ "a@sha256:" "12", "digest 'sha256:12' is not sha256:" },
+	{ "a@sha256:"
+	  "12",
+	  "digest 'sha256:12' is not sha256:" },
 	{ "a@sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855", "64 lower-case hex digits" },
 	{ "a@" SHA "0", "64 lower-case hex digits" },
 	{ "a@sha512:12", "digest 'sha512:12' is not sha256, the only algorithm ix reads" },
@@ -199,12 +202,9 @@ static void a_digest_alone_leaves_the_tag_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_references_are_normalised),
-		cmocka_unit_test(every_form_parses_to_the_same_reference),
-		cmocka_unit_test(bad_references_say_what_is_wrong),
-		cmocka_unit_test(a_reference_longer_than_a_kilobyte_is_refused),
-		cmocka_unit_test(selector_prefers_the_digest),
-		cmocka_unit_test(a_digest_alone_leaves_the_tag_out),
+		cmocka_unit_test(good_references_are_normalised),   cmocka_unit_test(every_form_parses_to_the_same_reference),
+		cmocka_unit_test(bad_references_say_what_is_wrong), cmocka_unit_test(a_reference_longer_than_a_kilobyte_is_refused),
+		cmocka_unit_test(selector_prefers_the_digest),      cmocka_unit_test(a_digest_alone_leaves_the_tag_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

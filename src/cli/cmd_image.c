@@ -1,0 +1,353 @@
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cli_int.h"
+#include "signals_int.h"
+
+/* --- finding --- */
+
+/* Full name; names of stage images (webpack:<key>) stand as they are. */
+static char *full_name(struct session *session, const char *name)
+{
+	ix_auto_ref ref = { 0 };
+	struct ix_digest digest;
+	struct ix_err err;
+
+	if (ix_store_name(session->store, name, &digest, &err) == 0 || ix_ref_parse(name, &ref, &err) < 0)
+		return ix_strdup(name);
+	return ix_ref_text(&ref);
+}
+
+/* A local name, a digest (or the beginning of one that is named), or an image of a registry. */
+int find_image(struct session *session, const char *name, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err)
+{
+	ix_auto_free char *full = full_name(session, name);
+	ix_auto_names names = { 0 };
+	struct ix_platform host;
+	int r = ix_store_name(session->store, full, ret_manifest, err);
+
+	if (r != -IX_ENOTFOUND)
+		return r;
+	if (ix_store_names(session->store, &names, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < names.count && strlen(name) >= 8; i++) {
+		char text[IX_DIGEST_TEXT];
+
+		ix_digest_text(&names.items[i].digest, text);
+		if (ix_starts(text, name) || ix_starts(text + 7, name)) {
+			*ret_manifest = names.items[i].digest;
+			return 0;
+		}
+	}
+	ix_platform_host(&host);
+	if (ix_cache_resolve(session->cache, full, &host, ret_manifest, err) < 0)
+		return -(int)err->code;
+	*ret_ref = ix_steal(&full);
+	return 0;
+}
+
+/* --- the commands' common frame --- */
+
+struct frame {
+	const char *name, *operands, *text;
+	const struct opt *opts; /* besides the common ones */
+	size_t nopts;
+	size_t min, max;        /* operands */
+	bool enter;
+	int (*run)(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err);
+	void *data;
+};
+
+static int run_frame(const struct frame *frame, int argc, char **argv)
+{
+	ix_scoped(request_release) struct build_request request = { 0 };
+	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_strv operands = { 0 };
+	const struct opt common[] = { { 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+				      { 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
+				      COMMON_OPTIONS(&session.common) };
+	ix_auto_free struct opt *opts = ix_calloc(frame->nopts + IX_ARRAY_LEN(common), sizeof(*opts));
+	const struct command self = { frame->name, frame->operands, NULL, NULL };
+	struct ix_err err;
+	int r;
+
+	if (frame->nopts > 0)
+		memcpy(opts, frame->opts, frame->nopts * sizeof(*opts));
+	memcpy(opts + frame->nopts, common, sizeof(common));
+	if (opt_parse(argc, argv, opts, frame->nopts + IX_ARRAY_LEN(common), &operands, &err) < 0)
+		return complain(&err);
+	if (session.common.help) {
+		command_help(&self, frame->text, opts, frame->nopts + IX_ARRAY_LEN(common));
+		return 0;
+	}
+	if (operands.count < frame->min || operands.count > frame->max) {
+		ix_err_set(&err, IX_EARG, "usage: ix %s %s", frame->name, frame->operands);
+		return complain(&err);
+	}
+	r = session_open(&session, &request, frame->enter, &err);
+	if (r == 0)
+		r = frame->run(&session, &operands, frame->data, &err);
+	ix_ui_finish(session.ui);
+	return r < 0 ? complain(&err) : 0;
+}
+
+/* --- images --- */
+
+static uint64_t image_size(struct session *session, const struct ix_digest *digest)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_manifest manifest = { 0 };
+	struct ix_err ignored;
+	uint64_t size = 0;
+
+	if (ix_blob_read(session->store, digest, &body, &ignored) < 0 || ix_manifest_parse(body.data, body.len, &manifest, &ignored) < 0)
+		return 0;
+	for (size_t i = 0; i < manifest.nlayers; i++)
+		size += manifest.layers[i].size;
+	return size;
+}
+
+struct images_opts {
+	bool json, all;
+};
+
+static int images(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	const struct images_opts *opts = data;
+	ix_auto_names names = { 0 };
+	json_t *list = json_array();
+
+	(void)operands;
+	if (ix_store_names(session->store, &names, err) < 0) {
+		json_decref(list);
+		return -(int)err->code;
+	}
+	ix_ui_finish(session->ui);
+	if (!opts->json)
+		printf("%-20s  %-8s  %-10s  %s\n", "CREATED", "SIZE", "DIGEST", "NAME");
+	for (size_t i = 0; i < names.count; i++) {
+		uint64_t size = image_size(session, &names.items[i].digest);
+		char when[32], human[16], hex[IX_DIGEST_HEX + 1], digest[IX_DIGEST_TEXT];
+
+		ix_rfc3339(names.items[i].time, when);
+		ix_digest_hex(&names.items[i].digest, hex);
+		if (opts->json)
+			json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s}", "name", names.items[i].name, "digest",
+							      ix_digest_text(&names.items[i].digest, digest), "size", (json_int_t)size,
+							      "created", when));
+		else
+			printf("%-20s  %-8s  %.10s  %s\n", when, ix_human_size(size, human), hex, names.items[i].name);
+	}
+	if (opts->json) {
+		json_dumpf(list, stdout, JSON_INDENT(2));
+		printf("\n");
+	}
+	json_decref(list);
+	return 0;
+}
+
+int cmd_images(int argc, char **argv)
+{
+	struct images_opts o = { 0 };
+	const struct opt opts[] = { { 0, "json", NULL, OPT_FLAG, &o.json, "as JSON" } };
+
+	return run_frame(&(struct frame){ "images", "", "List the images of the store.", opts, 1, 0, 0, false, images, &o }, argc, argv);
+}
+
+/* --- inspect --- */
+
+static int inspect(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	ix_auto_buf manifest_body = IX_BUF_INIT(IX_MANIFEST_MAX), config_body = IX_BUF_INIT(IX_CONFIG_MAX);
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_config config = { 0 };
+	ix_auto_free char *ref = NULL;
+	struct ix_digest digest;
+	char text[IX_DIGEST_TEXT];
+	json_t *json;
+
+	(void)data;
+	if (find_image(session, operands->items[0], &digest, &ref, err) < 0 ||
+	    ix_cache_image(session->cache, ref, &digest, &manifest, &config, err) < 0 ||
+	    ix_blob_read(session->store, &digest, &manifest_body, err) < 0 ||
+	    ix_blob_read(session->store, &manifest.config.digest, &config_body, err) < 0)
+		return -(int)err->code;
+	ix_ui_finish(session->ui);
+	json = json_pack("{s:s, s:s, s:o, s:o}", "name", operands->items[0], "digest", ix_digest_text(&digest, text), "manifest",
+			 json_loadb(manifest_body.data, manifest_body.len, 0, NULL), "config",
+			 json_loadb(config_body.data, config_body.len, 0, NULL));
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(json);
+	return 0;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+	return run_frame(&(struct frame){ "inspect", "IMAGE", "Print an image's manifest and config as JSON.", NULL, 0, 1, 1, false, inspect, NULL },
+			 argc, argv);
+}
+
+/* --- rm --- */
+
+static int rm(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	(void)data;
+	for (size_t i = 0; i < operands->count; i++) {
+		ix_auto_free char *name = full_name(session, operands->items[i]);
+
+		if (ix_store_untag(session->store, name, err) < 0)
+			return -(int)err->code;
+		ix_ui_finish(session->ui);
+		printf("removed %s\n", name);
+	}
+	return 0;
+}
+
+int cmd_rm(int argc, char **argv)
+{
+	return run_frame(&(struct frame){ "rm", "NAME...", "Remove names of images from the store.", NULL, 0, 1, 1000, false, rm, NULL }, argc, argv);
+}
+
+/* --- import, export --- */
+
+struct import_opts {
+	const char *platform;
+};
+
+static int import(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	const struct import_opts *opts = data;
+	bool from_stdin = strcmp(operands->items[0], "-") == 0;
+	ix_auto_close int fd = from_stdin ? dup(STDIN_FILENO) : open(operands->items[0], O_RDONLY | O_CLOEXEC);
+	struct ix_engine_opts engine;
+	struct ix_platform platform;
+	struct ix_digest manifest;
+	ix_auto_ref ref = { 0 };
+	ix_auto_free char *name = NULL;
+	char text[IX_DIGEST_TEXT];
+
+	if (fd < 0)
+		return ix_err_sys(err, "open %s", operands->items[0]);
+	ix_platform_host(&platform);
+	if ((opts->platform && ix_platform_parse(opts->platform, &platform, err) < 0) || ix_ref_parse(operands->items[1], &ref, err) < 0)
+		return -(int)err->code;
+	name = ix_ref_text(&ref);
+	engine_options(session, &engine);
+	if (ix_import_rootfs(&engine, fd, name, &platform, &manifest, err) < 0)
+		return ix_err_wrap(err, "import %s", operands->items[0]);
+	ix_ui_finish(session->ui);
+	printf("%s\n", ix_digest_text(&manifest, text));
+	return 0;
+}
+
+int cmd_import(int argc, char **argv)
+{
+	struct import_opts o = { 0 };
+	const struct opt opts[] = { { 0, "platform", "OS/ARCH", OPT_TEXT, &o.platform, "platform the root is for (default: this machine's)" } };
+
+	return run_frame(&(struct frame){ "import", "ROOTFS.TAR NAME", "Make an image of one layer from a tar of a root file system (- for standard input).",
+					  opts, 1, 2, 2, false, import, &o }, argc, argv);
+}
+
+struct export_opts {
+	const char *type, *output;
+};
+
+static int export(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	static const char *const types[] = { "oci", "docker", "tar", "local" };
+	const struct export_opts *opts = data;
+	ix_auto_free char *ref = NULL;
+	ix_auto_free char *name = full_name(session, operands->items[0]);
+	const char *names[] = { name, NULL };
+	struct ix_export spec = { .dest = opts->output, .names = names };
+	struct ix_engine_opts engine;
+	struct ix_digest manifest;
+	bool known = false;
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(types); i++) {
+		if (ix_streq(opts->type ? opts->type : "oci", types[i])) {
+			spec.kind = (enum ix_export_kind)i;
+			known = true;
+		}
+	}
+	if (!known)
+		return ix_err_set(err, IX_EARG, "--type %s: oci, docker, tar or local", opts->type);
+	if (!opts->output && isatty(STDOUT_FILENO))
+		return ix_err_set(err, IX_EARG, "not writing an archive to a terminal: use --output FILE");
+	engine_options(session, &engine);
+	if (find_image(session, operands->items[0], &manifest, &ref, err) < 0)
+		return -(int)err->code;
+	return ix_export_image(&engine, &manifest, ref, &spec, err);
+}
+
+int cmd_export(int argc, char **argv)
+{
+	struct export_opts o = { 0 };
+	const struct opt opts[] = { { 0, "type", "KIND", OPT_TEXT, &o.type, "oci (default) or docker archive, tar of the root, local directory" },
+				    { 'o', "output", "PATH", OPT_TEXT, &o.output, "file or directory (default: standard output)" } };
+
+	return run_frame(&(struct frame){ "export", "IMAGE", "Write an image as an archive, or its root file system.", opts, 2, 1, 1, true, export, &o },
+			 argc, argv);
+}
+
+/* --- push, pull --- */
+
+static int push(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	const char *to = operands->items[operands->count - 1];
+	ix_auto_free char *ref = NULL;
+	struct ix_published moved;
+	struct ix_digest manifest;
+
+	(void)data;
+	if (find_image(session, operands->items[0], &manifest, &ref, err) < 0 ||
+	    ix_cache_publish_name(session->cache, to, &manifest, ref, NULL, &moved, err) < 0)
+		return -(int)err->code;
+	return 0;
+}
+
+int cmd_push(int argc, char **argv)
+{
+	return run_frame(&(struct frame){ "push", "IMAGE [NAME]", "Push an image of the store to a registry, under its own name or another.", NULL, 0, 1, 2,
+					  false, push, NULL }, argc, argv);
+}
+
+static int pull(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_config config = { 0 };
+	ix_auto_ref ref = { 0 };
+	ix_auto_free char *name = NULL;
+	struct ix_platform host;
+	struct ix_digest digest;
+
+	(void)data;
+	ix_platform_host(&host);
+	if (ix_ref_parse(operands->items[0], &ref, err) < 0)
+		return -(int)err->code;
+	name = ix_ref_text(&ref);
+	if (ix_cache_resolve(session->cache, name, &host, &digest, err) < 0 ||
+	    ix_cache_image(session->cache, name, &digest, &manifest, &config, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < manifest.nlayers; i++)
+		if (ix_cache_need_blob(session->cache, name, &manifest.layers[i], NULL, err) < 0)
+			return -(int)err->code;
+	if (ix_blob_read(session->store, &digest, &body, err) < 0)
+		return -(int)err->code;
+	return ix_store_tag(session->store, name, &digest, manifest.media_type, body.len, err);
+}
+
+int cmd_pull(int argc, char **argv)
+{
+	return run_frame(&(struct frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false, pull, NULL }, argc,
+			 argv);
+}

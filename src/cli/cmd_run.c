@@ -1,0 +1,91 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "cli_int.h"
+#include "signals_int.h"
+
+static const char text[] =
+	"Run a command in the image of a stage (built or pulled first when it has to be) or in any image, on a\n"
+	"root that is thrown away afterwards, with the network of this machine. The exit status is the command's.";
+
+/* A stage of the project: made available as ix build would. */
+static int stage_image(struct session *session, const struct ix_engine_opts *engine, struct ix_digest *ret_manifest, char **ret_ref,
+		       struct ix_err *err)
+{
+	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
+	const struct ix_plan_stage *planned;
+
+	if (session_plan(session, err) < 0 || ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 ||
+	    ix_engine_run(run, err) < 0)
+		return -(int)err->code;
+	planned = &session->plan->stages[session->targets[0]->index];
+	*ret_manifest = ix_engine_result(run, planned->stage)->manifest;
+	if (planned->remote && ix_engine_result(run, planned->stage)->outcome != IX_OUTCOME_BUILT)
+		*ret_ref = ix_strdup(planned->ref);
+	return 0;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	ix_scoped(request_release) struct build_request request = { 0 };
+	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_strv operands = { 0 }, env = { 0 }, volumes = { 0 };
+	ix_auto_free char *ref = NULL;
+	struct ix_run_opts run = { 0 };
+	const char *network = NULL;
+	const struct opt opts[] = {
+		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		{ 'e', "env", "K=V", OPT_LIST, &env, "set a variable" },
+		{ 'v', "volume", "HOST:TARGET[:ro]", OPT_LIST, &volumes, "show a directory or file of this machine" },
+		{ 'w', "workdir", "DIR", OPT_TEXT, &run.workdir, "working directory" },
+		{ 'u', "user", "USER[:GROUP]", OPT_TEXT, &run.user, "user to run as" },
+		{ 0, "entrypoint", "PROGRAM", OPT_TEXT, &run.entrypoint, "instead of the image's" },
+		{ 0, "network", "MODE", OPT_TEXT, &network, "host (default) or none" },
+		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
+		COMMON_OPTIONS(&session.common),
+	};
+	static const struct command self = { "run", "STAGE|IMAGE [-- COMMAND...]", NULL, NULL };
+	struct ix_engine_opts engine;
+	struct ix_digest manifest;
+	struct ix_err err;
+	int own = 1, status = 0;
+
+	/* What follows the image is the command's, options and all. */
+	while (own < argc && strcmp(argv[own], "--") != 0)
+		own++;
+	if (opt_parse(own, argv, opts, IX_ARRAY_LEN(opts), &operands, &err) < 0)
+		return complain(&err);
+	if (session.common.help) {
+		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
+		return 0;
+	}
+	if (operands.count != 1 || (network && strcmp(network, "host") != 0 && strcmp(network, "none") != 0)) {
+		ix_err_set(&err, IX_EARG, operands.count != 1 ? "ix run STAGE -- COMMAND: name one stage or image, and the command behind --" :
+								"--network is host or none");
+		return complain(&err);
+	}
+	if (session_open(&session, &request, true, &err) < 0)
+		return complain(&err);
+	engine_options(&session, &engine);
+	if (session.project && ix_project_stage(session.project, operands.items[0])) {
+		ix_strv_add(&request.stages, operands.items[0]);
+		if (stage_image(&session, &engine, &manifest, &ref, &err) < 0) {
+			ix_ui_finish(session.ui);
+			return complain(&err);
+		}
+	} else if (find_image(&session, operands.items[0], &manifest, &ref, &err) < 0) {
+		return complain(&err);
+	}
+	ix_ui_finish(session.ui);
+	run.argv = own + 1 < argc ? (const char *const *)(argv + own + 1) : NULL;
+	run.env = (const char *const *)env.items;
+	run.volumes = (const char *const *)volumes.items;
+	run.no_network = network && strcmp(network, "none") == 0;
+	signals_leave_to_child();
+	if (ix_run_image(&engine, &manifest, ref, &run, &status, &err) < 0)
+		return complain(&err);
+	return status;
+}

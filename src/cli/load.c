@@ -1,0 +1,557 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "base/path.h"
+#include "cli_int.h"
+
+/* --- sources --- */
+
+static const char *arena_take(struct session *session, char *text_take)
+{
+	const char *kept = ix_arena_strdup(session->graph->arena, text_take);
+
+	free(text_take);
+	return kept;
+}
+
+static const struct ix_dir *make_dir(struct session *session, char *path_take, const char *dockerfile, const char *label)
+{
+	struct ix_dir *dir = ix_arena_alloc(session->graph->arena, sizeof(*dir));
+	ix_auto_free char *beside = dockerfile ? ix_asprintf("%s.dockerignore", dockerfile) : NULL;
+	ix_auto_free char *inside = ix_asprintf("%s/.dockerignore", path_take);
+
+	dir->path = arena_take(session, path_take);
+	dir->label = ix_arena_strdup(session->graph->arena, label);
+	/* The file beside the Dockerfile wins. */
+	if (beside && access(beside, F_OK) == 0)
+		dir->ignore_path = ix_arena_strdup(session->graph->arena, beside);
+	else if (access(inside, F_OK) == 0)
+		dir->ignore_path = ix_arena_strdup(session->graph->arena, inside);
+	return dir;
+}
+
+static int need_directory(const char *path, const char *what, struct ix_err *err)
+{
+	ix_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? ix_err_sys(err, "%s %s", what, path) : 0;
+}
+
+static struct ix_stage *find_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err);
+
+/* A named context's value: docker-image://, oci-layout://, stage:NAME or a directory relative to base. */
+static int parse_context(struct session *session, const char *value, const char *base, const char *platform, struct ix_source *ret_source,
+			 struct ix_err *err)
+{
+	bool failed = false;
+	char *path;
+
+	*ret_source = (struct ix_source){ .platform = platform };
+	if (ix_starts(value, "docker-image://")) {
+		ret_source->kind = IX_SOURCE_IMAGE;
+		ret_source->text = ix_arena_strdup(session->graph->arena, value + 15);
+		return 0;
+	}
+	if (ix_starts(value, "oci-layout://")) {
+		ix_auto_free char *dir = ix_strdup(value + 13);
+		char *at = strchr(dir, '@'), *colon = strrchr(dir, ':');
+
+		ret_source->kind = IX_SOURCE_LAYOUT;
+		if (at || (colon && !strchr(colon, '/'))) {
+			char *cut = at ? at : colon;
+
+			*cut = '\0';
+			ret_source->layout_ref = ix_arena_strdup(session->graph->arena, cut + 1);
+		}
+		ret_source->text = arena_take(session, ix_path_resolve(base, dir));
+		return 0;
+	}
+	if (ix_starts(value, "stage:") && session->project) {
+		ret_source->kind = IX_SOURCE_STAGE;
+		ret_source->stage = find_stage(session, value + 6, &failed, err);
+		if (ret_source->stage)
+			return 0;
+		return failed ? -(int)err->code : ix_project_unknown_stage(session->project, value + 6, err);
+	}
+	if (strstr(value, "://"))
+		return ix_err_set(err, IX_EARG, "context '%s' is not supported yet: docker-image://, oci-layout:// or a directory", value);
+	path = ix_path_resolve(base, value);
+	if (need_directory(path, "context", err) < 0) {
+		free(path);
+		return -(int)err->code;
+	}
+	ret_source->kind = IX_SOURCE_DIR;
+	ret_source->dir = make_dir(session, path, NULL, value);
+	return 0;
+}
+
+/* --- facts of base images --- */
+
+static char *facts_name(const struct ix_source *image)
+{
+	return ix_asprintf("%s@%s %s", image->text, image->layout_ref ? image->layout_ref : "", image->platform);
+}
+
+static int resolve_image(void *data, const struct ix_source *source, struct ix_digest *ret_digest, struct ix_err *err)
+{
+	struct session *session = data;
+	struct ix_platform platform;
+
+	if (ix_platform_parse(source->platform, &platform, err) < 0)
+		return -(int)err->code;
+	if (source->kind == IX_SOURCE_LAYOUT)
+		return ix_cache_resolve_layout(session->cache, source->text, source->layout_ref, &platform, ret_digest, err);
+	return ix_cache_resolve(session->cache, source->text, &platform, ret_digest, err);
+}
+
+static int fetch_facts(struct session *session, const struct ix_source *source, const struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_free char *name = facts_name(source);
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_config config = { 0 };
+	struct ix_image_facts *facts;
+
+	if (ix_map_get(&session->facts, name))
+		return 0;
+	if (ix_cache_image(session->cache, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, &manifest, &config, err) < 0)
+		return -(int)err->code;
+	facts = ix_calloc(1, sizeof(*facts));
+	ix_strv_copy(&facts->env, &config.env);
+	ix_strv_copy(&facts->onbuild, &config.onbuild);
+	ix_map_set(&session->facts, name, facts);
+	return 0;
+}
+
+static const struct ix_image_facts *facts_of(void *data, const struct ix_source *image, bool need, struct ix_err *err)
+{
+	struct session *session = data;
+	ix_auto_free char *name = facts_name(image);
+	struct ix_digest digest;
+
+	if (!ix_map_get(&session->facts, name) && need &&
+	    (resolve_image(session, image, &digest, err) < 0 || fetch_facts(session, image, &digest, err) < 0))
+		return NULL;
+	return ix_map_get(&session->facts, name);
+}
+
+/* --- lowering --- */
+
+struct lowering {
+	struct ix_lower_opts opts;
+	struct ix_build_arg *args;
+	struct ix_named_context *contexts;
+	struct ix_strv texts;
+};
+
+static void lowering_release(struct lowering *lowering)
+{
+	free(lowering->args);
+	free(lowering->contexts);
+	ix_strv_release(&lowering->texts);
+}
+
+static void add_arg(struct lowering *lowering, const char *name, const char *value)
+{
+	lowering->args = ix_realloc_array(lowering->args, lowering->opts.nargs + 1, sizeof(*lowering->args));
+	lowering->args[lowering->opts.nargs++] = (struct ix_build_arg){ name, value };
+	lowering->opts.args = lowering->args;
+}
+
+/* --build-arg K=V; K alone takes the environment's value. Proxies work without an ARG, so they go where the engine looks for them. */
+static void add_request_args(struct session *session, struct lowering *lowering)
+{
+	const struct ix_strv *args = &session->request->build_args;
+
+	for (size_t i = 0; i < args->count; i++) {
+		const char *equals = strchr(args->items[i], '=');
+		char *name = equals ? ix_strndup(args->items[i], (size_t)(equals - args->items[i])) : ix_strdup(args->items[i]);
+		const char *value = equals ? equals + 1 : getenv(name); /* NOLINT(concurrency-mt-unsafe): no other thread sets it */
+
+		ix_strv_take(&lowering->texts, name);
+		add_arg(lowering, name, value);
+		if (value && (ix_strcaseeq(name, "HTTP_PROXY") || ix_strcaseeq(name, "HTTPS_PROXY") || ix_strcaseeq(name, "NO_PROXY") ||
+			      ix_strcaseeq(name, "FTP_PROXY") || ix_strcaseeq(name, "ALL_PROXY")))
+			setenv(name, value, 1); /* NOLINT(concurrency-mt-unsafe): the engine's threads do not run yet */
+	}
+}
+
+static void add_context(struct lowering *lowering, const char *name, const struct ix_source *source)
+{
+	lowering->contexts = ix_realloc_array(lowering->contexts, lowering->opts.ncontexts + 1, sizeof(*lowering->contexts));
+	lowering->contexts[lowering->opts.ncontexts++] = (struct ix_named_context){ name, *source };
+	lowering->opts.contexts = lowering->contexts;
+}
+
+static int add_request_contexts(struct session *session, struct lowering *lowering, struct ix_err *err)
+{
+	const struct ix_strv *contexts = &session->request->build_contexts;
+	ix_auto_free char *cwd = getcwd(NULL, 0);
+
+	for (size_t i = 0; i < contexts->count; i++) {
+		const char *equals = strchr(contexts->items[i], '=');
+		struct ix_source source;
+
+		if (!equals || equals == contexts->items[i])
+			return ix_err_set(err, IX_EARG, "--build-context %s: write NAME=VALUE", contexts->items[i]);
+		if (parse_context(session, equals + 1, cwd, lowering->opts.platform, &source, err) < 0)
+			return ix_err_wrap(err, "--build-context %s", contexts->items[i]);
+		add_context(lowering, arena_take(session, ix_strndup(contexts->items[i], (size_t)(equals - contexts->items[i]))), &source);
+	}
+	return 0;
+}
+
+static int lower_text(struct session *session, const char *name, const struct ix_buf *text, const struct lowering *lowering,
+		      struct ix_stage **ret_stage, struct ix_err *err)
+{
+	struct ix_dockerfile *file;
+	ix_auto_strv unused = { 0 };
+
+	if (ix_dockerfile_parse(name, ix_buf_str(text), text->len, &file, err) < 0)
+		return -(int)err->code;
+	session->files = ix_realloc_array(session->files, session->nfiles + 1, sizeof(*session->files));
+	session->files[session->nfiles++] = file; /* the graph points into it */
+	if (ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
+		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
+	for (size_t i = 0; i < unused.count && !session->project; i++)
+		session_warn(session, "build argument %s is used by no ARG of %s", unused.items[i], name);
+	return 0;
+}
+
+static void apply_labels(struct session *session, struct ix_stage *stage, const struct ix_project_stage *spec)
+{
+	struct ix_arena *arena = session->graph->arena;
+	size_t n = 0;
+
+	for (size_t i = 0; spec && i < spec->nlabels; i++) {
+		*IX_ARENA_PUSH(arena, stage->labels, n) = spec->labels[i].name;
+		*IX_ARENA_PUSH(arena, stage->labels, n) = spec->labels[i].value;
+	}
+	for (size_t i = 0; i < session->request->labels.count; i++) {
+		const char *text = session->request->labels.items[i], *equals = strchr(text, '=');
+
+		*IX_ARENA_PUSH(arena, stage->labels, n) = equals ? ix_arena_strndup(arena, text, (size_t)(equals - text)) : text;
+		*IX_ARENA_PUSH(arena, stage->labels, n) = equals ? equals + 1 : "";
+	}
+	stage->nlabels = n / 2;
+}
+
+static const char *platform_of(struct session *session, const char *given, struct ix_err *err)
+{
+	struct ix_platform platform;
+
+	if (given && ix_platform_parse(given, &platform, err) < 0)
+		return NULL;
+	if (!given)
+		ix_platform_host(&platform);
+	return arena_take(session, ix_platform_text(&platform));
+}
+
+static void set_common(struct session *session, struct lowering *lowering, const char *name, const char *platform)
+{
+	struct ix_platform host;
+
+	ix_platform_host(&host);
+	lowering->opts.name = name;
+	lowering->opts.platform = platform;
+	lowering->opts.build_platform = arena_take(session, ix_platform_text(&host));
+	lowering->opts.facts = facts_of;
+	lowering->opts.data = session;
+	add_request_args(session, lowering);
+}
+
+/* --- a stage of the project --- */
+
+static int read_dockerfile(struct session *session, const struct ix_project_stage *spec, const char *context, char **ret_path,
+			   struct ix_buf *text, struct ix_err *err)
+{
+	const char *file = spec->dockerfile ? spec->dockerfile : "Dockerfile";
+	int r;
+
+	if (spec->inline_text) {
+		*ret_path = ix_asprintf("%s (stage %s)", session->project->path, spec->name);
+		return ix_buf_append(text, spec->inline_text, strlen(spec->inline_text), err);
+	}
+	*ret_path = spec->dockerfile ? ix_path_resolve(session->project->dir, file) : ix_path_join(context, file);
+	r = ix_read_file(AT_FDCWD, *ret_path, text, err);
+	if (r < 0)
+		return ix_err_wrap(err, "%s:%u:%u: Dockerfile of stage '%s'", session->project->path, spec->place.line, spec->place.column, spec->name);
+	return 0;
+}
+
+/* The file as the user knows it: relative to the working directory when it is inside. */
+static char *shown_path(const char *path)
+{
+	ix_auto_free char *cwd = getcwd(NULL, 0);
+
+	if (cwd && strcmp(cwd, "/") != 0 && ix_path_within(cwd, path) && path[strlen(cwd)] == '/')
+		return ix_strdup(path + strlen(cwd) + 1);
+	return ix_strdup(path);
+}
+
+static int fill_lowering(struct session *session, const struct ix_project_stage *spec, struct lowering *lowering, struct ix_err *err)
+{
+	for (size_t i = 0; i < spec->nargs; i++)
+		add_arg(lowering, spec->args[i].name, spec->args[i].value ? spec->args[i].value : getenv(spec->args[i].name)); /* NOLINT */
+	for (size_t i = 0; i < spec->ncontexts; i++) {
+		struct ix_source source;
+
+		if (parse_context(session, spec->contexts[i].value, session->project->dir, lowering->opts.platform, &source, err) < 0)
+			return ix_err_wrap(err, "%s:%u:%u: context '%s'", session->project->path, spec->contexts[i].place.line,
+					   spec->contexts[i].place.column, spec->contexts[i].name);
+		add_context(lowering, spec->contexts[i].name, &source);
+	}
+	return add_request_contexts(session, lowering, err);
+}
+
+static int load_stage(struct session *session, const struct ix_project_stage *spec, struct ix_stage **ret_stage, struct ix_err *err)
+{
+	ix_scoped(lowering_release) struct lowering lowering = { 0 };
+	ix_auto_free const char **names = ix_calloc(session->project->nstages + 1, sizeof(char *));
+	ix_auto_free char *context = ix_path_resolve(session->project->dir, spec->context);
+	ix_auto_free char *path = NULL;
+	ix_auto_free char *shown = NULL;
+	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
+	const char *platform = platform_of(session, session->request->platform ? session->request->platform : spec->platform, err);
+
+	if (!platform || need_directory(context, "build context", err) < 0)
+		return ix_err_wrap(err, "%s:%u:%u: stage '%s'", session->project->path, spec->place.line, spec->place.column, spec->name);
+	if (read_dockerfile(session, spec, context, &path, &text, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < session->project->nstages; i++)
+		names[i] = session->project->stages[i].name;
+	set_common(session, &lowering, spec->name, platform);
+	lowering.opts.target = spec->target;
+	lowering.opts.context = make_dir(session, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
+	lowering.opts.find_stage = find_stage;
+	lowering.opts.stage_names = names;
+	shown = spec->inline_text ? ix_strdup(path) : shown_path(path);
+	if (fill_lowering(session, spec, &lowering, err) < 0 || lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
+		return -(int)err->code;
+	(*ret_stage)->publish = spec->publish;
+	(*ret_stage)->npublish = spec->npublish;
+	apply_labels(session, *ret_stage, spec);
+	return 0;
+}
+
+static struct ix_stage *find_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err)
+{
+	struct session *session = data;
+	const struct ix_project_stage *spec = ix_project_stage(session->project, name);
+	struct ix_stage *stage = ix_graph_find(session->graph, name);
+
+	if (stage && !stage->inner)
+		return stage;
+	if (!spec)
+		return NULL;
+	if (ix_map_get(&session->open, name)) {
+		*ret_failed = true;
+		ix_err_set(err, IX_EARG, "stages need each other: '%s' is needed by what it is built from", name);
+		return NULL;
+	}
+	ix_map_set(&session->open, name, session);
+	*ret_failed = load_stage(session, spec, &stage, err) < 0;
+	if (*ret_failed)
+		return NULL;
+	return stage;
+}
+
+/* --- a lone Dockerfile --- */
+
+static int read_lone(struct session *session, const char *context, char **ret_path, struct ix_buf *text, struct ix_err *err)
+{
+	const char *file = session->request->lone_file;
+	ix_auto_free char *cwd = getcwd(NULL, 0);
+
+	if ((file && strcmp(file, "-") == 0) || !context) {
+		*ret_path = ix_strdup("Dockerfile");
+		if (ix_buf_read_fd(text, STDIN_FILENO, err) < 0)
+			return ix_err_wrap(err, "standard input");
+		if (text->len > 262 && memcmp(text->data + 257, "ustar", 5) == 0)
+			return ix_err_set(err, IX_EARG, "a tar archive as context on standard input is not supported yet: unpack it and name the directory");
+		return 0;
+	}
+	*ret_path = file ? ix_path_resolve(cwd, file) : ix_path_join(context, "Dockerfile");
+	if (!file && access(*ret_path, F_OK) != 0) {
+		char *lower = ix_path_join(context, "dockerfile");
+
+		if (access(lower, F_OK) == 0) {
+			free(*ret_path);
+			*ret_path = lower;
+		} else {
+			free(lower);
+		}
+	}
+	if (ix_read_file(AT_FDCWD, *ret_path, text, err) < 0)
+		return ix_err_wrap(err, "failed to read dockerfile");
+	return 0;
+}
+
+static int load_lone(struct session *session, struct ix_stage **ret_stage, struct ix_err *err)
+{
+	ix_scoped(lowering_release) struct lowering lowering = { 0 };
+	const struct build_request *request = session->request;
+	ix_auto_free char *cwd = getcwd(NULL, 0);
+	ix_auto_free char *context = strcmp(request->lone_context, "-") == 0 ? NULL : ix_path_resolve(cwd, request->lone_context);
+	ix_auto_free char *path = NULL;
+	ix_auto_free char *shown = NULL;
+	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
+	const char *platform = platform_of(session, request->platform, err);
+
+	if (!platform || (context && need_directory(context, "build context", err) < 0) || read_lone(session, context, &path, &text, err) < 0)
+		return -(int)err->code;
+	set_common(session, &lowering, "image", platform);
+	lowering.opts.target = request->target;
+	if (context)
+		lowering.opts.context = make_dir(session, ix_strdup(context), path, request->lone_context);
+	shown = shown_path(path);
+	if (add_request_contexts(session, &lowering, err) < 0 || lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
+		return -(int)err->code;
+	(*ret_stage)->no_cache = request->no_cache;
+	apply_labels(session, *ret_stage, NULL);
+	return 0;
+}
+
+/* --- graph, keys, plan --- */
+
+static void add_target(struct session *session, struct ix_stage *stage)
+{
+	for (size_t i = 0; i < session->ntargets; i++)
+		if (session->targets[i] == stage)
+			return;
+	session->targets = ix_realloc_array(session->targets, session->ntargets + 1, sizeof(*session->targets));
+	session->targets[session->ntargets++] = stage;
+}
+
+/* Nothing named: what nobody builds on, and what is published. */
+static void default_targets(struct session *session)
+{
+	ix_auto_free bool *used = ix_calloc(session->graph->nstages, sizeof(*used));
+
+	for (size_t i = 0; i < session->graph->nstages; i++)
+		for (size_t j = 0; j < session->graph->stages[i]->nlinks; j++)
+			used[session->graph->stages[i]->links[j].stage->index] = true;
+	for (size_t i = 0; i < session->graph->nstages; i++)
+		if (!session->graph->stages[i]->inner && (!used[i] || session->graph->stages[i]->npublish > 0))
+			add_target(session, session->graph->stages[i]);
+}
+
+static int load_targets(struct session *session, struct ix_err *err)
+{
+	const struct ix_strv *named = &session->request->stages;
+	size_t n = named->count ? named->count : session->project->nstages;
+
+	for (size_t i = 0; i < session->request->force.count; i++)
+		if (!ix_project_stage(session->project, session->request->force.items[i]))
+			return ix_project_unknown_stage(session->project, session->request->force.items[i], err);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = named->count ? named->items[i] : session->project->stages[i].name;
+		bool failed = false;
+		struct ix_stage *stage = find_stage(session, name, &failed, err);
+
+		if (!stage)
+			return failed ? -(int)err->code : ix_project_unknown_stage(session->project, name, err);
+		if (named->count)
+			add_target(session, stage);
+	}
+	if (!named->count)
+		default_targets(session);
+	return 0;
+}
+
+static int load_graph(struct session *session, struct ix_err *err)
+{
+	struct ix_stage *stage;
+
+	ix_map_release(&session->open);
+	ix_graph_free(session->graph);
+	session->graph = ix_graph_new();
+	session->ntargets = 0;
+	if (session->project)
+		return load_targets(session, err);
+	if (load_lone(session, &stage, err) < 0)
+		return -(int)err->code;
+	add_target(session, stage);
+	return 0;
+}
+
+static int open_context(void *data, const struct ix_dir *dir, struct ix_context **ret_context, struct ix_err *err)
+{
+	struct session *session = data;
+	ix_auto_free char *key = ix_asprintf("%s\n%s", dir->path, dir->ignore_path ? dir->ignore_path : "");
+	struct ix_context *context = ix_map_get(&session->contexts, key);
+
+	if (!context) {
+		if (ix_context_open(dir->path, dir->ignore_path, session->stat_cache, &context, err) < 0)
+			return -(int)err->code;
+		ix_map_set(&session->contexts, key, context);
+	}
+	*ret_context = context;
+	return 0;
+}
+
+static int make_plan(struct session *session, struct ix_err *err)
+{
+	const struct ix_state_inputs inputs = { .image = resolve_image, .context = open_context, .data = session, .cancel = session->cancel };
+	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
+	ix_auto_free char *prefix = session_prefix(session);
+	const struct ix_plan_opts opts = {
+		.force = (const char *const *)session->request->force.items, .force_all = session->request->force_all || session->request->no_cache,
+		.registry_prefix = prefix, .publish = session->request->publish, .store = session->store,
+		.project = session->project ? session->project->name : NULL,
+	};
+
+	ix_plan_free(session->plan);
+	ix_state_free(session->state);
+	session->plan = NULL;
+	session->state = NULL;
+	ix_graph_reach(session->graph, session->targets, session->ntargets, needed);
+	if (ix_state_new(session->graph, needed, &inputs, &session->state, err) < 0)
+		return -(int)err->code;
+	return ix_plan_new(session->graph, session->targets, session->ntargets, session->state, session->cache, &opts, &session->plan, err);
+}
+
+/* What is to be built on an external image needs that image's config: it may hold ONBUILD triggers, which are steps of their own.
+ * *ret_changed: one of them has some that the graph does not know of. */
+static int learn_facts(struct session *session, bool *ret_changed, struct ix_err *err)
+{
+	*ret_changed = false;
+	for (size_t i = 0; i < session->graph->nstages; i++) {
+		const struct ix_stage *stage = session->graph->stages[i];
+		const struct ix_source *base = &stage->base;
+		ix_auto_free char *name = NULL;
+		const struct ix_image_facts *facts;
+
+		if (session->plan->stages[i].decision != IX_PLAN_BUILD || (base->kind != IX_SOURCE_IMAGE && base->kind != IX_SOURCE_LAYOUT))
+			continue;
+		name = facts_name(base);
+		if (ix_map_get(&session->facts, name))
+			continue;
+		if (fetch_facts(session, base, ix_state_image(session->state, base), err) < 0)
+			return ix_err_wrap(err, "stage '%s'", stage->name);
+		facts = ix_map_get(&session->facts, name);
+		if (facts && facts->onbuild.count > 0)
+			*ret_changed = true;
+	}
+	return 0;
+}
+
+int session_plan(struct session *session, struct ix_err *err)
+{
+	bool changed;
+
+	if (!session->project && !session->request->lone_context)
+		return ix_err_set(err, IX_EARG, "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
+	/* A key computed without knowing a base image's triggers is the right one exactly when it has none, and an image is published only by
+	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
+	do {
+		if (load_graph(session, err) < 0 || make_plan(session, err) < 0 || learn_facts(session, &changed, err) < 0)
+			return -(int)err->code;
+	} while (changed);
+	return 0;
+}

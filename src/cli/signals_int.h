@@ -1,0 +1,13 @@
+/* The one cancellation of the program, and requests' memory. */
+#ifndef IX_CLI_SIGNALS_INT_H
+#define IX_CLI_SIGNALS_INT_H
+
+#include "cli_int.h"
+
+/* Raised by SIGINT, SIGTERM and SIGHUP. A second one ends the program at once. */
+struct ix_cancel *signals_cancel(void);
+/* While a command of the user's has the terminal, Ctrl-C is its business. */
+void signals_leave_to_child(void);
+void request_release(struct build_request *request);
+
+#endif

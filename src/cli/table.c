@@ -1,0 +1,183 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "cli_int.h"
+
+/* The stage a stage is drawn below: the one it is built FROM. */
+static const struct ix_stage *parent_of(const struct ix_stage *stage)
+{
+	for (size_t i = 0; i < stage->nlinks; i++)
+		if (stage->links[i].is_base)
+			return stage->links[i].stage;
+	return NULL;
+}
+
+static bool shown(const struct session *session, const struct ix_stage *stage)
+{
+	return session->plan->stages[stage->index].ref != NULL && !stage->inner;
+}
+
+static const struct {
+	const char *icon, *word, *color;
+} looks[] = {
+	[IX_PLAN_SKIP] = { "·", "not needed", "2" },
+	[IX_PLAN_DONE] = { "✔", "done", "32" },
+	[IX_PLAN_FOUND] = { "⇣", "found", "36" },
+	[IX_PLAN_BUILD] = { "●", "build", "33;1" },
+};
+
+struct drawing {
+	const struct session *session;
+	unsigned width; /* of the first column */
+	bool color;
+};
+
+static unsigned columns(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+static void draw_line(const struct drawing *self, const char *lead, const struct ix_stage *stage)
+{
+	const struct ix_plan_stage *planned = &self->session->plan->stages[stage->index];
+	unsigned used = columns(lead) + columns(stage->name);
+
+	if (self->color)
+		printf("%s\033[%sm%s\033[0m %s", lead, looks[planned->decision].color, looks[planned->decision].icon, stage->name);
+	else
+		printf("%s%s %s", lead, looks[planned->decision].icon, stage->name);
+	printf("%*s  %-10s  %s\n", (int)(self->width > used ? self->width - used : 0), "", looks[planned->decision].word,
+	       planned->reason ? planned->reason : "");
+	for (size_t i = 1; i < planned->causes.count; i++)
+		printf("%*s%s\n", (int)self->width + 16, "", planned->causes.items[i]);
+}
+
+/* One entry of the way down the tree: children are drawn below their parents, with an explicit stack. */
+struct pending {
+	const struct ix_stage *stage;
+	char *lead;   /* before its icon */
+	char *below;  /* before its children's */
+};
+
+static void push_children(const struct drawing *self, const struct ix_stage *parent, const char *below, struct pending *stack, size_t *n)
+{
+	const struct ix_graph *graph = self->session->graph;
+	bool last = true;
+
+	/* From the last one, so that the first is on top of the stack. */
+	for (size_t i = graph->nstages; i-- > 0;) {
+		const struct ix_stage *stage = graph->stages[i];
+
+		if (!shown(self->session, stage) || parent_of(stage) != parent)
+			continue;
+		stack[(*n)++] = (struct pending){
+			stage,
+			parent ? ix_asprintf("%s%s", below, last ? "└─ " : "├─ ") : ix_strdup(""),
+			parent ? ix_asprintf("%s%s", below, last ? "   " : "│  ") : ix_strdup(""),
+		};
+		last = false;
+	}
+}
+
+static unsigned first_column(const struct session *session)
+{
+	unsigned width = 8;
+
+	for (size_t i = 0; i < session->graph->nstages; i++) {
+		const struct ix_stage *stage = session->graph->stages[i];
+		unsigned used = (unsigned)strlen(stage->name);
+
+		for (const struct ix_stage *above = parent_of(stage); above; above = parent_of(above))
+			used += 3;
+		if (shown(session, stage) && used > width)
+			width = used;
+	}
+	return width;
+}
+
+void print_plan(const struct session *session)
+{
+	const char *no_color = getenv("NO_COLOR"); /* NOLINT(concurrency-mt-unsafe) */
+	struct drawing self = { session, first_column(session), isatty(STDOUT_FILENO) && !no_color };
+	ix_auto_free struct pending *stack = ix_calloc(session->graph->nstages + 1, sizeof(*stack));
+	size_t n = 0, found = 0;
+
+	push_children(&self, NULL, "", stack, &n);
+	while (n > 0) {
+		struct pending top = stack[--n];
+
+		draw_line(&self, top.lead, top.stage);
+		push_children(&self, top.stage, top.below, stack, &n);
+		free(top.lead);
+		free(top.below);
+	}
+	for (size_t i = 0; i < session->plan->nstages; i++)
+		found += session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND;
+	printf("\n");
+	for (size_t i = 0; i < session->graph->nstages; i++)
+		if (shown(session, session->graph->stages[i]) && session->plan->stages[i].decision != IX_PLAN_SKIP)
+			printf("%-*s  %s\n", (int)self.width, session->graph->stages[i]->name, session->plan->stages[i].ref);
+	if (session->plan->builds == 0)
+		printf("\nNothing to build.\n");
+	else
+		printf("\n%zu to build, %zu found.\n", session->plan->builds, found);
+}
+
+void print_plan_json(const struct session *session)
+{
+	json_t *root = json_object(), *stages = json_array();
+
+	for (size_t i = 0; i < session->graph->nstages; i++) {
+		const struct ix_stage *stage = session->graph->stages[i];
+		const struct ix_plan_stage *planned = &session->plan->stages[i];
+		json_t *json, *links = json_array(), *causes = json_array();
+		char hex[IX_DIGEST_TEXT];
+
+		if (!planned->ref)
+			continue;
+		for (size_t j = 0; j < stage->nlinks; j++)
+			json_array_append_new(links, json_string(stage->links[j].stage->name));
+		for (size_t j = 0; j < planned->causes.count; j++)
+			json_array_append_new(causes, json_string(planned->causes.items[j]));
+		json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:o, s:o, s:b}", "stage", stage->name, "decision",
+				 ix_decision_text(planned->decision), "key", ix_digest_text(ix_state_stage_key(session->state, stage), hex),
+				 "reference", planned->ref, "target", planned->target, "inner", stage->inner, "reason", planned->reason, "causes",
+				 causes, "needs", links, "in_registry", planned->remote);
+		json_array_append_new(stages, json);
+	}
+	json_object_set_new(root, "format", json_integer(1));
+	json_object_set_new(root, "to_build", json_integer((json_int_t)session->plan->builds));
+	json_object_set_new(root, "stages", stages);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(root);
+}
+
+/* What docker build --build-arg needs to build any of the Dockerfiles by hand. */
+void print_plan_env(const struct session *session)
+{
+	for (size_t i = 0; i < session->project->nstages; i++) {
+		const struct ix_project_stage *spec = &session->project->stages[i];
+		const struct ix_stage *stage = ix_graph_find(session->graph, spec->name);
+
+		if (!stage || !session->plan->stages[stage->index].ref)
+			continue;
+		for (size_t j = 0; j < spec->nargs; j++) {
+			const char *value = spec->args[j].value;
+			const struct ix_stage *link = value && ix_starts(value, "stage:") ? ix_graph_find(session->graph, value + 6) : NULL;
+
+			if (link)
+				value = session->plan->stages[link->index].ref;
+			if (value)
+				printf("%s.%s=%s\n", spec->name, spec->args[j].name, value);
+		}
+	}
+}

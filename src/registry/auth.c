@@ -1,0 +1,385 @@
+#include "registry/auth_int.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "registry/client_int.h"
+
+enum { BASIC_FRESH_MS = 5 * 60 * 1000, FAILURE_MS = 5000, PREFETCH_THREADS = 8, REFUSALS_MAX = 3 };
+
+struct grant {
+	struct grant *next;
+	char *scope;          /* as this client names it */
+	pthread_mutex_t lock; /* held while the header is being got, so that only one thread asks */
+	char *extra_scope;    /* what the server's challenges named beyond it */
+	struct ix_secret header;
+	uint64_t fresh_until_ms;
+	bool had_credentials;
+	uint64_t failed_until_ms;
+	struct ix_err failure;
+};
+
+void grants_free(struct grant *grants)
+{
+	struct grant *next;
+
+	for (; grants; grants = next) {
+		next = grants->next;
+		free(grants->scope);
+		free(grants->extra_scope);
+		secret_release(&grants->header);
+		pthread_mutex_destroy(&grants->lock);
+		free(grants);
+	}
+}
+
+static struct grant *find_grant(struct endpoint *ep, const char *scope)
+{
+	struct grant *grant;
+
+	pthread_mutex_lock(&ep->lock);
+	for (grant = ep->grants; grant && strcmp(grant->scope, scope) != 0; grant = grant->next)
+		;
+	if (!grant) {
+		grant = ix_calloc(1, sizeof(*grant));
+		grant->scope = ix_strdup(scope);
+		pthread_mutex_init(&grant->lock, NULL);
+		grant->next = ep->grants;
+		ep->grants = grant;
+	}
+	pthread_mutex_unlock(&ep->lock);
+	return grant;
+}
+
+void auth_note_open(struct endpoint *ep)
+{
+	pthread_mutex_lock(&ep->lock);
+	ep->auth_known = true;
+	pthread_mutex_unlock(&ep->lock);
+}
+
+bool auth_is_known(struct endpoint *ep)
+{
+	bool known;
+
+	pthread_mutex_lock(&ep->lock);
+	known = ep->auth_known;
+	pthread_mutex_unlock(&ep->lock);
+	return known;
+}
+
+static void set_challenge(struct endpoint *ep, const struct challenge *challenge)
+{
+	pthread_mutex_lock(&ep->lock);
+	challenge_copy(&ep->challenge, challenge);
+	ep->auth_known = true;
+	pthread_mutex_unlock(&ep->lock);
+}
+
+static void get_challenge(struct endpoint *ep, struct challenge *ret_challenge)
+{
+	pthread_mutex_lock(&ep->lock);
+	challenge_copy(ret_challenge, &ep->challenge);
+	pthread_mutex_unlock(&ep->lock);
+}
+#define auto_challenge ix_scoped(challenge_release) struct challenge
+
+bool auth_wants_token(struct endpoint *ep)
+{
+	bool wants;
+
+	pthread_mutex_lock(&ep->lock);
+	wants = ep->challenge.kind == CHALLENGE_BEARER;
+	pthread_mutex_unlock(&ep->lock);
+	return wants;
+}
+
+bool auth_had_credentials(struct endpoint *ep, const char *scope)
+{
+	struct grant *grant = find_grant(ep, scope);
+	bool had;
+
+	pthread_mutex_lock(&grant->lock);
+	had = grant->had_credentials;
+	pthread_mutex_unlock(&grant->lock);
+	return had;
+}
+
+/* --- how the server wants to be spoken to --- */
+
+static bool learn(struct endpoint *ep, const struct reply *reply)
+{
+	auto_challenges list = { 0 };
+
+	for (size_t i = 0; i < reply->challenges.count; i++)
+		challenges_parse(&list, reply->challenges.items[i]);
+	if (!challenges_best(&list))
+		return false;
+	set_challenge(ep, challenges_best(&list));
+	return true;
+}
+
+/* GET /v2/ over one scheme. *ret_answers: something that speaks HTTP with it was there. */
+static int probe(struct ix_registry *registry, struct endpoint *ep, const char *scheme, bool *ret_answers, struct ix_err *err)
+{
+	auto_request req = { 0 };
+	const struct reply *reply = &req.reply;
+
+	request_init(&req, registry, ep, "GET", ix_asprintf("%s://%s/v2/", scheme, ep->authority));
+	req.probe = true;
+	if (request_run(registry, &req, err) < 0)
+		return -(int)err->code;
+	if (strcmp(scheme, "http") == 0 && reply->status == 400 && strstr(ix_buf_str(&reply->text), "HTTPS")) {
+		*ret_answers = false;
+		return reply_error(&req, err);
+	}
+	*ret_answers = true;
+	if (reply->status == 401)
+		(void)learn(ep, reply);
+	else if (reply->status == 200)
+		auth_note_open(ep);
+	return 0;
+}
+
+static void set_scheme(struct endpoint *ep, const char *scheme)
+{
+	pthread_mutex_lock(&ep->lock);
+	ep->scheme = scheme;
+	pthread_mutex_unlock(&ep->lock);
+}
+
+static bool is_settled(struct endpoint *ep)
+{
+	bool settled;
+
+	pthread_mutex_lock(&ep->lock);
+	settled = ep->scheme != NULL;
+	pthread_mutex_unlock(&ep->lock);
+	return settled;
+}
+
+static int try_schemes(struct ix_registry *registry, struct endpoint *ep, const char *const *schemes, struct ix_err *err)
+{
+	struct ix_err first = { 0 };
+
+	for (size_t i = 0; schemes[i]; i++) {
+		bool answers = false;
+
+		if (probe(registry, ep, schemes[i], &answers, err) == 0 && answers) {
+			set_scheme(ep, schemes[i]);
+			return 0;
+		}
+		if (err->code == IX_ECANCELED)
+			return -IX_ECANCELED;
+		if (i == 0)
+			first = *err;
+	}
+	*err = first;
+	return -(int)err->code;
+}
+
+int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix_err *err)
+{
+	const char *schemes[3];
+	int r = 0;
+
+	if (is_settled(ep))
+		return 0;
+	endpoint_schemes(ep, schemes);
+	if (!schemes[1]) {
+		set_scheme(ep, schemes[0]);
+		return 0;
+	}
+	pthread_mutex_lock(&ep->settle_lock);
+	if (!is_settled(ep))
+		r = try_schemes(registry, ep, schemes, err);
+	pthread_mutex_unlock(&ep->settle_lock);
+	return r;
+}
+
+/* --- headers --- */
+
+static int find_creds(struct ix_registry *registry, const struct endpoint *ep, const char *repository, struct creds *creds,
+		      struct ix_err *err)
+{
+	if (!ep->username)
+		return credentials_find(&registry->credentials, ep->host, repository, creds, err);
+	creds->username = ix_strdup(ep->username);
+	secret_copy(&creds->password, &ep->password);
+	creds->source = ix_strdup("the configuration");
+	return 0;
+}
+
+static int get_token(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const struct creds *creds,
+		     struct grant *grant, struct ix_err *err)
+{
+	auto_secret token = { 0 }, refresh = { 0 };
+	ix_auto_free char *scope = scope_join(grant->scope, grant->extra_scope);
+	uint64_t lifetime;
+
+	pthread_mutex_lock(&ep->lock);
+	secret_copy(&refresh, &ep->refresh);
+	pthread_mutex_unlock(&ep->lock);
+	if (token_fetch(registry, ep, challenge, scope, creds, &token, &refresh, &lifetime, err) < 0)
+		return -(int)err->code;
+	pthread_mutex_lock(&ep->lock);
+	secret_copy(&ep->refresh, &refresh);
+	pthread_mutex_unlock(&ep->lock);
+	secret_take(&grant->header, ix_asprintf("Bearer %s", token.value));
+	grant->fresh_until_ms = ix_now_ms() + lifetime;
+	return 0;
+}
+
+static int make_header(struct ix_registry *registry, struct endpoint *ep, const char *repository, const struct challenge *challenge,
+		       struct grant *grant, struct ix_err *err)
+{
+	auto_creds creds = { 0 };
+
+	secret_release(&grant->header);
+	if (find_creds(registry, ep, repository, &creds, err) < 0)
+		return -(int)err->code;
+	grant->had_credentials = creds_known(&creds);
+	grant->fresh_until_ms = ix_now_ms() + BASIC_FRESH_MS;
+	if (challenge->kind == CHALLENGE_BEARER && creds.registry.value) {
+		secret_take(&grant->header, ix_asprintf("Bearer %s", creds.registry.value));
+		return 0;
+	}
+	if (challenge->kind == CHALLENGE_BEARER)
+		return get_token(registry, ep, challenge, &creds, grant, err);
+	if (creds.username && creds.password.value)
+		secret_take(&grant->header, secret_basic(creds.username, creds.password.value));
+	return 0;
+}
+
+int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *scope, struct ix_secret *ret_header,
+		struct ix_err *err)
+{
+	auto_challenge challenge = { 0 };
+	struct grant *grant = find_grant(ep, scope);
+	uint64_t now;
+	int r = 0;
+
+	get_challenge(ep, &challenge);
+	if (challenge.kind != CHALLENGE_BASIC && challenge.kind != CHALLENGE_BEARER) {
+		secret_release(ret_header);
+		return 0;
+	}
+	pthread_mutex_lock(&grant->lock);
+	now = ix_now_ms();
+	if (now < grant->failed_until_ms) {
+		*err = grant->failure;
+		r = -(int)err->code;
+	} else if (!grant->header.value || now >= grant->fresh_until_ms) {
+		r = make_header(registry, ep, repository, &challenge, grant, err);
+		if (r < 0 && r != -IX_ECANCELED) {
+			grant->failure = *err;
+			grant->failed_until_ms = ix_now_ms() + FAILURE_MS;
+		}
+	}
+	if (r == 0)
+		secret_copy(ret_header, &grant->header);
+	pthread_mutex_unlock(&grant->lock);
+	return r;
+}
+
+/* --- refusals --- */
+
+/* Forget a header that was refused, and take in what the challenge asks for beyond our scope. True when it asks for more than before. */
+static bool revise(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used,
+		   const struct challenge *challenge)
+{
+	struct grant *grant = find_grant(ep, scope);
+	bool widened = false;
+
+	pthread_mutex_lock(&grant->lock);
+	if (challenge->kind == CHALLENGE_BEARER && challenge->scope) {
+		char *have = scope_join(scope, grant->extra_scope);
+
+		widened = !scope_covers(have, challenge->scope);
+		if (widened) {
+			char *extra = scope_join(grant->extra_scope, challenge->scope);
+
+			free(grant->extra_scope);
+			grant->extra_scope = extra;
+		}
+		free(have);
+	}
+	if (widened || (used->value && secret_eq(used, &grant->header))) {
+		secret_release(&grant->header);
+		grant->failed_until_ms = 0;
+		credentials_refused(&registry->credentials, ep->host);
+	}
+	pthread_mutex_unlock(&grant->lock);
+	return widened;
+}
+
+int auth_refused(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used,
+		 const struct reply *reply, unsigned refusals, struct ix_err *err)
+{
+	auto_challenge before = { 0 }, challenge = { 0 };
+	bool changed;
+
+	get_challenge(ep, &before);
+	/* some servers challenge only at /v2/ */
+	if (!learn(ep, reply) && before.kind == CHALLENGE_NONE) {
+		ix_auto_free char *base = endpoint_base(ep);
+		ix_auto_free char *scheme = ix_strndup(base, strcspn(base, ":"));
+		bool answers;
+
+		if (probe(registry, ep, scheme, &answers, err) < 0)
+			return err->code == IX_ECANCELED ? -IX_ECANCELED : -IX_EAUTH;
+	}
+	get_challenge(ep, &challenge);
+	if (challenge.kind == CHALLENGE_NONE)
+		return -IX_EAUTH;
+	if (challenge.kind == CHALLENGE_OTHER || (challenge.kind == CHALLENGE_BEARER && !challenge.realm)) {
+		ix_auto_free char *shown = ix_printable(challenge.scheme, 60);
+
+		return ix_err_set(err, IX_EFAIL, "401 unauthorized: it asks for '%s' authentication in a way ix does not speak", shown);
+	}
+	changed = challenge.kind != before.kind;
+	if (revise(registry, ep, scope, used, &challenge))
+		changed = true;
+	return refusals >= REFUSALS_MAX || (refusals > 1 && !changed) ? -IX_EAUTH : 0;
+}
+
+/* --- many at once --- */
+
+struct prefetch {
+	struct ix_registry *registry;
+	const struct auth_want *wants;
+	size_t count;
+	atomic_size_t next;
+};
+
+static void *prefetch_some(void *data)
+{
+	struct prefetch *prefetch = data;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&prefetch->next, 1)) < prefetch->count) {
+		const struct auth_want *want = &prefetch->wants[i];
+		auto_secret header = { 0 };
+		struct ix_err ignored;
+
+		(void)auth_header(prefetch->registry, want->ep, want->repository, want->scope, &header, &ignored);
+	}
+	return NULL;
+}
+
+void auth_prefetch(struct ix_registry *registry, const struct auth_want *wants, size_t n)
+{
+	struct prefetch prefetch = { .registry = registry, .wants = wants, .count = n };
+	pthread_t threads[PREFETCH_THREADS];
+	size_t nthreads = 0;
+
+	while (nthreads < PREFETCH_THREADS && nthreads + 1 < n && pthread_create(&threads[nthreads], NULL, prefetch_some, &prefetch) == 0)
+		nthreads++;
+	prefetch_some(&prefetch);
+	for (size_t i = 0; i < nthreads; i++)
+		pthread_join(threads[i], NULL);
+}

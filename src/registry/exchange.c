@@ -1,0 +1,305 @@
+/* One request sent once, and its reply, over curl. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/trace.h"
+#include "registry/client_int.h"
+#include "registry/url_int.h"
+
+enum { UPLOAD_TIMES = 10 /* a registry may move a large blob for minutes before it answers */ };
+
+void reply_release(struct reply *reply)
+{
+	free(reply->location);
+	free(reply->content_type);
+	free(reply->content_range);
+	free(reply->digest);
+	free(reply->link);
+	free(reply->range);
+	free(reply->retry_after);
+	ix_strv_release(&reply->challenges);
+	ix_buf_release(&reply->text);
+	*reply = (struct reply){ .text = IX_BUF_INIT(REPLY_BODY_MAX) };
+}
+
+/* --- headers of the reply --- */
+
+static void take_header(CURL *easy, const char *name, char **ret_value)
+{
+	struct curl_header *header;
+
+	if (!*ret_value && curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
+		*ret_value = ix_strdup(header->value);
+}
+
+static void take_reply(struct request *req)
+{
+	struct reply *reply = &req->reply;
+	struct curl_header *header;
+	char *length = NULL;
+
+	if (reply->status)
+		return;
+	curl_easy_getinfo(req->easy, CURLINFO_RESPONSE_CODE, &reply->status);
+	take_header(req->easy, "Location", &reply->location);
+	take_header(req->easy, "Content-Type", &reply->content_type);
+	take_header(req->easy, "Content-Range", &reply->content_range);
+	take_header(req->easy, "Docker-Content-Digest", &reply->digest);
+	take_header(req->easy, "Link", &reply->link);
+	take_header(req->easy, "Range", &reply->range);
+	take_header(req->easy, "Retry-After", &reply->retry_after);
+	take_header(req->easy, "Content-Length", &length);
+	reply->length = UINT64_MAX;
+	if (length)
+		(void)ix_parse_u64(length, UINT64_MAX - 1, &reply->length);
+	free(length);
+	for (size_t i = 0; curl_easy_header(req->easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &header) == CURLHE_OK; i++)
+		ix_strv_add(&reply->challenges, header->value);
+}
+
+/* curl keeps all headers in memory: a server that never stops sending them is cut off. */
+static size_t on_header(char *bytes, size_t size, size_t count, void *data)
+{
+	struct request *req = data;
+	size_t len = size * count;
+
+	(void)bytes;
+	if (len > REPLY_HEADERS_MAX - req->head_bytes) {
+		req->sink_failed = true;
+		ix_err_set(&req->err, IX_ELIMIT, "the headers of the reply are larger than %d bytes", REPLY_HEADERS_MAX);
+		return 0;
+	}
+	req->head_bytes += len;
+	return len;
+}
+
+/* --- bodies --- */
+
+static int take_bytes(struct request *req, const char *bytes, size_t len)
+{
+	if (req->sink)
+		return req->sink(req->sink_data, req, bytes, len, &req->err);
+	return req->into ? ix_buf_append(req->into, bytes, len, &req->err) : 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *data)
+{
+	struct request *req = data;
+	size_t len = size * count;
+
+	take_reply(req);
+	atomic_fetch_add_explicit(&req->registry->bytes_down, len, memory_order_relaxed);
+	if (req->reply.status / 100 == 2) {
+		if (take_bytes(req, bytes, len) == 0)
+			return len;
+		req->sink_failed = true;
+		return 0;
+	}
+	if (len > REPLY_BODY_MAX - req->reply.text.len) {
+		req->text_cut = true; /* enough for a message */
+		return 0;
+	}
+	ix_buf_put(&req->reply.text, bytes, len);
+	return len;
+}
+
+static size_t on_send(char *bytes, size_t size, size_t count, void *data)
+{
+	struct request *req = data;
+	struct body *body = req->body;
+	uint64_t left = body->size - body->at;
+	size_t len = size * count < left ? size * count : (size_t)left;
+	ssize_t n = (ssize_t)len;
+
+	if (body->bytes)
+		memcpy(bytes, (const char *)body->bytes + body->at, len);
+	else if (len > 0)
+		n = pread(body->fd, bytes, len, (off_t)(body->offset + body->at));
+	if (n < 0 || (n == 0 && left > 0)) {
+		req->sink_failed = true;
+		if (n < 0)
+			ix_err_sys(&req->err, "read what is to be sent");
+		else
+			ix_err_set(&req->err, IX_ECORRUPT, "what is to be sent ends %llu bytes early", (unsigned long long)left);
+		return CURL_READFUNC_ABORT;
+	}
+	body->at += (uint64_t)n;
+	atomic_fetch_add_explicit(&req->registry->bytes_up, (uint_fast64_t)n, memory_order_relaxed);
+	if (req->sent)
+		req->sent(req->sent_data, body->offset + body->at);
+	return (size_t)n;
+}
+
+/* curl rewinds when a connection it had kept turns out to be dead. */
+static int on_seek(void *data, curl_off_t offset, int origin)
+{
+	struct request *req = data;
+
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > req->body->size)
+		return CURL_SEEKFUNC_FAIL;
+	req->body->at = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* --- what is sent --- */
+
+static void add_line(struct request *req, const char *line)
+{
+	struct curl_slist *lines = curl_slist_append(req->lines, line);
+
+	if (!lines)
+		ix_bug("out of memory");
+	req->lines = lines;
+}
+
+static void drop_lines(struct request *req)
+{
+	for (struct curl_slist *line = req->lines; line; line = line->next)
+		explicit_bzero(line->data, strlen(line->data));
+	curl_slist_free_all(req->lines);
+	req->lines = NULL;
+}
+
+static bool is_origin(const char *url, const char *other)
+{
+	ix_auto_free char *a = NULL, *b = NULL;
+	struct ix_err ignored;
+
+	return url_origin(url, &a, &ignored) == 0 && url_origin(other, &b, &ignored) == 0 && strcmp(a, b) == 0;
+}
+
+/* Credentials go only to the server they were meant for: never along with a redirect or an upload URL that leads to another one. */
+static void add_authorization(struct request *req)
+{
+	ix_auto_free char *base = req->scope ? endpoint_base(req->ep) : ix_strdup(req->url);
+
+	if (!req->auth.value || !is_origin(req->current_url, base))
+		return;
+	auto_secret line = { ix_asprintf("Authorization: %s", req->auth.value) };
+	add_line(req, line.value);
+}
+
+static void add_lines(struct request *req)
+{
+	for (size_t i = 0; i < req->headers.count; i++)
+		add_line(req, req->headers.items[i]);
+	add_authorization(req);
+	if (req->body)
+		add_line(req, "Expect:"); /* a round trip saved: authorization was checked by the POST before */
+	req->resumed_at = req->resume ? *req->resume : 0;
+	if (req->resumed_at > 0) {
+		ix_auto_free char *line = ix_asprintf("Range: bytes=%llu-", (unsigned long long)req->resumed_at);
+
+		add_line(req, line);
+	}
+}
+
+static void set_method(struct request *req)
+{
+	CURL *easy = req->easy;
+
+	if (strcmp(req->method, "HEAD") == 0) {
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (strcmp(req->method, "GET") == 0) {
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+		return;
+	}
+	curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
+	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
+	curl_easy_setopt(easy, CURLOPT_READDATA, req);
+	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(easy, CURLOPT_SEEKDATA, req);
+	curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body->size);
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, req->body->size > (1 << 20) ? 512L << 10 : 64L << 10);
+	req->body->at = 0;
+}
+
+static void set_trust(struct ix_registry *registry, struct request *req)
+{
+	ix_auto_free char *authority = url_authority(req->current_url);
+	const struct endpoint *other = NULL;
+
+	if (ix_strcaseeq(authority, req->ep->authority)) {
+		trust_apply(&req->ep->trust, true, req->easy);
+	} else {
+		other = hosts_at(&registry->hosts, authority);
+		trust_apply(other ? &other->trust : &req->ep->trust, other != NULL, req->easy);
+	}
+	/* A proxy of the environment is for the world outside. */
+	if (url_is_loopback(authority))
+		curl_easy_setopt(req->easy, CURLOPT_PROXY, "");
+	/* Where HTTP/2 may be spoken it is better to wait for the first connection and share it than to open eight. */
+	curl_easy_setopt(req->easy, CURLOPT_PIPEWAIT, url_is_https(req->current_url) ? 1L : 0L);
+}
+
+static void set_times(const struct ix_registry *registry, struct request *req)
+{
+	long connect = req->ep->mirror ? REGISTRY_MIRROR_CONNECT_S : REGISTRY_CONNECT_S;
+	long quiet = (long)registry->timeout_s;
+
+	curl_easy_setopt(req->easy, CURLOPT_CONNECTTIMEOUT, connect < quiet ? connect : quiet);
+	curl_easy_setopt(req->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(req->easy, CURLOPT_LOW_SPEED_TIME, req->body ? quiet * UPLOAD_TIMES : quiet);
+	curl_easy_setopt(req->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+}
+
+int exchange_begin(struct ix_registry *registry, struct request *req, struct ix_err *err)
+{
+	CURL *easy = curl_easy_init();
+
+	if (!easy)
+		return ix_err_set(err, IX_EFAIL, "curl_easy_init failed");
+	req->easy = easy;
+	req->exchanges++;
+	req->head_bytes = 0;
+	req->text_cut = req->sink_failed = false;
+	req->why[0] = '\0';
+	reply_release(&req->reply);
+	if (req->into)
+		ix_buf_reset(req->into);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, req);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_SHARE, registry->lanes.share);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_URL, req->current_url);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "ix/" IX_VERSION);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, req->why);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, req);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, req->sink ? 256L << 10 : 16L << 10);
+	set_method(req);
+	set_trust(registry, req);
+	set_times(registry, req);
+	add_lines(req);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, req->lines);
+	atomic_fetch_add_explicit(&registry->requests, 1, memory_order_relaxed);
+	return 0;
+}
+
+void exchange_end(struct ix_registry *registry, struct request *req)
+{
+	curl_off_t us = 0;
+
+	(void)registry;
+	curl_easy_getinfo(req->easy, CURLINFO_TOTAL_TIME_T, &us);
+	take_reply(req);
+	if (ix_trace_on("registry")) {
+		ix_auto_free char *shown = url_shown(req->current_url);
+
+		ix_trace("registry", "%s %s: %ld %s in %lld ms%s", req->method, shown, req->reply.status, req->why, (long long)us / 1000,
+			 req->auth.value ? ", authorized" : "");
+	}
+	curl_easy_cleanup(req->easy);
+	req->easy = NULL;
+	drop_lines(req);
+}

@@ -1,0 +1,209 @@
+/* Manifests and blobs in. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/trace.h"
+#include "registry/client_int.h"
+#include "registry/range_int.h"
+
+/* --- manifests --- */
+
+static int check_manifest(const struct asked *asked, const struct ix_ref *ref, const struct ix_buf *body, struct ix_digest *ret_digest,
+			  struct ix_err *err)
+{
+	struct ix_digest want;
+	char got_text[IX_DIGEST_TEXT];
+
+	ix_digest_of(body->data ? body->data : "", body->len, ret_digest);
+	if (client_check_digest(&asked->req.reply, ret_digest, "manifest", err) < 0)
+		return -(int)err->code;
+	if (!ref->digest)
+		return 0;
+	if (ix_digest_parse(ref->digest, &want, err) < 0)
+		return -(int)err->code;
+	if (!ix_digest_eq(&want, ret_digest))
+		return ix_err_set(err, IX_ECORRUPT, "the manifest's bytes are %s", ix_digest_text(ret_digest, got_text));
+	return 0;
+}
+
+static int manifest_from(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct ix_buf *body,
+			 char media_type[static 128], struct ix_digest *ret_digest, bool *ret_final, struct ix_err *err)
+{
+	ix_auto_free char *rest = ix_asprintf("manifests/%s", ix_ref_selector(ref));
+	auto_asked asked = { 0 };
+	struct request *req = &asked.req;
+
+	*ret_final = false;
+	if (asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err) < 0)
+		return -(int)err->code;
+	ix_strv_add(&req->headers, client_accept);
+	req->into = body;
+	if (request_run(registry, req, err) < 0) {
+		*ret_final = !client_falls_through(req);
+		return -(int)err->code;
+	}
+	if (req->reply.status != 200)
+		return reply_error(req, err);
+	if (check_manifest(&asked, ref, body, ret_digest, err) < 0)
+		return request_error(req, err);
+	client_media_type(&req->reply, media_type);
+	return 0;
+}
+
+int ix_registry_get_manifest(struct ix_registry *registry, const struct ix_ref *ref, struct ix_buf *body, char media_type[static 128],
+			     struct ix_digest *ret_digest, struct ix_err *err)
+{
+	struct upstream *upstream;
+	bool final = false;
+	int r;
+
+	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
+		return -(int)err->code;
+	r = -IX_EFAIL;
+	for (size_t i = 0; i < upstream->count && !final; i++) {
+		if (client_skips(upstream->endpoints, upstream->count, i))
+			continue;
+		r = manifest_from(registry, upstream->endpoints[i], ref, body, media_type, ret_digest, &final, err);
+		if (r == 0)
+			return 0;
+		if (i + 1 < upstream->count)
+			ix_trace("registry", "mirror: %s", err->msg);
+	}
+	return r;
+}
+
+/* --- blobs --- */
+
+struct fetch {
+	const struct ix_digest *digest;
+	uint64_t size;     /* UINT64_MAX: unknown */
+	uint64_t done;     /* bytes the writer has */
+	uint64_t skip;     /* bytes of this reply it has already */
+	unsigned exchange; /* the reply seen last */
+	struct ix_writer *writer;
+	struct ix_hash *hash;
+	ix_transfer_fn *progress;
+	void *data;
+};
+
+/* The first bytes of a reply: does it continue where we are? A server may also ignore Range and start over with 200. */
+static int begin_reply(struct fetch *fetch, const struct request *req, struct ix_err *err)
+{
+	uint64_t first = 0, total = req->reply.length;
+
+	if (req->reply.status == 206 && (!range_parse_content(req->reply.content_range, &first, &total) || first > fetch->done)) {
+		ix_auto_free char *shown = ix_printable(req->reply.content_range ? req->reply.content_range : "", 80);
+
+		return ix_err_set(err, IX_EFAIL, "asked for bytes from %llu, it sent another range: '%s'", (unsigned long long)fetch->done,
+				  shown);
+	}
+	if (fetch->size != UINT64_MAX && total != UINT64_MAX && total != fetch->size)
+		return ix_err_set(err, IX_ECORRUPT, "the blob has %llu bytes, it should have %llu", (unsigned long long)total,
+				  (unsigned long long)fetch->size);
+	fetch->skip = fetch->done - first;
+	fetch->exchange = req->exchanges;
+	return 0;
+}
+
+static int take(void *data, struct request *req, const void *bytes, size_t len, struct ix_err *err)
+{
+	struct fetch *fetch = data;
+	size_t skipped;
+
+	if (fetch->exchange != req->exchanges && begin_reply(fetch, req, err) < 0)
+		return -(int)err->code;
+	skipped = len < fetch->skip ? len : (size_t)fetch->skip;
+	fetch->skip -= skipped;
+	bytes = (const char *)bytes + skipped;
+	len -= skipped;
+	if (len > fetch->size - fetch->done)
+		return ix_err_set(err, IX_ECORRUPT, "the blob is longer than the %llu bytes it should have",
+				  (unsigned long long)fetch->size);
+	ix_hash_bytes(fetch->hash, bytes, len);
+	if (ix_write(fetch->writer, bytes, len, err) < 0)
+		return -(int)err->code;
+	fetch->done += len;
+	if (fetch->progress && len > 0)
+		fetch->progress(fetch->data, fetch->done, fetch->size == UINT64_MAX ? 0 : fetch->size);
+	return 0;
+}
+
+static int check_blob(struct fetch *fetch, const struct request *req, struct ix_err *err)
+{
+	struct ix_digest got;
+	char text[IX_DIGEST_TEXT];
+
+	ix_hash_final(fetch->hash, &got);
+	if (ix_digest_eq(&got, fetch->digest))
+		return 0;
+	ix_err_set(err, IX_ECORRUPT, "the blob's bytes are %s", ix_digest_text(&got, text));
+	return request_error(req, err);
+}
+
+static int blob_from(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct fetch *fetch, bool *ret_final,
+		     struct ix_err *err)
+{
+	char text[IX_DIGEST_TEXT];
+	ix_auto_free char *rest = ix_asprintf("blobs/%s", ix_digest_text(fetch->digest, text));
+	auto_asked asked = { 0 };
+	struct request *req = &asked.req;
+	long status;
+
+	*ret_final = false;
+	if (asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err) < 0)
+		return -(int)err->code;
+	req->sink = take;
+	req->sink_data = fetch;
+	req->resume = &fetch->done;
+	req->expect = fetch->size;
+	fetch->exchange = 0;
+	if (request_run(registry, req, err) < 0) {
+		*ret_final = !client_falls_through(req);
+		return -(int)err->code;
+	}
+	status = req->reply.status;
+	/* 416: of a blob whose size nobody told us we may have had everything */
+	if (status != 200 && status != 206 && !(status == 416 && fetch->done > 0 && fetch->size == UINT64_MAX))
+		return reply_error(req, err);
+	*ret_final = true;
+	if (check_blob(fetch, req, err) < 0)
+		return -(int)err->code;
+	return ix_write_finish(fetch->writer, err);
+}
+
+static int fetch_blob(struct ix_registry *registry, const struct ix_ref *ref, struct fetch *fetch, struct ix_err *err)
+{
+	struct upstream *upstream;
+	bool final = false;
+	int r;
+
+	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
+		return -(int)err->code;
+	r = -IX_EFAIL;
+	for (size_t i = 0; i < upstream->count && !final; i++) {
+		if (client_skips(upstream->endpoints, upstream->count, i))
+			continue;
+		r = blob_from(registry, upstream->endpoints[i], ref, fetch, &final, err);
+		if (r < 0 && !final && i + 1 < upstream->count)
+			ix_trace("registry", "mirror: %s", err->msg);
+		final = final || r == 0;
+	}
+	return r;
+}
+
+int ix_registry_get_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size,
+			 struct ix_writer *writer, ix_transfer_fn *progress, void *data, struct ix_err *err)
+{
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	struct fetch fetch = {
+		.digest = digest,
+		.size = size ? size : UINT64_MAX,
+		.writer = writer,
+		.hash = hash,
+		.progress = progress,
+		.data = data,
+	};
+
+	return fetch_blob(registry, ref, &fetch, err);
+}

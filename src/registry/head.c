@@ -1,0 +1,184 @@
+/* Many HEADs at once. One request to each server goes first and learns how it wants to be spoken to; the rest follow in parallel. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "registry/auth_int.h"
+#include "registry/client_int.h"
+
+struct head {
+	const struct ix_ref *ref;
+	struct ix_manifest_head *out;
+	struct upstream *upstream;
+	size_t at; /* endpoint to ask now */
+	struct asked asked;
+	bool settled;
+};
+
+static void settle(struct head *head, int result)
+{
+	head->out->result = result;
+	head->settled = true;
+}
+
+static int fill(struct head *head, struct ix_err *err)
+{
+	const struct reply *reply = &head->asked.req.reply;
+	struct ix_digest want;
+	struct ix_err ignored;
+
+	head->out->digest = (struct ix_digest){ 0 };
+	if (reply->digest && ix_digest_parse(reply->digest, &head->out->digest, &ignored) < 0)
+		head->out->digest = (struct ix_digest){ 0 };
+	client_media_type(reply, head->out->media_type);
+	if (!head->ref->digest)
+		return 0;
+	if (ix_digest_parse(head->ref->digest, &want, err) < 0)
+		return -(int)err->code;
+	if (client_check_digest(reply, &want, "manifest", err) < 0)
+		return request_error(&head->asked.req, err);
+	head->out->digest = want;
+	return 0;
+}
+
+/* A request for the head's endpoint. Those that cannot even be addressed count as answered. */
+static void prepare(struct ix_registry *registry, struct head *head)
+{
+	ix_auto_free char *rest = ix_asprintf("manifests/%s", ix_ref_selector(head->ref));
+
+	while (client_skips(head->upstream->endpoints, head->upstream->count, head->at))
+		head->at++;
+	asked_release(&head->asked);
+	head->asked = (struct asked){ 0 };
+	if (asked_init(&head->asked, registry, head->upstream->endpoints[head->at], head->ref->repository, "pull", "HEAD", rest,
+		       &head->out->err) < 0) {
+		head->asked.req.state = REQUEST_DONE;
+		head->asked.req.result = -(int)head->out->err.code;
+		head->asked.req.err = head->out->err;
+		return;
+	}
+	ix_strv_add(&head->asked.req.headers, client_accept);
+}
+
+/* What the answer means: found, another endpoint to ask, or failure. */
+static void judge(struct head *head)
+{
+	struct request *req = &head->asked.req;
+	struct ix_err *err = &head->out->err;
+
+	if (req->result == 0 && req->reply.status == 200 && fill(head, err) == 0) {
+		settle(head, 0);
+		return;
+	}
+	if (head->at + 1 < head->upstream->count && req->err.code != IX_ECANCELED) {
+		head->at++;
+		return;
+	}
+	if (req->result < 0)
+		*err = req->err;
+	else if (req->reply.status != 200)
+		reply_error(req, err);
+	settle(head, -(int)err->code);
+}
+
+static void run(struct ix_registry *registry, struct request **requests, size_t n)
+{
+	if (n > 0)
+		requests_run(registry, requests, n);
+}
+
+static bool has_leader(struct request *const *leaders, size_t n, const struct endpoint *ep)
+{
+	for (size_t i = 0; i < n; i++)
+		if (leaders[i]->ep == ep)
+			return true;
+	return false;
+}
+
+/* The first request to each server nothing is known of. One that is asked who we are is sent again with the others. */
+static void run_leaders(struct ix_registry *registry, struct head *heads, size_t n, struct request **requests)
+{
+	size_t nleaders = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct request *req = &heads[i].asked.req;
+
+		if (heads[i].settled || req->state != REQUEST_DUE || auth_is_known(req->ep) || has_leader(requests, nleaders, req->ep))
+			continue;
+		req->stop_at_challenge = true;
+		requests[nleaders++] = req;
+	}
+	run(registry, requests, nleaders);
+	for (size_t i = 0; i < nleaders; i++)
+		if (requests[i]->result == 0 && requests[i]->reply.status == 401 && requests[i]->refusals == 1)
+			request_rearm(requests[i]);
+}
+
+/* Tokens for all repositories, side by side. */
+static void fetch_tokens(struct ix_registry *registry, struct head *heads, size_t n)
+{
+	struct auth_want *wants = ix_calloc(n, sizeof(*wants));
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct request *req = &heads[i].asked.req;
+		size_t j;
+
+		if (heads[i].settled || req->state != REQUEST_DUE || !auth_wants_token(req->ep))
+			continue;
+		for (j = 0; j < count; j++)
+			if (wants[j].ep == req->ep && strcmp(wants[j].scope, req->scope) == 0)
+				break;
+		if (j == count)
+			wants[count++] = (struct auth_want){ req->ep, req->repository, req->scope };
+	}
+	if (count > 1)
+		auth_prefetch(registry, wants, count);
+	free(wants);
+}
+
+/* One round over all that are not settled: each asks its present endpoint. */
+static bool ask_all(struct ix_registry *registry, struct head *heads, size_t n, struct request **requests)
+{
+	size_t count = 0;
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++)
+		if (!heads[i].settled)
+			prepare(registry, &heads[i]);
+	run_leaders(registry, heads, n, requests);
+	fetch_tokens(registry, heads, n);
+	for (size_t i = 0; i < n; i++)
+		if (!heads[i].settled && heads[i].asked.req.state == REQUEST_DUE)
+			requests[count++] = &heads[i].asked.req;
+	run(registry, requests, count);
+	for (size_t i = 0; i < n; i++) {
+		if (heads[i].settled)
+			continue;
+		judge(&heads[i]);
+		any = any || !heads[i].settled;
+	}
+	return any;
+}
+
+void ix_registry_head_many(struct ix_registry *registry, const struct ix_ref *const *refs, size_t n, struct ix_manifest_head *out)
+{
+	struct head *heads = ix_calloc(n + 1, sizeof(*heads));
+	struct request **requests = ix_calloc(n + 1, sizeof(struct request *));
+
+	for (size_t i = 0; i < n; i++) {
+		struct head *head = &heads[i];
+
+		out[i] = (struct ix_manifest_head){ 0 };
+		head->ref = refs[i];
+		head->out = &out[i];
+		if (hosts_upstream(&registry->hosts, refs[i]->host, &head->upstream, &out[i].err) < 0)
+			settle(head, -(int)out[i].err.code);
+	}
+	while (n > 0 && ask_all(registry, heads, n, requests))
+		;
+	for (size_t i = 0; i < n; i++)
+		asked_release(&heads[i].asked);
+	free(requests);
+	free(heads);
+}

@@ -1,0 +1,332 @@
+/*
+ * Blobs out: HEAD, mount, POST and one PUT. A PUT that broke is continued where the registry says it stands (GET, PATCH, PUT) when that saves
+ * enough, and begun anew otherwise.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/trace.h"
+#include "registry/client_int.h"
+#include "registry/flight_int.h"
+#include "registry/range_int.h"
+#include "registry/url_int.h"
+
+enum { CONTINUE_MIN = 1 << 20 /* less is sent again faster than asked about */ };
+
+struct push {
+	struct ix_registry *registry;
+	struct endpoint *ep;
+	const char *repository;
+	const struct ix_digest *digest;
+	uint64_t size;
+	int fd;
+	ix_transfer_fn *progress;
+	void *data;
+	struct retry retry;
+	char *location;    /* of an upload that was begun; NULL: none */
+	bool again;        /* the last failure may pass */
+	uint64_t after_ms; /* and the registry said when */
+};
+
+static int head_blob(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *actions,
+		     const struct ix_digest *digest, struct ix_err *err)
+{
+	char text[IX_DIGEST_TEXT];
+	ix_auto_free char *rest = ix_asprintf("blobs/%s", ix_digest_text(digest, text));
+	auto_asked asked = { 0 };
+
+	if (asked_init(&asked, registry, ep, repository, actions, "HEAD", rest, err) < 0 || request_run(registry, &asked.req, err) < 0)
+		return -(int)err->code;
+	return asked.req.reply.status == 200 ? 0 : reply_error(&asked.req, err);
+}
+
+int ix_registry_has_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_err *err)
+{
+	struct upstream *upstream;
+
+	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
+		return -(int)err->code;
+	return head_blob(registry, upstream_origin(upstream), ref->repository, "pull", digest, err);
+}
+
+/* --- one step of an upload --- */
+
+static void push_sent(void *data, uint64_t done)
+{
+	struct push *push = data;
+
+	if (push->progress)
+		push->progress(push->data, done, push->size);
+}
+
+/* Run a request of the upload and judge whether what went wrong may pass. status stays 0 without a reply. */
+static int step(struct push *push, struct request *req, struct ix_err *err)
+{
+	push->again = false;
+	push->after_ms = 0;
+	if (request_run(push->registry, req, err) < 0) {
+		push->again = req->unreachable && err->code != IX_ECANCELED && !req->sink_failed;
+		return -(int)err->code;
+	}
+	/* 404 and 416: the upload is gone or stands elsewhere than we think; a new one is in order */
+	push->again = retry_status(req->reply.status) || req->reply.status == 404 || req->reply.status == 416;
+	if (req->reply.retry_after)
+		(void)retry_after_parse(req->reply.retry_after, ix_time_s(), &push->after_ms);
+	return 0;
+}
+
+/* The reply's Location is where the upload goes on. */
+static int keep_location(struct push *push, const struct request *req, struct ix_err *err)
+{
+	char *location;
+
+	if (!req->reply.location)
+		return 0;
+	if (request_locate(req, req->reply.location, &location, err) < 0)
+		return request_error(req, err);
+	free(push->location);
+	push->location = location;
+	return 0;
+}
+
+/* A request to the upload's own URL, which is used as the registry gave it. */
+static void at_location(struct push *push, struct asked *asked, const char *method, const char *url)
+{
+	asked->repository = endpoint_repository(push->ep, push->repository);
+	asked->scope = client_scope(asked->repository, "pull,push");
+	request_init(&asked->req, push->registry, push->ep, method, ix_strdup(url));
+	asked->req.repository = asked->repository;
+	asked->req.scope = asked->scope;
+}
+
+static int begin_upload(struct push *push, struct ix_err *err)
+{
+	struct body nothing = { .bytes = "" };
+	auto_asked asked = { 0 };
+
+	if (asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", "blobs/uploads/", err) < 0)
+		return -(int)err->code;
+	asked.req.body = &nothing;
+	if (step(push, &asked.req, err) < 0)
+		return -(int)err->code;
+	if (asked.req.reply.status != 202) {
+		push->again = false; /* the request itself has tried again already */
+		return reply_error(&asked.req, err);
+	}
+	if (keep_location(push, &asked.req, err) < 0)
+		return -(int)err->code;
+	if (push->location)
+		return 0;
+	ix_err_set(err, IX_EFAIL, "the registry did not say where to upload to");
+	return request_error(&asked.req, err);
+}
+
+/* The last request: the bytes, or none when PATCH brought them, and the digest they must have. */
+static int put_upload(struct push *push, struct body *body, struct ix_err *err)
+{
+	ix_auto_buf url = { 0 };
+	auto_asked asked = { 0 };
+	struct request *req = &asked.req;
+	char text[IX_DIGEST_TEXT];
+
+	ix_buf_puts(&url, push->location);
+	url_add_query(&url, "digest", ix_digest_text(push->digest, text));
+	at_location(push, &asked, "PUT", ix_buf_str(&url));
+	ix_strv_add(&req->headers, "Content-Type: application/octet-stream");
+	req->body = body;
+	req->sent = push_sent;
+	req->sent_data = push;
+	if (step(push, req, err) < 0)
+		return -(int)err->code;
+	if (req->reply.status != 201 && req->reply.status != 200 && req->reply.status != 204)
+		return reply_error(req, err);
+	push->again = false;
+	if (client_check_digest(&req->reply, push->digest, "blob", err) < 0)
+		return request_error(req, err);
+	return 0;
+}
+
+/* --- going on after a break --- */
+
+static int upload_offset(struct push *push, uint64_t *ret_offset, struct ix_err *err)
+{
+	auto_asked asked = { 0 };
+	const struct reply *reply = &asked.req.reply;
+
+	at_location(push, &asked, "GET", push->location);
+	if (step(push, &asked.req, err) < 0)
+		return -(int)err->code;
+	*ret_offset = 0;
+	if (reply->status != 204 && reply->status != 200)
+		return reply_error(&asked.req, err);
+	if (reply->range && !range_parse_received(reply->range, ret_offset))
+		*ret_offset = 0;
+	return keep_location(push, &asked.req, err);
+}
+
+static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
+{
+	struct body rest = { .fd = push->fd, .offset = offset, .size = push->size - offset };
+	auto_asked asked = { 0 };
+	struct request *req = &asked.req;
+	uint64_t received;
+
+	at_location(push, &asked, "PATCH", push->location);
+	ix_strv_add(&req->headers, "Content-Type: application/octet-stream");
+	ix_strv_addf(&req->headers, "Content-Range: %llu-%llu", (unsigned long long)offset, (unsigned long long)push->size - 1);
+	req->body = &rest;
+	req->sent = push_sent;
+	req->sent_data = push;
+	if (step(push, req, err) < 0)
+		return -(int)err->code;
+	if (req->reply.status != 202)
+		return reply_error(req, err);
+	if (req->reply.range && (!range_parse_received(req->reply.range, &received) || received != push->size)) {
+		push->again = true;
+		ix_err_set(err, IX_EFAIL, "the registry kept another part than was sent");
+		return request_error(req, err);
+	}
+	return keep_location(push, req, err);
+}
+
+/* Bring the upload at push->location to its end. Failure leaves no location: the next attempt begins anew. */
+static int continue_upload(struct push *push, struct ix_err *err)
+{
+	struct body nothing = { .bytes = "" };
+	uint64_t offset;
+	int r = upload_offset(push, &offset, err);
+
+	if (r == 0 && (offset < CONTINUE_MIN || offset > push->size))
+		r = ix_err_set(err, IX_EFAIL, "nothing to continue");
+	if (r == 0)
+		ix_trace("registry", "upload goes on at %llu of %llu", (unsigned long long)offset, (unsigned long long)push->size);
+	if (r == 0 && offset < push->size)
+		r = patch_upload(push, offset, err);
+	if (r == 0)
+		r = put_upload(push, &nothing, err);
+	free(push->location);
+	push->location = NULL;
+	return r;
+}
+
+/* Some uploads were committed although the answer was lost on its way. */
+static bool is_there(struct push *push)
+{
+	struct ix_err ignored;
+
+	return head_blob(push->registry, push->ep, push->repository, "pull,push", push->digest, &ignored) == 0;
+}
+
+static int upload(struct push *push, struct ix_err *err)
+{
+	struct body whole = { .fd = push->fd, .size = push->size };
+	bool first = push->retry.tries == 0;
+
+	if (!first && is_there(push))
+		return 0;
+	if (!first && push->location && continue_upload(push, err) == 0)
+		return 0;
+	if (ix_cancel_check(push->registry->cancel, err) < 0)
+		return -(int)err->code;
+	if (!push->location && begin_upload(push, err) < 0)
+		return -(int)err->code;
+	return put_upload(push, &whole, err);
+}
+
+static int upload_with_retries(struct push *push, struct ix_err *err)
+{
+	uint64_t wait;
+
+	for (;;) {
+		int r = upload(push, err);
+
+		if (r == 0 || !push->again || !retry_again(&push->retry, push->after_ms, &wait))
+			return r;
+		ix_trace("registry", "upload: %s, again in %llu ms", err->msg, (unsigned long long)wait);
+		if (retry_sleep(wait, push->registry->cancel, err) < 0)
+			return -(int)err->code;
+	}
+}
+
+/* --- the whole --- */
+
+/* 201: it is there now. 202: an upload was begun instead. Whatever else the answer is, a plain upload may still work. */
+static int mount(struct push *push, const char *from, bool *ret_mounted, struct ix_err *err)
+{
+	ix_auto_buf rest = { 0 };
+	ix_auto_free char *source = endpoint_repository(push->ep, from);
+	ix_auto_free char *pull = client_scope(source, "pull");
+	struct body nothing = { .bytes = "" };
+	auto_asked asked = { 0 };
+	struct request *req = &asked.req;
+	char text[IX_DIGEST_TEXT];
+	char *both;
+
+	ix_buf_puts(&rest, "blobs/uploads/");
+	url_add_query(&rest, "mount", ix_digest_text(push->digest, text));
+	url_add_query(&rest, "from", source);
+	if (asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", ix_buf_str(&rest), err) < 0)
+		return -(int)err->code;
+	both = scope_join(asked.scope, pull);
+	free(asked.scope);
+	asked.scope = both;
+	req->scope = both;
+	req->body = &nothing;
+	req->retry.max_tries = 1;
+	*ret_mounted = false;
+	if (request_run(push->registry, req, err) < 0)
+		return err->code == IX_ECANCELED ? -IX_ECANCELED : 0;
+	*ret_mounted = req->reply.status == 201;
+	return req->reply.status == 202 ? keep_location(push, req, err) : 0;
+}
+
+static int put_blob(struct push *push, const char *mount_from, enum ix_push_result *ret_result, struct ix_err *err)
+{
+	bool mounted = false;
+	int r = head_blob(push->registry, push->ep, push->repository, "pull,push", push->digest, err);
+
+	if (r == 0) {
+		*ret_result = IX_PUSH_EXISTED;
+		return 0;
+	}
+	if (r != -IX_ENOTFOUND)
+		return r;
+	if (mount_from && strcmp(mount_from, push->repository) != 0 && mount(push, mount_from, &mounted, err) < 0)
+		return -(int)err->code;
+	if (!mounted && upload_with_retries(push, err) < 0)
+		return -(int)err->code;
+	*ret_result = mounted ? IX_PUSH_MOUNTED : IX_PUSH_UPLOADED;
+	return 0;
+}
+
+int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
+			 const char *mount_from, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result, struct ix_err *err)
+{
+	ix_auto_free char *key = NULL;
+	struct upstream *upstream;
+	struct push push = {
+		.registry = registry,
+		.repository = ref->repository,
+		.digest = digest,
+		.size = size,
+		.fd = fd,
+		.progress = progress,
+		.data = data,
+		.retry = { .max_tries = REGISTRY_TRIES, .budget_ms = registry->retry_s * 1000ULL },
+	};
+	char text[IX_DIGEST_TEXT];
+	int r;
+
+	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
+		return -(int)err->code;
+	push.ep = upstream_origin(upstream);
+	key = ix_asprintf("%s/%s@%s", push.ep->authority, ref->repository, ix_digest_text(digest, text));
+	if (flight_begin(registry, key, err) < 0)
+		return -(int)err->code;
+	r = put_blob(&push, mount_from, ret_result, err); /* who waited finds with HEAD what the other sent */
+	free(push.location);
+	flight_end(registry, key);
+	return r;
+}

@@ -1,0 +1,26 @@
+/*
+ * Draws events for people and machines: a live tree in a terminal, plain lines for CI logs, JSON lines, or errors only. It knows nothing but
+ * events, and writes to standard error.
+ */
+#ifndef IX_UI_UI_H
+#define IX_UI_UI_H
+
+#include "base/err.h"
+#include "base/scope.h"
+#include "report/report.h"
+
+enum ix_progress { IX_PROGRESS_AUTO, IX_PROGRESS_TTY, IX_PROGRESS_PLAIN, IX_PROGRESS_JSON, IX_PROGRESS_QUIET };
+
+/* "auto", "tty", "plain", "rawjson"/"json", "quiet"; anything else is IX_EARG. */
+int ix_progress_parse(const char *text, enum ix_progress *ret_progress, struct ix_err *err);
+
+struct ix_ui;
+/* AUTO is TTY when fd is a terminal that can move its cursor, PLAIN otherwise. fd is borrowed. */
+struct ix_ui *ix_ui_new(enum ix_progress progress, int fd);
+/* Stops drawing and leaves the screen tidy: call it before printing anything else. */
+void ix_ui_finish(struct ix_ui *ui);
+void ix_ui_free(struct ix_ui *ui);
+IX_DEFINE_FREEP(struct ix_ui, ix_ui_free)
+struct ix_sink *ix_ui_sink(struct ix_ui *ui);
+
+#endif
