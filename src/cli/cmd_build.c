@@ -350,7 +350,7 @@ static int check_operands(struct build_opts *opts, struct build_request *request
 
 int cmd_build(int argc, char **argv)
 {
-	ix_scoped(request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = { 0 };
 	ix_scoped(build_opts_release) struct build_opts b = { 0 };
 	auto_session session = { .cancel = signals_cancel() };
 	struct ix_engine_opts engine;

@@ -11,7 +11,7 @@ static const char text[] =
 
 int cmd_plan(int argc, char **argv)
 {
-	ix_scoped(request_release) struct build_request request = { .publish = true };
+	ix_scoped(build_request_release) struct build_request request = { .publish = true };
 	auto_session session = { .cancel = signals_cancel() };
 	bool json = false, env = false;
 	const struct opt opts[] = {

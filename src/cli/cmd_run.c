@@ -30,7 +30,7 @@ static int stage_image(struct session *session, const struct ix_engine_opts *eng
 
 int cmd_run(int argc, char **argv)
 {
-	ix_scoped(request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = { 0 };
 	auto_session session = { .cancel = signals_cancel() };
 	ix_auto_strv operands = { 0 }, env = { 0 }, volumes = { 0 };
 	ix_auto_free char *ref = NULL;

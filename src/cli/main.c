@@ -87,7 +87,7 @@ static void catch_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
-void request_release(struct build_request *request)
+void build_request_release(struct build_request *request)
 {
 	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts, &request->labels, &request->tags, &request->force };
 

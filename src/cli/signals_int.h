@@ -8,6 +8,6 @@
 struct ix_cancel *signals_cancel(void);
 /* While a command of the user's has the terminal, Ctrl-C is its business. */
 void signals_leave_to_child(void);
-void request_release(struct build_request *request);
+void build_request_release(struct build_request *request);
 
 #endif
