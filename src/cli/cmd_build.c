@@ -284,6 +284,8 @@ static void summary(struct session *session, const struct ix_engine *run, uint64
 	for (size_t i = 0; i < session->graph->nstages; i++) {
 		enum ix_outcome outcome = ix_engine_result(run, session->graph->stages[i])->outcome;
 
+		if (session->graph->stages[i]->inner)
+			continue;
 		built += outcome == IX_OUTCOME_BUILT;
 		found += outcome == IX_OUTCOME_DONE || outcome == IX_OUTCOME_FOUND;
 	}

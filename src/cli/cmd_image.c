@@ -196,9 +196,20 @@ int cmd_inspect(int argc, char **argv)
 
 /* --- rm --- */
 
+struct rm_opts {
+	bool everything;
+};
+
 static int rm(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
 {
-	(void)data;
+	const struct rm_opts *opts = data;
+
+	if (opts->everything && operands->count > 0)
+		return ix_err_set(err, IX_EARG, "--everything leaves nothing to name");
+	if (!opts->everything && operands->count == 0)
+		return ix_err_set(err, IX_EARG, "usage: ix rm NAME...");
+	if (opts->everything)
+		return ix_store_destroy(session->store, err);
 	for (size_t i = 0; i < operands->count; i++) {
 		ix_auto_free char *name = full_name(session, operands->items[i]);
 
@@ -212,7 +223,12 @@ static int rm(struct session *session, const struct ix_strv *operands, void *dat
 
 int cmd_rm(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "rm", "NAME...", "Remove names of images from the store.", NULL, 0, 1, 1000, false, rm, NULL }, argc, argv);
+	struct rm_opts o = { 0 };
+	const struct opt opts[] = { { 0, "everything", NULL, OPT_FLAG, &o.everything, "remove the whole store: images, layers, cache mounts" } };
+
+	/* Layers of a rootless store belong to subordinate ids: only inside the namespace can they be removed. */
+	return run_frame(&(struct frame){ "rm", "NAME... | --everything", "Remove names of images from the store, or the store itself.", opts, 1, 0, 1000, true,
+					  rm, &o }, argc, argv);
 }
 
 /* --- import, export --- */

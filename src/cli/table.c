@@ -120,7 +120,8 @@ void print_plan(const struct session *session)
 		free(top.below);
 	}
 	for (size_t i = 0; i < session->plan->nstages; i++)
-		found += session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND;
+		found += !session->graph->stages[i]->inner &&
+			 (session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND);
 	printf("\n");
 	for (size_t i = 0; i < session->graph->nstages; i++)
 		if (shown(session, session->graph->stages[i]) && session->plan->stages[i].decision != IX_PLAN_SKIP)

@@ -607,6 +607,15 @@ static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_s
 	for (size_t i = 0; i < source->ninstrs; i++)
 		if (add_step(&making, &source->instrs[i], false) < 0)
 			goto fail;
+	if (making.stage->inner && making.stage->nsteps == 0 && making.stage->base.kind == IX_SOURCE_STAGE) {
+		/* "FROM $IMAGE AS name" and nothing more is another name for that stage. */
+		ix_strv_release(&making.stage->env);
+		making.stage = making.stage->base.stage;
+		self->done[index] = (struct lowered){ making.stage, making.scope };
+		self->depth--;
+		*ret_stage = making.stage;
+		return 0;
+	}
 	making.stage->index = self->graph->nstages;
 	*IX_ARENA_PUSH(self->graph->arena, self->graph->stages, self->graph->nstages) = making.stage;
 	self->done[index] = (struct lowered){ making.stage, making.scope };

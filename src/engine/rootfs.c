@@ -83,13 +83,27 @@ static int empty_dir(struct ix_store *store, char **ret_dir, struct ix_err *err)
 	return 0;
 }
 
+/* overlayfs refuses the same directory twice. Of two equal layers the upper one says it all: it puts back whatever was changed in between. */
+static bool listed(const struct lowers *lowers, const char *dir)
+{
+	for (size_t i = 0; i < lowers->count; i++)
+		if (strcmp(lowers->dirs[i], dir) == 0)
+			return true;
+	return false;
+}
+
 int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers, struct ix_err *err)
 {
 	auto_lowers lowers = { .dirs = ix_calloc(image->nlayers + 1, sizeof(char *)) };
 
-	for (size_t i = image->nlayers; i-- > 0; lowers.count++)
-		if (unpack_layer(opts, &image->layers[i], stage, &lowers.dirs[lowers.count], err) < 0)
+	for (size_t i = image->nlayers; i-- > 0;) {
+		ix_auto_free char *dir = NULL;
+
+		if (unpack_layer(opts, &image->layers[i], stage, &dir, err) < 0)
 			return -(int)err->code;
+		if (!listed(&lowers, dir))
+			lowers.dirs[lowers.count++] = ix_steal(&dir);
+	}
 	if (lowers.count == 0) {
 		if (empty_dir(opts->store, &lowers.dirs[0], err) < 0)
 			return -(int)err->code;

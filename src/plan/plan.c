@@ -252,7 +252,7 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 		if (entry->decision != IX_PLAN_SKIP && give_reason(self, entry, err) < 0)
 			return -(int)err->code;
 		if (entry->decision == IX_PLAN_BUILD) {
-			self->plan->builds++;
+			self->plan->builds += !entry->stage->inner;
 			for (size_t j = 0; j < entry->nnames; j++)
 				entry->names[j].current = false;
 		}

@@ -45,7 +45,7 @@ struct ix_plan_stage {
 struct ix_plan {
 	struct ix_plan_stage *stages; /* by stage index */
 	size_t nstages;
-	size_t builds;                /* how many are to be built */
+	size_t builds;                /* how many are to be built; inner stages are part of the one they are in */
 };
 
 struct ix_plan_opts {

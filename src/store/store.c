@@ -77,6 +77,18 @@ void ix_store_close(struct ix_store *store)
 	free(store);
 }
 
+int ix_store_destroy(struct ix_store *store, struct ix_err *err)
+{
+	static const char *const parts[] = { "oci", "layers", "mounts", "locks", "tmp", "stat", "ix.db", "ix.db-wal", "ix.db-shm" };
+
+	sqlite3_close(store->db);
+	store->db = NULL;
+	for (size_t i = 0; i < IX_ARRAY_LEN(parts); i++)
+		if (ix_remove_tree(store->fd, parts[i], err) < 0)
+			return ix_err_wrap(err, "store %s", store->path);
+	return 0;
+}
+
 const char *ix_store_path(const struct ix_store *store)
 {
 	return store->path;

@@ -36,6 +36,8 @@ static inline void ix_store_closep(struct ix_store **store)
 {
 	ix_store_close(*store);
 }
+/* Remove everything in it. The store can only be closed afterwards. Whoever else uses it will fail. */
+int ix_store_destroy(struct ix_store *store, struct ix_err *err);
 const char *ix_store_path(const struct ix_store *store);
 /* "<store>/<name>". Caller frees. */
 char *ix_store_sub(const struct ix_store *store, const char *name);

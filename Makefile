@@ -1,0 +1,37 @@
+# The front door. `make demo` and `make test` install what is missing, build and run; nothing else is asked of the user.
+
+BUILD ?= build
+SANITIZED ?= build-asan
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+	ln -sf src/cli/ix $(BUILD)/ix
+
+$(BUILD)/build.ninja: | deps-build
+	meson setup $(BUILD) -Dtests=false
+
+demo: deps-demo all
+	examples/shop/demo.py --ix $(CURDIR)/$(BUILD)/ix
+
+test: deps-test
+	tools/test $(SANITIZED)
+
+install: all
+	meson install -C $(BUILD)
+
+lint: deps-lint
+	tools/lint
+
+fuzz: deps-lint
+	tools/fuzz
+
+bench: deps-demo all
+	bench/run --ix $(CURDIR)/$(BUILD)/ix
+
+deps-build deps-demo deps-test deps-lint:
+	tools/install-deps $(patsubst deps-%,%,$@)
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all demo test install lint fuzz bench clean deps-build deps-demo deps-test deps-lint

@@ -1,0 +1,172 @@
+"""Servers on loopback for integration tests; every one is stopped when its test or module ends."""
+import hashlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVER = os.path.join(HERE, "..", "servers", "registry.py")
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def sha(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+class Registry:
+    """The misbehaving one."""
+
+    def __init__(self, cert=None, key=None):
+        args = [sys.executable, SERVER] + (["--cert", cert, "--key", key] if cert else [])
+        self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port, self.cdn_port = (int(word) for word in self.process.stdout.readline().split())
+        self.host = "127.0.0.1:%d" % self.port
+        self.tls = bool(cert)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
+        self.process.stdout.close()
+
+    def call(self, method, path, body=None, headers=None):
+        if self.tls:
+            link = http.client.HTTPSConnection("127.0.0.1", self.port, context=ssl._create_unverified_context())
+        else:
+            link = http.client.HTTPConnection("127.0.0.1", self.port)
+        link.request(method, path, body, headers or {})
+        answer = link.getresponse()
+        data = answer.read()
+        link.close()
+        return answer, data
+
+    def config(self, **options):
+        self.call("PUT", "/_config", json.dumps(options))
+
+    def reset(self):
+        self.call("POST", "/_reset")
+
+    def log(self, where=None):
+        entries = json.loads(self.call("GET", "/_log")[1])
+        return [entry for entry in entries if where in (None, entry["where"])]
+
+    def lines(self):
+        return ["%s %s" % (entry["method"], entry["path"]) for entry in self.log()]
+
+    def count(self, method, path):
+        return sum(1 for entry in self.log() if entry["method"] == method and entry["path"] == path)
+
+    # Contents are put in while the options are harmless.
+    def add_manifest(self, repository, tag, data=None):
+        data = data or ('{"schemaVersion":2,"mediaType":"%s","note":"%s"}' % (MANIFEST, tag)).encode()
+        self.call("PUT", "/v2/%s/manifests/%s" % (repository, tag), data, {"Content-Type": MANIFEST})
+        return sha(data)
+
+    def add_blob(self, repository, data):
+        answer, _ = self.call("POST", "/v2/%s/blobs/uploads/" % repository, b"")
+        location = answer.headers["Location"]
+        path = location[location.index("/v2/"):]
+        answer, text = self.call("PUT", "%s&digest=%s" % (path, sha(data)), data)
+        assert answer.status == 201, text
+        return sha(data)
+
+
+@pytest.fixture(scope="module")
+def one_registry():
+    registry = Registry()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture(scope="module")
+def other_registry():
+    registry = Registry()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+def registry(one_registry):
+    one_registry.reset()
+    return one_registry
+
+
+@pytest.fixture
+def mirror(other_registry):
+    other_registry.reset()
+    return other_registry
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """A private CA, a server certificate for 127.0.0.1 and a client certificate."""
+    where = tmp_path_factory.mktemp("ca")
+
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=where, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
+            "-days", "2", "-subj", "/CN=ix test CA", "-addext", "basicConstraints=critical,CA:TRUE")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key", "-out", "server.csr",
+            "-subj", "/CN=registry")
+    (where / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext",
+            "-out", "server.pem")
+    return where
+
+
+class DockerRegistry:
+    """Debian's docker-registry (distribution 2.8)."""
+
+    def __init__(self, where, certificates=None, htpasswd=None):
+        self.port = free_port()
+        self.host = "127.0.0.1:%d" % self.port
+        config = ["version: 0.1", "log: {level: error, accesslog: {disabled: true}}",
+                  "storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}" % (where / "data"),
+                  "http:", "  addr: 127.0.0.1:%d" % self.port]
+        if certificates:
+            config += ["  tls: {certificate: %s, key: %s}" % (certificates / "server.pem", certificates / "server.key")]
+        if htpasswd:
+            config += ["auth: {htpasswd: {realm: test, path: %s}}" % htpasswd]
+        (where / "config.yml").write_text("\n".join(config) + "\n")
+        self.process = subprocess.Popen(["docker-registry", "serve", str(where / "config.yml")], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("docker-registry does not listen")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture
+def docker_registry(tmp_path):
+    started = []
+
+    def start(**options):
+        where = tmp_path / ("registry%d" % len(started))
+        where.mkdir()
+        started.append(DockerRegistry(where, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
