@@ -468,6 +468,11 @@ static int load_graph(struct session *session, struct ix_err *err)
 {
 	struct ix_stage *stage;
 
+	/* Plan and keys point into the graph they were made of. */
+	ix_plan_free(session->plan);
+	ix_state_free(session->state);
+	session->plan = NULL;
+	session->state = NULL;
 	ix_map_release(&session->open);
 	ix_graph_free(session->graph);
 	session->graph = ix_graph_new();
@@ -506,10 +511,6 @@ static int make_plan(struct session *session, struct ix_err *err)
 		.project = session->project ? session->project->name : NULL,
 	};
 
-	ix_plan_free(session->plan);
-	ix_state_free(session->state);
-	session->plan = NULL;
-	session->state = NULL;
 	ix_graph_reach(session->graph, session->targets, session->ntargets, needed);
 	if (ix_state_new(session->graph, needed, &inputs, &session->state, err) < 0)
 		return -(int)err->code;

@@ -36,6 +36,14 @@ struct drawing {
 	bool color;
 };
 
+/* A stage that nothing asks for is shown as what it is, too. */
+static enum ix_decision appearance(const struct ix_plan_stage *planned)
+{
+	if (planned->decision != IX_PLAN_SKIP)
+		return planned->decision;
+	return planned->local ? IX_PLAN_DONE : planned->remote ? IX_PLAN_FOUND : IX_PLAN_SKIP;
+}
+
 static unsigned columns(const char *text)
 {
 	unsigned n = 0;
@@ -49,13 +57,14 @@ static void draw_line(const struct drawing *self, const char *lead, const struct
 {
 	const struct ix_plan_stage *planned = &self->session->plan->stages[stage->index];
 	unsigned used = columns(lead) + columns(stage->name);
+	enum ix_decision look = appearance(planned);
+	const char *reason = planned->reason ? planned->reason : look == IX_PLAN_SKIP ? "" : "not needed";
 
 	if (self->color)
-		printf("%s\033[%sm%s\033[0m %s", lead, looks[planned->decision].color, looks[planned->decision].icon, stage->name);
+		printf("%s\033[%sm%s\033[0m %s", lead, looks[look].color, looks[look].icon, stage->name);
 	else
-		printf("%s%s %s", lead, looks[planned->decision].icon, stage->name);
-	printf("%*s  %-10s  %s\n", (int)(self->width > used ? self->width - used : 0), "", looks[planned->decision].word,
-	       planned->reason ? planned->reason : "");
+		printf("%s%s %s", lead, looks[look].icon, stage->name);
+	printf("%*s  %-10s  %s\n", (int)(self->width > used ? self->width - used : 0), "", looks[look].word, reason);
 	for (size_t i = 1; i < planned->causes.count; i++)
 		printf("%*s%s\n", (int)self->width + 16, "", planned->causes.items[i]);
 }
@@ -124,7 +133,7 @@ void print_plan(const struct session *session)
 			 (session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND);
 	printf("\n");
 	for (size_t i = 0; i < session->graph->nstages; i++)
-		if (shown(session, session->graph->stages[i]) && session->plan->stages[i].decision != IX_PLAN_SKIP)
+		if (shown(session, session->graph->stages[i]))
 			printf("%-*s  %s\n", (int)self.width, session->graph->stages[i]->name, session->plan->stages[i].ref);
 	if (session->plan->builds == 0)
 		printf("\nNothing to build.\n");

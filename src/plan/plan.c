@@ -131,7 +131,6 @@ static void need(struct make *self, const struct ix_stage *target)
 		struct ix_plan_stage *entry = &self->plan->stages[stage->index];
 		const struct ix_found *found = &self->found[stage->index];
 
-		entry->remote = found->remote;
 		entry->manifest = found->manifest;
 		entry->decision = found->local ? IX_PLAN_DONE : found->remote ? IX_PLAN_FOUND : IX_PLAN_BUILD;
 		if (entry->fresh)
@@ -210,7 +209,6 @@ static const char *built_parent(const struct make *self, const struct ix_stage *
 
 static int give_reason(struct make *self, struct ix_plan_stage *entry, struct ix_err *err)
 {
-	const struct ix_found *found = &self->found[entry->stage->index];
 	const char *parent = built_parent(self, entry->stage);
 
 	if (entry->decision != IX_PLAN_BUILD) {
@@ -225,7 +223,6 @@ static int give_reason(struct make *self, struct ix_plan_stage *entry, struct ix
 		ix_strv_addf(&entry->causes, "parent %s is built", parent);
 	if (entry->causes.count == 0)
 		ix_strv_add(&entry->causes, ix_cache_is_local(self->cache) ? "not built here before" : "not in the registry");
-	(void)found;
 	entry->reason = ix_strdup(entry->causes.items[0]);
 	return 0;
 }
@@ -249,6 +246,8 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 		if (!self->wanted[i])
 			continue;
 		entry->ref = ix_cache_stage_ref(self->cache, entry->stage->name, self->found[i].key);
+		entry->local = self->found[i].local;
+		entry->remote = self->found[i].remote;
 		if (entry->decision != IX_PLAN_SKIP && give_reason(self, entry, err) < 0)
 			return -(int)err->code;
 		if (entry->decision == IX_PLAN_BUILD) {

@@ -32,6 +32,7 @@ struct ix_plan_stage {
 	const struct ix_stage *stage;
 	enum ix_decision decision;
 	bool target;
+	bool local;               /* the store has its image */
 	bool remote;              /* the registry has it under its key */
 	bool fresh;               /* forced: step results are not reused */
 	struct ix_digest manifest; /* DONE, FOUND */

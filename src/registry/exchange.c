@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/trace.h"
 #include "registry/client_int.h"
 #include "registry/url_int.h"
@@ -133,15 +134,33 @@ static size_t on_send(char *bytes, size_t size, size_t count, void *data)
 	return (size_t)n;
 }
 
-/* curl rewinds when a connection it had kept turns out to be dead. */
+/* curl rewinds and sends again when a connection it had kept turns out to be dead. An upload is not: the registry may have kept the part that
+ * arrived, and would take the second try for its continuation. */
 static int on_seek(void *data, curl_off_t offset, int origin)
 {
 	struct request *req = data;
 
-	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > req->body->size)
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > req->body->size || (req->body->at > 0 && !req->idempotent_body))
 		return CURL_SEEKFUNC_FAIL;
 	req->body->at = (uint64_t)offset;
 	return CURL_SEEKFUNC_OK;
+}
+
+/* A body that does not move is given up after the ordinary timeout; only the wait for the answer to it may be longer. */
+static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct request *req = data;
+	uint64_t now = ix_now_ms();
+
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	if (up != req->sent_mark || req->sent_mark_ms == 0) {
+		req->sent_mark = up;
+		req->sent_mark_ms = now;
+	}
+	req->stalled = (uint64_t)up < req->body->size && now - req->sent_mark_ms > req->registry->timeout_s * 1000ULL;
+	return req->stalled;
 }
 
 /* --- what is sent --- */
@@ -215,6 +234,9 @@ static void set_method(struct request *req)
 	curl_easy_setopt(easy, CURLOPT_READDATA, req);
 	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
 	curl_easy_setopt(easy, CURLOPT_SEEKDATA, req);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, req);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body->size);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, req->body->size > (1 << 20) ? 512L << 10 : 64L << 10);
 	req->body->at = 0;
@@ -258,7 +280,9 @@ int exchange_begin(struct ix_registry *registry, struct request *req, struct ix_
 	req->easy = easy;
 	req->exchanges++;
 	req->head_bytes = 0;
-	req->text_cut = req->sink_failed = false;
+	req->text_cut = req->sink_failed = req->stalled = false;
+	req->sent_mark = 0;
+	req->sent_mark_ms = 0;
 	req->why[0] = '\0';
 	reply_release(&req->reply);
 	if (req->into)

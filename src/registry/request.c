@@ -90,7 +90,8 @@ static bool is_connect_failure(CURLcode code)
 static bool is_transient(CURLcode code)
 {
 	return is_connect_failure(code) || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
-	       code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
+	       code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM ||
+	       code == CURLE_SEND_FAIL_REWIND;
 }
 
 static void set_broken(struct request *req, CURLcode code)
@@ -260,10 +261,12 @@ static bool is_complete(const struct request *req)
 static void finish(struct ix_registry *registry, struct request *req, CURLcode code)
 {
 	exchange_end(registry, req);
+	if (req->stalled)
+		snprintf(req->why, sizeof(req->why), "nothing could be sent for %u seconds", registry->timeout_s);
 	if (req->sink_failed)
 		failed(req);
 	else if (code != CURLE_OK && !req->text_cut && !is_complete(req))
-		broken(req, code);
+		broken(req, req->stalled ? CURLE_OPERATION_TIMEDOUT : code);
 	else
 		answered(req);
 }

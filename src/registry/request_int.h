@@ -90,7 +90,9 @@ struct request {
 	struct curl_slist *lines;
 	size_t head_bytes; /* of headers seen */
 	char why[CURL_ERROR_SIZE];
-	bool text_cut, sink_failed;
+	curl_off_t sent_mark; /* of the body when it last moved, and when that was */
+	uint64_t sent_mark_ms;
+	bool text_cut, sink_failed, stalled;
 
 	/* The outcome. */
 	int result; /* 0: there is a reply, whatever its status; otherwise err says why there is none */

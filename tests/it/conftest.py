@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -108,6 +109,54 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+class CuttingProxy:
+    """Passes bytes to a port of this machine, and cuts the first connection that has sent more than so many; or, mute, takes no more."""
+
+    def __init__(self, port, cut_at, mute=False):
+        self.target, self.cut_at, self.cuts, self.mute, self.kept = port, cut_at, 0, mute, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.host = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.target))
+            threading.Thread(target=self.pump, args=(near, far, True), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, False), daemon=True).start()
+            del near, far  # the last one to hold them closes them
+
+    def pump(self, source, sink, counted):
+        sent = 0
+        try:
+            while True:
+                data = source.recv(65536)
+                sent += len(data)
+                if not data or (counted and self.cuts == 0 and sent > self.cut_at):
+                    break
+                sink.sendall(data)
+            if data:
+                self.cuts += 1
+        except OSError:
+            pass
+        if self.mute and self.cuts == 1 and counted and data:
+            self.kept.append(source)
+            return
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def stop(self):
+        self.listener.close()
+        for one in self.kept:
+            one.close()
 
 
 @pytest.fixture(scope="session")
