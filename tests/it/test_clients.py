@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -65,7 +66,8 @@ def test_ix_reads_what_skopeo_wrote(image, tmp_path):
 def test_podman_runs_it(image, tmp_path, tag):
     need("podman")
     host, _ = image
-    podman = ["podman", "--root", tmp_path / "root", "--runroot", tmp_path / "runroot", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
+    short = pathlib.Path(tempfile.mkdtemp(prefix="pod"))  # podman wants short paths
+    podman = ["podman", "--root", tmp_path / "root", "--runroot", short, "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
     try:
         run(*podman, "pull", "-q", "--tls-verify=false", f"{host}/made/hello:{tag}")
         inspect = json.loads(run(*podman, "image", "inspect", f"{host}/made/hello:{tag}").stdout)[0]
@@ -83,6 +85,7 @@ def test_podman_runs_it(image, tmp_path, tag):
     finally:
         run(*podman, "rmi", "-af", check=False)
         run("umount", "-l", tmp_path / "root/vfs", check=False)
+        shutil.rmtree(short, ignore_errors=True)
 
 
 @contextlib.contextmanager
