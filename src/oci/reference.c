@@ -212,6 +212,8 @@ static int parse(const char *text, struct ix_ref *ref, struct ix_err *err)
 	char *at = strchr(name, '@');
 	char *slash, *colon;
 
+	if (is_bare_id(text))
+		return ix_err_set(err, IX_EARG, "64 hex digits are an image id, not a name");
 	if (at) {
 		*at = '\0';
 		ref->digest = ix_strdup(at + 1);
@@ -230,8 +232,6 @@ static int parse(const char *text, struct ix_ref *ref, struct ix_err *err)
 	}
 	if (!*name)
 		return ix_err_set(err, IX_EARG, "the name is empty");
-	if (is_bare_id(name))
-		return ix_err_set(err, IX_EARG, "64 hex digits are an image id, not a name");
 	split_host(name, ref);
 	if (check_host(ref->host, err) < 0)
 		return -(int)err->code;

@@ -43,10 +43,14 @@ static bool is_clean(const char *text)
 static int parse(const char *text, CURLU *url, struct ix_err *err)
 {
 	auto_curl_text *user = NULL;
+	const char *start = strstr(text, "://");
 	CURLUcode code;
 
 	if (strlen(text) > URL_MAX || !is_clean(text))
 		return bad_url(err, text, "too long or with blanks in it");
+	/* curl forgives other numbers of slashes; url_authority does not, and the two must agree on the host */
+	if (!start || start[3] == '/')
+		return bad_url(err, text, "it is not an http or https URL");
 	code = curl_url_set(url, CURLUPART_URL, text, 0);
 	if (code != CURLUE_OK)
 		return bad_url(err, text, curl_url_strerror(code));

@@ -1,13 +1,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -18,281 +22,267 @@
 
 #include "base/alloc.h"
 #include "base/fsutil.h"
-#include "base/path.h"
-#include "sandbox_int.h"
+#include "base/scope.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "sandbox/caps_int.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/seccomp_int.h"
+#include "sandbox/setup_int.h"
+#include "sandbox/syscalls_int.h"
+#include "sandbox/users_int.h"
 
-enum { PLAN_MAX = 16 << 20, MOUNTS_MAX = 10000 };
+/*
+ * Two processes. The first stays in the surrounding pid namespace, makes the other namespaces, waits, and passes the exit status on; SIGTERM
+ * makes it kill the second and wait until the kernel has emptied the pid namespace. The second is pid 1 of that namespace: it builds the file
+ * system, gives up privileges and becomes the command, so everything the command leaves behind dies with it.
+ */
 
-static void tell_result(int fd, const struct result *result)
+enum { FAILED = 125 };
+
+/* One write below PIPE_BUF, so it arrives whole. The parent reads it once the first process is gone. */
+static ix_noreturn void report_and_exit(const struct ix_err *err)
 {
-	/* One write below PIPE_BUF is atomic. When the parent is gone there is nobody to tell. */
-	_Static_assert(sizeof(*result) <= 4096, "a result fits one atomic write");
-	if (write(fd, result, sizeof(*result)) < 0)
-		_exit(1);
+	_Static_assert(sizeof(*err) <= PIPE_BUF, "an error fits into one pipe write");
+	_exit(write(FD_REPORT, err, sizeof(*err)) == (ssize_t)sizeof(*err) ? FAILED : FAILED + 1);
 }
 
-static ix_noreturn void fail(int fd, const struct ix_err *err)
-{
-	struct result result = { .kind = RESULT_ERROR, .err = *err };
+/* --- steps of the second process, in order --- */
 
-	tell_result(fd, &result);
-	_exit(1);
+/* lo is interface 1 of every network namespace (rtnetlink(7)). */
+static int start_loopback(struct setup *setup, struct ix_err *err)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg link;
+	} up = {
+		.header = { .nlmsg_len = sizeof(up), .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.link = { .ifi_family = AF_UNSPEC, .ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP },
+	};
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+	} answer = { 0 };
+	ix_auto_close int fd = -1;
+
+	if (!setup->orders->plan.no_network)
+		return 0;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0 || send(fd, &up, sizeof(up), 0) < 0 || recv(fd, &answer, sizeof(answer), 0) < (ssize_t)sizeof(answer))
+		return ix_err_sys(err, "start the loopback interface");
+	errno = -answer.error.error;
+	return errno ? ix_err_sys(err, "start the loopback interface") : 0;
 }
 
-/* --- reading the plan --- */
-
-static int read_plan(int fd, struct child_plan *plan, struct ix_buf *bytes, struct ix_err *err)
+static int enter_cwd(struct setup *setup, struct ix_err *err)
 {
-	struct wire wire;
-	int64_t n;
+	const char *cwd = setup->orders->plan.cwd;
 
-	if (lseek(fd, 0, SEEK_SET) < 0 || ix_buf_read_fd(bytes, fd, err) < 0)
-		return ix_err_set(err, IX_EFAIL, "cannot read the plan");
-	wire = (struct wire){ bytes->data, bytes->len, false };
-	plan->result_fd = (int)wire_int(&wire);
-	plan->root_fd = (int)wire_int(&wire);
-	plan->filter_fd = (int)wire_int(&wire);
-	plan->resolv_fd = (int)wire_int(&wire);
-	plan->no_network = wire_int(&wire) != 0;
-	plan->insecure = wire_int(&wire) != 0;
-	plan->interactive = wire_int(&wire) != 0;
-	plan->cwd = wire_text(&wire);
-	plan->user = wire_text(&wire);
-	plan->hostname = wire_text(&wire);
-	plan->hosts = wire_text(&wire);
-	plan->argv = wire_list(&wire);
-	plan->env = wire_list(&wire);
-	n = wire_int(&wire);
-	if (wire.bad || n < 0 || n > MOUNTS_MAX)
-		return ix_err_set(err, IX_EFAIL, "the plan is damaged");
-	plan->mounts = ix_calloc((size_t)n, sizeof(*plan->mounts));
-	plan->nmounts = (size_t)n;
-	for (size_t i = 0; i < plan->nmounts; i++) {
-		plan->mounts[i].kind = (enum ix_sandbox_mount_kind)wire_int(&wire);
-		plan->mounts[i].fd = (int)wire_int(&wire);
-		plan->mounts[i].read_only = wire_int(&wire) != 0;
-		plan->mounts[i].size = (uint64_t)wire_int(&wire);
-		plan->mounts[i].mode = (uint32_t)wire_int(&wire);
-		plan->mounts[i].subpath = wire_text(&wire);
-		plan->mounts[i].target = wire_text(&wire);
-	}
-	return wire.bad ? ix_err_set(err, IX_EFAIL, "the plan is damaged") : 0;
+	if (chdir(cwd) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return ix_err_sys(err, "working directory %s", cwd);
+	if (ix_mkdir_p(AT_FDCWD, cwd, 0755, err) < 0)
+		return ix_err_wrap(err, "working directory %s", cwd);
+	return chdir(cwd) < 0 ? ix_err_sys(err, "working directory %s", cwd) : 0;
 }
 
-/* --- pid 1 of the sandbox --- */
-
-static int loopback_up(struct ix_err *err)
+static int raise_limits(struct setup *setup, struct ix_err *err)
 {
-	ix_auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		return ix_err_sys(err, "bring up the loopback interface");
-	return 0;
-}
-
-static int become(const struct child_plan *plan, const struct identity *who, struct ix_err *err)
-{
-	/* The filter while we still may, then everything that root may and the command may not. */
-	if (!plan->insecure && filter_load(plan->filter_fd, err) < 0)
-		return -(int)err->code;
-	if (child_caps(plan, err) < 0)
-		return -(int)err->code;
-	/* With a single mapped id the kernel refuses setgroups altogether: then there is nothing to set. */
-	if (setgroups(who->ngroups, who->groups) < 0 && (who->ngroups > 0 || errno != EPERM))
-		return ix_err_sys(err, "set groups");
-	if (setresgid(who->gid, who->gid, who->gid) < 0 || setresuid(who->uid, who->uid, who->uid) < 0)
-		return ix_err_sys(err, "become user %u:%u", who->uid, who->gid);
-	return 0;
-}
-
-static const char *env_value(const char *const *env, const char *key)
-{
-	size_t len = strlen(key);
-
-	for (; *env; env++)
-		if (strncmp(*env, key, len) == 0 && (*env)[len] == '=')
-			return *env + len + 1;
-	return NULL;
-}
-
-/* execvpe(3) with the plan's PATH instead of ours. Returns with errno. */
-static void execute(const struct child_plan *plan, const char *const *env)
-{
-	const char *path = env_value(env, "PATH");
-	int error = ENOENT;
-
-	if (strchr(plan->argv[0], '/')) {
-		execve(plan->argv[0], (char *const *)(uintptr_t)plan->argv, (char *const *)(uintptr_t)env);
-		return;
-	}
-	if (!path)
-		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	while (*path) {
-		size_t n = strcspn(path, ":");
-		ix_auto_free char *file = ix_asprintf("%.*s/%s", (int)n, n ? path : ".", plan->argv[0]);
-
-		execve(file, (char *const *)(uintptr_t)plan->argv, (char *const *)(uintptr_t)env);
-		if (errno != ENOENT && errno != ENOTDIR)
-			error = errno;
-		path += n + (path[n] == ':');
-	}
-	errno = error;
-}
-
-static void raise_limits(void)
-{
+	/* Some old programs close every possible descriptor at start: a limit of a thousand million would hang them. */
+	const rlim_t most = 1 << 20;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	(void)setup;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return ix_err_sys(err, "getrlimit");
+	if (limit.rlim_cur >= most)
+		return 0;
+	limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : most;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? ix_err_sys(err, "setrlimit") : 0;
 }
 
-static int prepare(const struct child_plan *plan, struct identity *who, struct ix_err *err)
+static int (*const steps[])(struct setup *setup, struct ix_err *err) = {
+	start_loopback,    sandbox_root_stage,    sandbox_mount_dev,  sandbox_mount_proc, sandbox_mount_sys, sandbox_mask,
+	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          raise_limits,
+};
+
+/* --- becoming the user --- */
+
+static bool setgroups_is_denied(void)
 {
-	if (plan->no_network && loopback_up(err) < 0)
-		return -(int)err->code;
-	if (child_mounts(plan, err) < 0)
-		return -(int)err->code;
-	if (sethostname(plan->hostname, strlen(plan->hostname)) < 0)
-		return ix_err_sys(err, "set host name");
-	if (users_lookup(plan->user, who, err) < 0)
-		return -(int)err->code;
-	if (!ix_path_exists(AT_FDCWD, plan->cwd) && ix_mkdir_p(AT_FDCWD, plan->cwd, 0755, err) < 0)
-		return ix_err_wrap(err, "working directory");
-	if (!plan->interactive && setsid() < 0)
-		return ix_err_sys(err, "new session");
-	raise_limits();
-	umask(022);
-	if (become(plan, who, err) < 0)
-		return -(int)err->code;
-	/* As the user: a directory the user may not enter is one the command may not start in. */
-	if (chdir(plan->cwd) < 0)
-		return ix_err_sys(err, "working directory %s", plan->cwd);
+	ix_auto_buf text = IX_BUF_INIT(64);
+	struct ix_err ignored;
+
+	return ix_read_file(AT_FDCWD, "/proc/self/setgroups", &text, &ignored) == 0 && ix_starts(ix_buf_str(&text), "deny");
+}
+
+static int set_ids(const struct user *user, struct ix_err *err)
+{
+	/* A single mapped id comes with setgroups denied; the one group there is stays. */
+	if (setgroups(user->ngroups, user->groups) < 0 && !(errno == EPERM && setgroups_is_denied()))
+		return ix_err_sys(err, "set groups");
+	if (setresgid(user->gid, user->gid, user->gid) < 0 || setresuid(user->uid, user->uid, user->uid) < 0) {
+		if (errno == EINVAL)
+			return ix_err_set(err, IX_EFAIL,
+					  "user %u:%u is not mapped in this user namespace: give yourself subordinate ids (see ix doctor)",
+					  user->uid, user->gid);
+		return ix_err_sys(err, "become user %u:%u", user->uid, user->gid);
+	}
 	return 0;
 }
 
-static void reset_signals(void)
+/* Pipes belong to whoever runs ix; /dev/stdout can be opened by the command's user only when it owns them. Terminals and files are left alone. */
+static void give_pipes(uid_t uid)
 {
+	for (int fd = 0; fd < 3; fd++) {
+		struct stat st;
+
+		if (uid != 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && fchown(fd, uid, (gid_t)-1) < 0)
+			ix_trace("sandbox", "cannot give descriptor %d to user %u, ignoring", fd, uid);
+	}
+}
+
+/*
+ * The filter is loaded while there is CAP_SYS_ADMIN, as no_new_privs is not set; it allows all that comes after it here. Changing ids clears
+ * the parent-death signal, so that is asked for again.
+ */
+static int drop_privileges(const struct orders *orders, const struct user *user, struct ix_err *err)
+{
+	bool secure = !orders->plan.insecure;
+
+	(void)sys_new_session_keyring(); /* kernels without keys have nothing to hide */
+	if (secure && (sandbox_caps_bound(err) < 0 || sandbox_filter_load(orders->filter, orders->filter_len, err) < 0))
+		return -(int)err->code;
+	if (set_ids(user, err) < 0 || (secure && sandbox_caps_drop(err) < 0))
+		return -(int)err->code;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? ix_err_sys(err, "prctl") : 0;
+}
+
+static const char *const *with_home(const char *const *env, const char *home)
+{
+	const char **more;
+	size_t count = 0;
+
+	for (; env[count]; count++)
+		if (ix_starts(env[count], "HOME="))
+			return env;
+	more = ix_calloc(count + 2, sizeof(*more));
+	memcpy(more, env, count * sizeof(*more));
+	more[count] = ix_asprintf("HOME=%s", home ? home : "/");
+	return more;
+}
+
+/* Asks to die with the first process; alive_fd hangs up when that has happened already. */
+static void die_with_first(int alive_fd)
+{
+	struct pollfd alive = { .fd = alive_fd };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || poll(&alive, 1, 0) != 0)
+		_exit(FAILED);
+}
+
+static ix_noreturn void second_process(const struct orders *orders)
+{
+	struct setup setup = { .orders = orders, .staging_fd = -1, .root_fd = -1 };
+	const struct ix_sandbox_plan *plan = &orders->plan;
+	const char *const *env;
+	struct ix_err err = { 0 };
+	struct user user;
 	sigset_t none;
 
+	umask(022);
+	for (size_t i = 0; i < IX_ARRAY_LEN(steps); i++)
+		if (steps[i](&setup, &err) < 0)
+			report_and_exit(&err);
+	if (sandbox_user_look_up(plan->user, &user, &err) < 0)
+		report_and_exit(&err);
+	env = with_home(plan->env, user.home);
+	give_pipes(user.uid);
+	if (drop_privileges(orders, &user, &err) < 0)
+		report_and_exit(&err);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)signal(sig, SIG_DFL);
+	_exit(sandbox_exec(plan->argv, env));
 }
 
-static ix_noreturn void first_process(const struct child_plan *plan, int go)
+/* --- the first process --- */
+
+static int unshare_all(const struct ix_sandbox_plan *plan, struct ix_err *err)
 {
-	struct ix_err err;
-	struct identity who;
-	ix_auto_strv env = { 0 };
-	char byte;
+	const char *hostname = plan->hostname ? plan->hostname : "ix";
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (read(go, &byte, 1) != 1)
-		_exit(1); /* the process above died before its death could be signalled */
-	if (prepare(plan, &who, &err) < 0)
-		fail(plan->result_fd, &err);
-	for (const char **pair = plan->env; *pair; pair++)
-		ix_strv_add(&env, *pair);
-	if (!ix_env_get(&env, "HOME"))
-		ix_env_set(&env, "HOME", who.home[0] ? who.home : "/");
-	/* Changing the user cleared it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	reset_signals();
-	execute(plan, (const char *const *)env.items);
-	fprintf(stderr, "%s: %s\n", plan->argv[0],
-		errno == ENOENT ? (strchr(plan->argv[0], '/') ? "no such file or directory" : "command not found") : strerrordesc_np(errno));
-	_exit(errno == ENOENT || errno == ENOTDIR ? 127 : 126);
-}
-
-/* --- the process above: outside the pid namespace, alive as long as the command --- */
-
-static volatile pid_t first_pid;
-
-/* Killing pid 1 kills everything in its namespace, whatever users they became. */
-static void on_terminate(int sig)
-{
-	(void)sig;
-	if (first_pid > 0)
-		kill(first_pid, SIGKILL);
-}
-
-static int unshare_all(const struct child_plan *plan, struct ix_err *err)
-{
-	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID | (plan->no_network ? CLONE_NEWNET : 0);
-
-	if (unshare(flags) < 0)
-		return ix_err_sys(err, "unshare namespaces");
-	if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL && errno != EPERM && errno != ENOSYS)
-		return ix_err_sys(err, "unshare cgroup namespace");
+	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | (plan->no_network ? CLONE_NEWNET : 0)) < 0)
+		return ix_err_sys(err, "make namespaces");
+	/* The two that older or smaller kernels and surrounding containers may refuse, and a build can do without. */
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		ix_trace("sandbox", "no cgroup namespace, ignoring");
+	if (unshare(CLONE_NEWUTS) < 0)
+		ix_trace("sandbox", "no host name of its own, ignoring");
+	else if (sethostname(hostname, strlen(hostname)) < 0)
+		return ix_err_sys(err, "host name '%s'", hostname);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return ix_err_sys(err, "make mounts private");
 	return 0;
 }
 
-static int supervise(struct child_plan *plan, struct ix_err *err)
+static int wait_for_second(pid_t pid, const sigset_t *signals)
 {
-	struct sigaction action = { .sa_handler = on_terminate };
-	struct result result = { .kind = RESULT_STATUS };
-	char byte = 0;
-	int go[2];
-	pid_t pid;
+	int status, signal_number;
 
-	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-	sigaction(SIGTERM, &action, NULL);
-	if (plan->interactive) {
-		/* The terminal sends these to the whole foreground group: they are the command's business. */
-		(void)signal(SIGINT, SIG_IGN);
-		(void)signal(SIGQUIT, SIG_IGN);
-	}
-	if (unshare_all(plan, err) < 0)
-		return -(int)err->code;
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return ix_err_sys(err, "pipe");
-	pid = fork();
-	if (pid < 0)
-		return ix_err_sys(err, "fork");
-	if (pid == 0) {
-		close(go[1]);
-		first_process(plan, go[0]);
-	}
-	first_pid = pid;
-	if (write(go[1], &byte, 1) != 1)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &result.status, 0) < 0)
-		if (errno != EINTR)
-			return ix_err_sys(err, "wait");
-	tell_result(plan->result_fd, &result);
-	return 0;
+	while (waitpid(pid, &status, WNOHANG) != pid)
+		if (sigwait(signals, &signal_number) == 0 && signal_number == SIGTERM)
+			kill(pid, SIGKILL);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int read_orders(struct orders *orders, struct ix_buf *bytes, struct ix_err *err)
+{
+	*bytes = IX_BUF_INIT(PLAN_MAX);
+	if (ix_buf_read_fd(bytes, FD_PLAN, err) < 0)
+		return ix_err_wrap(err, "the sandbox's plan");
+	return sandbox_orders_decode(bytes, orders, err);
 }
 
 int ix_sandbox_child_main(int argc, char **argv)
 {
-	struct child_plan plan = { .result_fd = -1 };
-	ix_auto_buf bytes = IX_BUF_INIT(PLAN_MAX);
-	uint64_t plan_fd;
-	struct ix_err err;
+	struct orders orders;
+	struct ix_err err = { 0 };
+	struct ix_buf bytes;
+	sigset_t blocked;
+	int alive[2];
+	pid_t pid;
 
-	if (argc != 3 || !ix_parse_u64(argv[2], 1 << 20, &plan_fd))
+	(void)argv;
+	/* Started by hand there is nobody to report to. */
+	if (argc != 2 || fcntl(FD_REPORT, F_GETFD) < 0) {
+		dprintf(STDERR_FILENO, "ix: --sandbox-child is for ix itself\n");
 		return 2;
-	if (read_plan((int)plan_fd, &plan, &bytes, &err) < 0)
-		return 2;
-	close((int)plan_fd);
-	/* They were inherited on purpose; the command must not have them. */
-	(void)fcntl(plan.result_fd, F_SETFD, FD_CLOEXEC);
-	(void)fcntl(plan.root_fd, F_SETFD, FD_CLOEXEC);
-	if (plan.filter_fd >= 0)
-		(void)fcntl(plan.filter_fd, F_SETFD, FD_CLOEXEC);
-	if (plan.resolv_fd >= 0)
-		(void)fcntl(plan.resolv_fd, F_SETFD, FD_CLOEXEC);
-	for (size_t i = 0; i < plan.nmounts; i++)
-		if (plan.mounts[i].fd >= 0)
-			(void)fcntl(plan.mounts[i].fd, F_SETFD, FD_CLOEXEC);
-	if (supervise(&plan, &err) < 0)
-		fail(plan.result_fd, &err);
-	_exit(0);
+	}
+	/* From here on nothing but 0, 1 and 2 survives an exec. */
+	if (close_range(FD_PLAN, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+		ix_err_sys(&err, "close_range");
+		report_and_exit(&err);
+	}
+	if (read_orders(&orders, &bytes, &err) < 0)
+		report_and_exit(&err);
+	/* SIGTERM and not SIGKILL: the second process is to be dead before we are. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0 || getppid() != orders.parent)
+		_exit(FAILED);
+	if (unshare_all(&orders.plan, &err) < 0)
+		report_and_exit(&err);
+	sigfillset(&blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	pid = pipe2(alive, O_CLOEXEC) < 0 ? -1 : fork();
+	if (pid < 0) {
+		ix_err_sys(&err, "fork");
+		report_and_exit(&err);
+	}
+	if (pid == 0) {
+		close(alive[1]);
+		die_with_first(alive[0]);
+		second_process(&orders);
+	}
+	/* _exit: after unshare(CLONE_NEWPID) no thread can be made any more, and exit handlers of debugging tools want one. */
+	_exit(wait_for_second(pid, &blocked));
 }

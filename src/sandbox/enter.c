@@ -1,226 +1,383 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fsutil.h"
 #include "base/scope.h"
-#include "sandbox_int.h"
+#include "base/str.h"
+#include "sandbox/idmap_int.h"
+#include "sandbox/sandbox.h"
 
-static bool rootless;
+/* "<namespace inode of mnt>:<d|f>": d is degraded. Only believed in the namespace it names, so it may leak anywhere. */
+#define MARKER "IX_ENTERED"
+
+enum { SUBID_FILE_MAX = 16 << 20, FILES_MAX = 1 << 20 };
+
+/* PROC_USER_INIT_INO, the same on every machine */
+static const ino_t INITIAL_USERNS = 0xeffffffd;
+
+static char degraded[600];
+static atomic_int rootless = -1; /* not known yet */
+
+#define SUBIDS_MISSING                                                                                                                     \
+	"files of other users cannot be made and many packages fail to install; as root, run: usermod --add-subuids 100000-165535 "        \
+	"--add-subgids 100000-165535 USER"
+
+static ix_printf(1, 2) void degrade(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(degraded, sizeof(degraded), fmt, args);
+	va_end(args);
+}
+
+static bool read_text(const char *path, size_t max, struct ix_buf *text)
+{
+	struct ix_err ignored;
+
+	*text = IX_BUF_INIT(max);
+	return ix_read_file(AT_FDCWD, path, text, &ignored) == 0;
+}
+
+/* The map alone does not tell: a namespace may map every id to itself. */
+static bool in_initial_userns(void)
+{
+	struct stat st;
+
+	/* absent in a kernel without user namespaces */
+	return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == INITIAL_USERNS;
+}
 
 bool ix_sandbox_rootless(void)
 {
-	return rootless;
+	int known = atomic_load(&rootless);
+
+	if (known < 0) {
+		known = !in_initial_userns();
+		atomic_store(&rootless, known);
+	}
+	return known;
 }
 
-/* Mounts of the machine still reach us; ours reach nobody, and go with the last of our processes. */
+/* The value of a one-number file of /proc/sys, or -1. */
+static long sysctl_value(const char *path)
+{
+	ix_auto_buf text = { 0 };
+
+	if (!read_text(path, 64, &text) || !text.data)
+		return -1;
+	return strtol(text.data, NULL, 10);
+}
+
+/* errno says why a user namespace, or something in it, was refused; the settings of the machine say it better. */
+static int refused(struct ix_err *err, const char *what)
+{
+	int saved = errno;
+
+	if (sysctl_value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1 && (saved == EPERM || saved == EACCES))
+		return ix_err_set(err, IX_EFAIL,
+				  "%s: AppArmor restricts user namespaces on this machine: as root, run: sysctl -w "
+				  "kernel.apparmor_restrict_unprivileged_userns=0, or run ix as root",
+				  what);
+	if (sysctl_value("/proc/sys/kernel/unprivileged_userns_clone") == 0 && saved == EPERM)
+		return ix_err_set(err, IX_EFAIL,
+				  "%s: user namespaces are forbidden for ordinary users: as root, run: sysctl -w "
+				  "kernel.unprivileged_userns_clone=1, or run ix as root",
+				  what);
+	if (sysctl_value("/proc/sys/user/max_user_namespaces") == 0)
+		return ix_err_set(err, IX_EFAIL,
+				  "%s: user.max_user_namespaces is 0: as root, run: sysctl -w user.max_user_namespaces=10000", what);
+	if (saved == ENOSPC || saved == EUSERS)
+		return ix_err_set(err, IX_EFAIL, "%s: too many or too deeply nested user namespaces (user.max_user_namespaces)", what);
+	errno = saved;
+	ix_err_sys(err, "%s", what);
+	if (saved == EPERM || saved == EACCES)
+		ix_err_detail(err, "inside a container: start it with --privileged, or allow it user namespaces and mounts (docker: "
+				   "--security-opt seccomp=unconfined --security-opt apparmor=unconfined)\n");
+	else if (saved == EINVAL)
+		ix_err_detail(err, "this kernel may have been built without user namespaces (CONFIG_USER_NS)\n");
+	return -(int)err->code;
+}
+
+/* Unmounts of the host reach us (or its disks would stay busy), mounts of ours reach nobody. */
 static int private_mounts(struct ix_err *err)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return ix_err_sys(err, "make mounts private");
+		return refused(err, "make the mount namespace private");
 	return 0;
 }
 
-static int enter_as_root(struct ix_err *err)
-{
-	if (unshare(CLONE_NEWNS) < 0) {
-		if (errno == EPERM)
-			return ix_err_set(err, IX_EFAIL, "this root may not make mount namespaces (CAP_SYS_ADMIN is missing): "
-					  "run ix as an ordinary user, or the container it runs in with --privileged");
-		return ix_err_sys(err, "unshare mount namespace");
-	}
-	return private_mounts(err);
-}
+/* --- the helper that stays outside and writes the maps --- */
 
-/* --- as an ordinary user --- */
-
-/* The first range of a user in /etc/subuid or /etc/subgid: "name-or-uid:first:count". */
-static bool find_range(const char *file, const char *name, uid_t uid, unsigned long *ret_first, unsigned long *ret_count)
-{
-	ix_auto_fclose FILE *f = fopen(file, "re");
-	char line[512], number[24];
-
-	snprintf(number, sizeof(number), "%u", uid);
-	while (f && fgets(line, sizeof(line), f)) {
-		char *rest = line, *owner = strsep(&rest, ":"), *first = strsep(&rest, ":");
-		uint64_t a, b;
-
-		if (!first || !rest || (strcmp(owner, number) != 0 && (!name || strcmp(owner, name) != 0)))
-			continue;
-		rest[strcspn(rest, "\n")] = '\0';
-		if (!ix_parse_u64(first, UINT32_MAX, &a) || !ix_parse_u64(rest, UINT32_MAX, &b) || b == 0)
-			continue;
-		*ret_first = (unsigned long)a;
-		*ret_count = (unsigned long)b;
-		return true;
-	}
-	return false;
-}
-
-struct ranges {
-	unsigned long uid_first, uid_count, gid_first, gid_count;
+struct helper {
+	pid_t pid;
+	int go;     /* a byte: the namespace exists */
+	int answer; /* struct ix_err: code IX_OK when both maps are written */
 };
 
-/* Runs in a child outside the new user namespace: only there do newuidmap and newgidmap have their privileges. */
-static void map_ids(pid_t pid, const char *tool, unsigned long self, unsigned long first, unsigned long count)
+static void helper_main(pid_t parent, const struct id_map maps[2], bool direct, int go, int answer)
 {
-	char args[5][24];
-	const char *argv[] = { tool, args[0], "0", args[1], "1", "1", args[2], args[3], NULL };
+	struct ix_err err = { 0 };
+	char byte;
 
-	snprintf(args[0], sizeof(args[0]), "%d", pid);
-	snprintf(args[1], sizeof(args[1]), "%lu", self);
-	snprintf(args[2], sizeof(args[2]), "%lu", first);
-	snprintf(args[3], sizeof(args[3]), "%lu", count);
-	execvp(tool, (char *const *)(uintptr_t)argv);
-	_exit(127);
+	if (read(go, &byte, 1) != 1)
+		_exit(1); /* the parent gave up */
+	if (sandbox_idmap_write(parent, &maps[0], &maps[1], direct, &err) == 0)
+		err.code = IX_OK;
+	_exit(write(answer, &err, sizeof(err)) == (ssize_t)sizeof(err) ? 0 : 1);
 }
 
-static int run_map_tool(pid_t target, const char *tool, unsigned long self, unsigned long first, unsigned long count)
+static int helper_start(const struct id_map maps[2], bool direct, struct helper *helper, struct ix_err *err)
 {
-	pid_t pid = fork();
-	int status;
+	int go[2], answer[2];
+	pid_t parent = getpid();
 
-	if (pid < 0)
-		return -1;
-	if (pid == 0)
-		map_ids(target, tool, self, first, count);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -1;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
-}
-
-/* The mapper: a child that waits until its parent is in the new namespace, maps its ids, and answers with one byte. */
-static pid_t start_mapper(const struct ranges *ranges, int *ret_go, int *ret_done)
-{
-	int go[2], done[2];
-	pid_t parent = getpid(), pid;
-	uid_t uid = getuid();
-	gid_t gid = getgid();
-	char byte = 0;
-
-	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(done, O_CLOEXEC) < 0)
-		return -1;
-	pid = fork();
-	if (pid != 0) {
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return ix_err_sys(err, "pipe");
+	if (pipe2(answer, O_CLOEXEC) < 0) {
 		close(go[0]);
-		close(done[1]);
-		*ret_go = go[1];
-		*ret_done = done[0];
-		return pid;
+		close(go[1]);
+		return ix_err_sys(err, "pipe");
 	}
-	close(go[1]);
-	close(done[0]);
-	if (read(go[0], &byte, 1) == 1 && run_map_tool(parent, "newuidmap", uid, ranges->uid_first, ranges->uid_count) == 0 &&
-	    run_map_tool(parent, "newgidmap", gid, ranges->gid_first, ranges->gid_count) == 0 && write(done[1], &byte, 1) == 1)
-		_exit(0);
-	_exit(1);
-}
-
-static int unshare_user(struct ix_err *err)
-{
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0)
+	helper->pid = fork();
+	if (helper->pid == 0) {
+		close(go[1]);
+		helper_main(parent, maps, direct, go[0], answer[1]);
+	}
+	close(go[0]);
+	close(answer[1]);
+	helper->go = go[1];
+	helper->answer = answer[0];
+	if (helper->pid > 0)
 		return 0;
-	if (errno == EPERM || errno == EACCES || errno == ENOSPC || errno == EUSERS)
-		return ix_err_set(err, IX_EFAIL, "this machine does not let ordinary users make user namespaces: check /proc/sys/user/max_user_namespaces, "
-				  "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns, or run ix as root");
-	return ix_err_sys(err, "unshare user namespace");
+	close(helper->go);
+	close(helper->answer);
+	return ix_err_sys(err, "fork");
 }
 
-static int write_file(const char *path, const char *text, struct ix_err *err)
+/* tell it to go on, or (unmade) to give up. Collects it either way. */
+static int helper_finish(struct helper *helper, bool made, struct ix_err *err)
+{
+	struct ix_err said = { 0 };
+	ssize_t n = 0;
+
+	if (made && write(helper->go, "", 1) == 1)
+		n = read(helper->answer, &said, sizeof(said));
+	close(helper->go);
+	close(helper->answer);
+	while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (!made)
+		return 0;
+	if (n != (ssize_t)sizeof(said))
+		return ix_err_set(err, IX_EFAIL, "the helper that maps ids died");
+	if (said.code == IX_OK)
+		return 0;
+	*err = said;
+	return -(int)err->code;
+}
+
+/* --- the maps --- */
+
+static int write_self(const char *path, const char *text, struct ix_err *err)
 {
 	ix_auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return ix_err_sys(err, "open %s", path);
-	if (write(fd, text, strlen(text)) < 0)
-		return ix_err_sys(err, "write %s", path);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return refused(err, path);
 	return 0;
 }
 
-/* Without subordinate ids: this user alone, as root. Steps that give files to other users will fail. */
-static int enter_single(uid_t uid, gid_t gid, struct ix_err *err)
+static bool is_mapped(const char *path)
 {
-	char map[64];
+	ix_auto_buf text = { 0 };
 
-	if (unshare_user(err) < 0 || write_file("/proc/self/setgroups", "deny", err) < 0)
-		return -(int)err->code;
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	if (write_file("/proc/self/uid_map", map, err) < 0)
-		return -(int)err->code;
-	snprintf(map, sizeof(map), "0 %u 1", gid);
-	return write_file("/proc/self/gid_map", map, err);
+	return read_text(path, 64 << 10, &text) && text.len > 0;
 }
 
-static int enter_mapped(const struct ranges *ranges, struct ix_err *err)
+/* What everybody may write: the own ids alone. The group only after setgroups is given up (user_namespaces(7)). */
+static int map_self(uid_t uid, gid_t gid, struct ix_err *err)
 {
-	ix_auto_close int go = -1;
-	ix_auto_close int done = -1;
-	pid_t mapper = start_mapper(ranges, &go, &done);
-	char byte = 0;
-	int status;
-	bool ok;
+	char text[32];
 
-	if (mapper < 0)
-		return ix_err_sys(err, "fork");
-	if (unshare_user(err) < 0) {
-		kill(mapper, SIGKILL);
-		waitpid(mapper, &status, 0);
+	if (!is_mapped("/proc/self/gid_map")) {
+		snprintf(text, sizeof(text), "0 %u 1", gid);
+		if (write_self("/proc/self/setgroups", "deny", err) < 0 || write_self("/proc/self/gid_map", text, err) < 0)
+			return -(int)err->code;
+	}
+	if (is_mapped("/proc/self/uid_map"))
+		return 0;
+	snprintf(text, sizeof(text), "0 %u 1", uid);
+	return write_self("/proc/self/uid_map", text, err);
+}
+
+/* The account's name; ids of directories beyond /etc/passwd come through the name service. */
+static char *user_name(uid_t uid)
+{
+	struct passwd entry, *found = NULL;
+	char text[4096];
+
+	if (getpwuid_r(uid, &entry, text, sizeof(text), &found) != 0 || !found)
+		return NULL;
+	return ix_strdup(found->pw_name);
+}
+
+static void add_subids(struct id_map *map, const char *path, const char *name, uid_t uid)
+{
+	ix_auto_buf text = { 0 };
+
+	if (read_text(path, SUBID_FILE_MAX, &text))
+		sandbox_idmap_add_subids(map, ix_buf_str(&text), name, uid);
+}
+
+/* uids and gids to map for an ordinary user. False (and degraded says why) when there is only the user itself. */
+static bool plan_user_maps(struct id_map maps[2])
+{
+	ix_auto_free char *name = user_name(getuid());
+
+	sandbox_idmap_init(&maps[0], getuid());
+	sandbox_idmap_init(&maps[1], getgid());
+	add_subids(&maps[0], "/etc/subuid", name, getuid());
+	add_subids(&maps[1], "/etc/subgid", name, getuid());
+	if (maps[0].count > 1 && maps[1].count > 1)
+		return true;
+	degrade("only your own user is mapped: %s has no range for %s: " SUBIDS_MISSING, maps[0].count > 1 ? "/etc/subgid" : "/etc/subuid",
+		name ? name : "this user");
+	return false;
+}
+
+/* uid 0 that may not mount, as in many containers: everything keeps its number. */
+static bool plan_root_maps(struct id_map maps[2])
+{
+	static const char *const files[] = { "/proc/self/uid_map", "/proc/self/gid_map" };
+
+	for (int i = 0; i < 2; i++) {
+		ix_auto_buf text = { 0 };
+
+		if (!read_text(files[i], 64 << 10, &text))
+			return false;
+		sandbox_idmap_identity(&maps[i], ix_buf_str(&text));
+		if (maps[i].count == 0)
+			return false;
+	}
+	return true;
+}
+
+static int enter_userns(struct ix_err *err)
+{
+	struct id_map maps[2];
+	bool root = geteuid() == 0;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	bool helped = root ? plan_root_maps(maps) : plan_user_maps(maps);
+	struct helper helper;
+
+	if (helped && helper_start(maps, root, &helper, err) < 0)
+		return -(int)err->code;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
+		refused(err, "make a user namespace");
+		if (helped)
+			(void)helper_finish(&helper, false, err);
 		return -(int)err->code;
 	}
-	ok = write(go, &byte, 1) == 1 && read(done, &byte, 1) == 1;
-	waitpid(mapper, &status, 0);
-	if (!ok)
-		return ix_err_set(err, IX_EFAIL, "newuidmap or newgidmap failed: install the package uidmap, and check /etc/subuid and /etc/subgid");
+	if (helped && helper_finish(&helper, true, err) < 0)
+		degrade("only your own user is mapped: %s%s; files of other users cannot be made and many packages fail to install",
+			err->msg, err->code == IX_ENOTFOUND ? " (install the package uidmap, called shadow-utils elsewhere)" : "");
+	if (map_self(uid, gid, err) < 0)
+		return -(int)err->code;
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return refused(err, "become root of the user namespace");
 	return 0;
 }
 
-static int enter_as_user(const char **ret_degraded, struct ix_err *err)
-{
-	uid_t uid = getuid();
-	gid_t gid = getgid();
-	const struct passwd *user = getpwuid(uid); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
-	const char *name = user ? user->pw_name : NULL;
-	struct ranges ranges;
-	bool have = find_range("/etc/subuid", name, uid, &ranges.uid_first, &ranges.uid_count) &&
-		    find_range("/etc/subgid", name, uid, &ranges.gid_first, &ranges.gid_count) &&
-		    access("/usr/bin/newuidmap", X_OK) == 0 && access("/usr/bin/newgidmap", X_OK) == 0;
-	int r;
+/* --- the marker --- */
 
-	/* A process without the dumpable flag may not write its own maps. */
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	if (!have)
-		*ret_degraded = "no subordinate ids: only one user exists inside steps, and packages that give files to others fail to install "
-				"(install uidmap, and run: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)";
-	r = have ? enter_mapped(&ranges, err) : enter_single(uid, gid, err);
-	if (r < 0)
-		return r;
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		return ix_err_sys(err, "become root of the user namespace");
-	if (have && setgroups(0, NULL) < 0)
-		return ix_err_sys(err, "drop supplementary groups");
-	rootless = true;
-	return private_mounts(err);
+static bool mount_namespace(char out[static 32])
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/mnt", &st) < 0)
+		return false;
+	snprintf(out, 32, "%ju", (uintmax_t)st.st_ino);
+	return true;
+}
+
+static void set_marker(void)
+{
+	char ns[32], text[40];
+
+	if (!mount_namespace(ns))
+		return;
+	snprintf(text, sizeof(text), "%s:%c", ns, degraded[0] ? 'd' : 'f');
+	setenv(MARKER, text, 1);
+}
+
+static bool is_inside(void)
+{
+	const char *marker = getenv(MARKER);
+	char ns[32];
+	size_t len;
+
+	if (!marker || !mount_namespace(ns))
+		return false;
+	len = strlen(ns);
+	if (strncmp(marker, ns, len) != 0 || marker[len] != ':')
+		return false;
+	if (marker[len + 1] == 'd' && !degraded[0])
+		degrade("only your own user is mapped: " SUBIDS_MISSING);
+	return true;
+}
+
+/* An overlay of many layers holds a descriptor for each while it is mounted. ix never uses select(2), which more than 1024 would break. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur >= FILES_MAX || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int enter_new(struct ix_err *err)
+{
+	if (geteuid() != 0)
+		return enter_userns(err);
+	if (unshare(CLONE_NEWNS) == 0)
+		return 0;
+	if (errno != EPERM)
+		return ix_err_sys(err, "make a mount namespace");
+	if (enter_userns(err) < 0)
+		return ix_err_wrap(err, "this process is root but lacks CAP_SYS_ADMIN, and a user namespace in its place failed");
+	return 0;
 }
 
 int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err)
 {
-	static bool entered;
-
-	*ret_degraded = NULL;
-	if (entered)
-		return 0;
-	entered = true;
-	return geteuid() == 0 ? enter_as_root(err) : enter_as_user(ret_degraded, err);
+	raise_file_limit();
+	if (!is_inside()) {
+		if (enter_new(err) < 0 || private_mounts(err) < 0)
+			return -(int)err->code;
+		set_marker();
+	}
+	atomic_store(&rootless, !in_initial_userns());
+	*ret_degraded = degraded[0] ? degraded : NULL;
+	return 0;
 }

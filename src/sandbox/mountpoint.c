@@ -1,157 +1,247 @@
+#include "sandbox/mountpoint_int.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fsutil.h"
+#include "base/buf.h"
 #include "base/path.h"
-#include "sandbox_int.h"
+#include "base/str.h"
+#include "sandbox/syscalls_int.h"
 
-enum { LINKS_MAX = 10 };
+enum { LINKS_MAX = 40 };
 
-struct made {
-	int parent_fd;
+struct stub {
+	char *dir; /* resolved, as sandbox_resolve gives it */
 	char *name;
 	bool is_dir;
-	struct timespec before; /* the parent's time before we touched it, */
-	struct timespec after;  /* and after: what differs from that later is somebody else's change */
+	ino_t ino;
 };
 
-static int parent_of(int root_fd, const char *path, struct ix_err *err)
+int sandbox_open_resolved(int root_fd, const char *path, int flags)
 {
-	ix_auto_free char *dir = ix_path_dir(path);
-
-	return ix_open_in_root(root_fd, dir, O_RDONLY | O_DIRECTORY, err);
+	return sys_openat2(root_fd, *path ? path : ".", flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-static int make_one(struct mountpoints *points, int root_fd, const char *path, bool is_dir, struct ix_err *err)
-{
-	struct made made = { .parent_fd = parent_of(root_fd, path, err), .is_dir = is_dir };
-	struct stat st;
-	int r;
+/* --- resolving --- */
 
-	if (made.parent_fd < 0)
-		return made.parent_fd;
-	if (fstat(made.parent_fd, &st) < 0) {
-		close(made.parent_fd);
-		return ix_err_sys(err, "stat parent of %s", path);
+struct walk {
+	int root_fd;
+	struct ix_buf done; /* resolved so far: "a/b" */
+	char *todo;         /* what is left, owned; at points into it */
+	char *at;
+	unsigned links;
+};
+
+static void walk_release(struct walk *walk)
+{
+	ix_buf_release(&walk->done);
+	free(walk->todo);
+}
+
+static void climb(struct ix_buf *done)
+{
+	while (done->len > 0 && done->data[done->len - 1] != '/')
+		done->len--;
+	if (done->len > 0)
+		done->len--;
+	if (done->data)
+		done->data[done->len] = '\0';
+}
+
+/* The link just appended to done: take it off again, and put its target before what is left. */
+static int follow(struct walk *walk, int link_fd, struct ix_err *err)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(link_fd, "", target, sizeof(target) - 1);
+	char *todo;
+
+	if (n < 0)
+		return ix_err_sys(err, "read link /%s", walk->done.data);
+	target[n] = '\0';
+	if (++walk->links > LINKS_MAX) {
+		errno = ELOOP;
+		return ix_err_sys(err, "/%s", walk->done.data);
 	}
-	made.before = st.st_mtim;
-	made.name = ix_strdup(ix_path_base(path));
-	r = is_dir ? mkdirat(made.parent_fd, made.name, 0755) :
-		     openat(made.parent_fd, made.name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (r < 0 || fstat(made.parent_fd, &st) < 0) {
-		ix_err_sys(err, "make mount point %s", path);
-		close(made.parent_fd);
-		free(made.name);
-		return -(int)err->code;
+	climb(&walk->done);
+	if (target[0] == '/')
+		ix_buf_reset(&walk->done);
+	todo = ix_asprintf("%s/%s", target, walk->at ? walk->at : "");
+	free(walk->todo);
+	walk->todo = walk->at = todo;
+	return strlen(todo) < 2 * PATH_MAX ? 0 : ix_err_set(err, IX_ELIMIT, "a symbolic link leads to a path that is too long");
+}
+
+static int step(struct walk *walk, const char *name, struct ix_err *err)
+{
+	ix_auto_close int fd = -1;
+	struct stat st;
+
+	if (!*name || strcmp(name, ".") == 0)
+		return 0;
+	if (strcmp(name, "..") == 0) {
+		climb(&walk->done);
+		return 0;
 	}
-	if (!is_dir)
-		close(r);
-	made.after = st.st_mtim;
-	IX_GROW(&points->items, points->count, &points->cap);
-	points->items[points->count++] = made;
+	if (walk->done.len + strlen(name) + 2 > PATH_MAX)
+		return ix_err_set(err, IX_ELIMIT, "a path is too long: %.200s...", walk->done.len ? walk->done.data : name);
+	if (walk->done.len > 0)
+		ix_buf_putc(&walk->done, '/');
+	ix_buf_puts(&walk->done, name);
+	fd = sandbox_open_resolved(walk->root_fd, walk->done.data, O_PATH | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* to be made */
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ix_err_sys(err, "/%s", walk->done.data);
+	return S_ISLNK(st.st_mode) ? follow(walk, fd, err) : 0;
+}
+
+int sandbox_resolve(int root_fd, const char *path, char **ret_path, struct ix_err *err)
+{
+	ix_scoped(walk_release) struct walk walk = { .root_fd = root_fd, .todo = ix_strdup(path) };
+	char *name;
+
+	walk.at = walk.todo;
+	while ((name = strsep(&walk.at, "/"))) {
+		if (step(&walk, name, err) < 0)
+			return -(int)err->code;
+	}
+	*ret_path = walk.done.data ? ix_buf_steal(&walk.done) : ix_strdup("");
 	return 0;
 }
 
-/* Where a dangling link at path leads, inside the root; NULL when it is no link. */
-static char *dangling(int root_fd, const char *path)
+/* --- making --- */
+
+/* Modes are set apart from making: the umask of whoever runs ix must not show in an image. */
+static int make_entry(int dir_fd, const char *name, bool is_dir)
+{
+	ix_auto_close int fd = -1;
+
+	if (is_dir && mkdirat(dir_fd, name, 0700) < 0)
+		return -1;
+	fd = is_dir ? openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+		    : openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -1 : fchmod(fd, is_dir ? 0755 : 0644);
+}
+
+static void note(struct stubs *stubs, int dir_fd, const char *dir, const char *name, bool is_dir)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	IX_GROW(&stubs->items, stubs->count, &stubs->cap);
+	stubs->items[stubs->count++] = (struct stub){ ix_strdup(dir), ix_strdup(name), is_dir, st.st_ino };
+}
+
+/*
+ * The parent gets its times back at once, not in the end: so a change that the command makes in it can be told from ours, however fast it
+ * comes after it.
+ */
+static int make_stub(int root_fd, const char *path, bool is_dir, struct stubs *stubs, struct ix_err *err)
+{
+	const char *name = ix_path_base(path);
+	ix_auto_free char *dir = ix_strndup(path, (size_t)(name - path) - (name > path));
+	ix_auto_close int dir_fd = sandbox_open_resolved(root_fd, dir, O_RDONLY | O_DIRECTORY);
+	struct stat before;
+
+	if (dir_fd < 0 || fstat(dir_fd, &before) < 0 || make_entry(dir_fd, name, is_dir) < 0)
+		return ix_err_sys(err, "make mount point /%s", path);
+	if (!stubs)
+		return 0;
+	note(stubs, dir_fd, dir, name, is_dir);
+	if (futimens(dir_fd, (struct timespec[]){ before.st_atim, before.st_mtim }) < 0)
+		return ix_err_sys(err, "restore times of /%s", dir);
+	return 0;
+}
+
+static int make_missing(int root_fd, char *path, bool is_dir, struct stubs *stubs, struct ix_err *err)
+{
+	for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
+		ix_auto_close int fd = -1;
+		int r = 0;
+
+		if (slash)
+			*slash = '\0';
+		fd = sandbox_open_resolved(root_fd, path, O_PATH);
+		if (fd < 0)
+			r = errno == ENOENT ? make_stub(root_fd, path, slash ? true : is_dir, stubs, err) : ix_err_sys(err, "/%s", path);
+		if (slash)
+			*slash = '/';
+		if (r < 0 || !slash)
+			return r;
+	}
+}
+
+int sandbox_mountpoint(int root_fd, const char *path, bool is_dir, struct stubs *stubs, int *ret_fd, struct ix_err *err)
+{
+	ix_auto_free char *resolved = NULL;
+	ix_auto_close int fd = -1;
+	struct stat st;
+
+	if (sandbox_resolve(root_fd, path, &resolved, err) < 0)
+		return ix_err_wrap(err, "mount point %s", path);
+	fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
+	if (fd < 0 && errno == ENOENT) {
+		if (make_missing(root_fd, resolved, is_dir, stubs, err) < 0)
+			return -(int)err->code;
+		fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
+	}
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ix_err_sys(err, "mount point %s", path);
+	if (S_ISDIR(st.st_mode) != is_dir)
+		return ix_err_set(err, IX_EARG, "cannot mount on %s: it is a %s, and what is mounted is a %s", path,
+				  is_dir ? "file" : "directory", is_dir ? "directory" : "file");
+	*ret_fd = ix_steal_fd(&fd);
+	return 0;
+}
+
+/* --- taking away --- */
+
+static int remove_stub(int root_fd, const struct stub *stub, struct ix_err *err)
+{
+	ix_auto_close int dir_fd = sandbox_open_resolved(root_fd, stub->dir, O_RDONLY | O_DIRECTORY);
+	struct stat st, dir;
+
+	if (dir_fd < 0 || fstat(dir_fd, &dir) < 0 || fstatat(dir_fd, stub->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0; /* the command removed it, or put something else in its way */
+	if (st.st_ino != stub->ino || S_ISDIR(st.st_mode) != stub->is_dir || (!stub->is_dir && st.st_size > 0))
+		return 0;
+	if (unlinkat(dir_fd, stub->name, stub->is_dir ? AT_REMOVEDIR : 0) < 0) {
+		if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT)
+			return 0;
+		return ix_err_sys(err, "remove mount point /%s/%s", stub->dir, stub->name);
+	}
+	if (futimens(dir_fd, (struct timespec[]){ dir.st_atim, dir.st_mtim }) < 0)
+		return ix_err_sys(err, "restore times of /%s", stub->dir);
+	return 0;
+}
+
+int sandbox_stubs_remove(int root_fd, struct stubs *stubs, struct ix_err *err)
 {
 	struct ix_err ignored;
-	ix_auto_close int parent = parent_of(root_fd, path, &ignored);
-	ix_auto_free char *dir = ix_path_dir(path);
-	char target[4097];
-	ssize_t n;
+	int r = 0;
 
-	if (parent < 0)
-		return NULL;
-	n = readlinkat(parent, ix_path_base(path), target, sizeof(target) - 1);
-	if (n <= 0)
-		return NULL;
-	target[n] = '\0';
-	return ix_path_resolve(dir, target);
-}
+	for (size_t i = stubs->count; i-- > 0;) {
+		int failed = remove_stub(root_fd, &stubs->items[i], r < 0 ? &ignored : err);
 
-int mountpoint_ensure(struct mountpoints *points, int root_fd, const char *target, bool is_dir, struct ix_err *err)
-{
-	ix_auto_free char *path = ix_path_clean(target);
-	unsigned links = 0;
-
-	for (;;) {
-		ix_auto_close int there = ix_open_in_root(root_fd, path, O_PATH, err);
-		ix_auto_free char *so_far = ix_strdup(path);
-		char *link = NULL;
-
-		if (there >= 0)
-			return 0;
-		if (there != -IX_ENOTFOUND)
-			return ix_err_wrap(err, "mount point %s", target);
-		for (char *slash = strchr(so_far + 1, '/');; slash = strchr(slash + 1, '/')) {
-			ix_auto_close int fd = -1;
-
-			if (slash)
-				*slash = '\0';
-			fd = ix_open_in_root(root_fd, so_far, O_PATH, err);
-			link = fd < 0 ? dangling(root_fd, so_far) : NULL;
-			if (link) {
-				char *rest = slash ? ix_path_join(link, slash + 1) : ix_strdup(link);
-
-				free(link);
-				free(path);
-				path = rest;
-				break;
-			}
-			if (fd < 0 && make_one(points, root_fd, so_far, slash || is_dir, err) < 0)
-				return -(int)err->code;
-			if (!slash)
-				return 0;
-			*slash = '/';
-		}
-		if (++links > LINKS_MAX)
-			return ix_err_set(err, IX_EFAIL, "mount point %s: too many links", target);
+		r = r < 0 ? r : failed;
 	}
+	sandbox_stubs_release(stubs);
+	return r;
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
+void sandbox_stubs_release(struct stubs *stubs)
 {
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static void unmake(const struct made *made)
-{
-	struct stat parent, st;
-	bool untouched = fstat(made->parent_fd, &parent) == 0 && same_time(&parent.st_mtim, &made->after);
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, made->before };
-
-	if (fstatat(made->parent_fd, made->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!made->is_dir && (!S_ISREG(st.st_mode) || st.st_size > 0)))
-		return;
-	if (unlinkat(made->parent_fd, made->name, made->is_dir ? AT_REMOVEDIR : 0) == 0 && untouched)
-		(void)futimens(made->parent_fd, times);
-}
-
-static void let_go(struct mountpoints *points, bool remove)
-{
-	while (points->count > 0) {
-		struct made *made = &points->items[--points->count];
-
-		if (remove)
-			unmake(made);
-		close(made->parent_fd);
-		free(made->name);
+	for (size_t i = 0; i < stubs->count; i++) {
+		free(stubs->items[i].dir);
+		free(stubs->items[i].name);
 	}
-	free(points->items);
-	points->items = NULL;
-}
-
-void mountpoints_release(struct mountpoints *points)
-{
-	let_go(points, true);
-}
-
-void mountpoints_forget(struct mountpoints *points)
-{
-	let_go(points, false);
+	free(stubs->items);
+	*stubs = (struct stubs){ 0 };
 }

@@ -19,10 +19,11 @@
  * Called once, first thing in main of commands that touch the store, before any thread exists. As root: a private mount namespace. As an
  * ordinary user: a user namespace in which this user is root and the subordinate ids of /etc/subuid and /etc/subgid are mapped
  * (newuidmap, newgidmap), and a private mount namespace; the program then goes on inside it as uid 0. Without subordinate ids only the user
- * itself is mapped, and *ret_degraded says why (static text or NULL). Idempotent when already inside (a marker in the environment).
+ * itself is mapped, and *ret_degraded says why (static text or NULL). Root that may not mount, as in many containers, gets a user namespace
+ * too, in which every id keeps its number. Idempotent when already inside (a marker in the environment).
  */
 int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err);
-/* True when this process was entered as an ordinary user. */
+/* True when this process is in a user namespace, as it is when it was entered as an ordinary user: no device nodes, no trusted.* attributes. */
 bool ix_sandbox_rootless(void);
 
 /* main for argv[1] == "--sandbox-child". Returns the exit status. */
@@ -69,7 +70,7 @@ struct ix_sandbox_plan {
 	size_t nmounts;
 	const char *hosts_file;    /* content bound at /etc/hosts; NULL: none */
 	const char *resolv_file;   /* host path bound at /etc/resolv.conf; NULL: none */
-	bool insecure;             /* all capabilities, no seccomp, /proc and /sys not masked */
+	bool insecure;             /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
 	bool interactive;          /* inherit the terminal: no new session (ix run) */
 	int stdin_fd;              /* -1: /dev/null */
 	int stdout_fd;             /* borrowed, must be valid */
@@ -77,6 +78,9 @@ struct ix_sandbox_plan {
 };
 
 /*
+ * The command is pid 1 of a pid namespace, with docker's capabilities and system calls. As there no_new_privs is not set, so that sudo and su
+ * work.
+ *
  * Run to the end. *ret_status is the exit status, 128+n when a signal ended it. Everything it started is dead when this returns. Mount points
  * that had to be made in root_fd (missing targets, /etc/resolv.conf, ...) are removed again and their parents' times restored, unless the
  * command put something there. A raised cancel kills it: -IX_ECANCELED. A command that cannot be executed gives status 127 or 126 and one

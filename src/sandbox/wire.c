@@ -1,75 +1,188 @@
+#include "sandbox/wire_int.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "sandbox_int.h"
 
-enum { LIST_MAX = 100000 };
+/* --- out --- */
 
-void wire_put_int(struct ix_buf *buf, int64_t value)
+static void put_u64(struct ix_buf *bytes, uint64_t value)
 {
-	ix_buf_put(buf, &value, sizeof(value));
+	ix_buf_put(bytes, &value, sizeof(value));
 }
 
-void wire_put_text(struct ix_buf *buf, const char *text)
+/* Length plus one, so that absent and empty differ; the NUL travels along and makes the bytes usable in place. */
+static void put_text(struct ix_buf *bytes, const char *text)
 {
-	wire_put_int(buf, text ? (int64_t)strlen(text) : -1);
+	put_u64(bytes, text ? strlen(text) + 1 : 0);
 	if (text)
-		ix_buf_put(buf, text, strlen(text) + 1);
+		ix_buf_put(bytes, text, strlen(text) + 1);
 }
 
-void wire_put_list(struct ix_buf *buf, const char *const *list)
+static void put_texts(struct ix_buf *bytes, const char *const *texts)
 {
-	int64_t n = 0;
+	uint64_t count = 0;
 
-	while (list && list[n])
-		n++;
-	wire_put_int(buf, n);
-	for (int64_t i = 0; i < n; i++)
-		wire_put_text(buf, list[i]);
+	while (texts && texts[count])
+		count++;
+	put_u64(bytes, count);
+	for (uint64_t i = 0; i < count; i++)
+		put_text(bytes, texts[i]);
 }
 
-int64_t wire_int(struct wire *wire)
+static void put_mount(struct ix_buf *bytes, const struct ix_sandbox_mount *mount)
 {
-	int64_t value;
+	put_u64(bytes, mount->kind);
+	put_text(bytes, mount->source);
+	put_text(bytes, mount->subpath);
+	put_text(bytes, mount->target);
+	put_u64(bytes, mount->read_only);
+	put_u64(bytes, mount->size);
+	put_u64(bytes, mount->mode);
+}
 
-	if (wire->left < sizeof(value)) {
-		wire->bad = true;
-		return 0;
+int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, struct ix_err *err)
+{
+	const struct ix_sandbox_plan *plan = &orders->plan;
+
+	put_u64(bytes, (uint64_t)orders->parent);
+	put_u64(bytes, orders->filter_len);
+	ix_buf_put(bytes, orders->filter, orders->filter_len);
+	put_texts(bytes, plan->argv);
+	put_texts(bytes, plan->env);
+	put_text(bytes, plan->cwd);
+	put_text(bytes, plan->user);
+	put_text(bytes, plan->hostname);
+	put_u64(bytes, plan->no_network);
+	put_text(bytes, plan->hosts_file);
+	put_text(bytes, plan->resolv_file);
+	put_u64(bytes, plan->insecure);
+	put_u64(bytes, plan->interactive);
+	put_u64(bytes, plan->nmounts);
+	for (size_t i = 0; i < plan->nmounts; i++)
+		put_mount(bytes, &plan->mounts[i]);
+	if (bytes->len > PLAN_MAX)
+		return ix_err_set(err, IX_ELIMIT, "the command line and environment of a step are larger than %d MiB", PLAN_MAX >> 20);
+	return 0;
+}
+
+/* --- in --- */
+
+struct cursor {
+	const char *at;
+	size_t left;
+	bool bad; /* sticky */
+};
+
+static const void *take(struct cursor *cursor, size_t len)
+{
+	const char *at = cursor->at;
+
+	if (cursor->bad || len > cursor->left) {
+		cursor->bad = true;
+		return NULL;
 	}
-	memcpy(&value, wire->at, sizeof(value));
-	wire->at += sizeof(value);
-	wire->left -= sizeof(value);
+	cursor->at += len;
+	cursor->left -= len;
+	return at;
+}
+
+static uint64_t take_u64(struct cursor *cursor)
+{
+	const void *at = take(cursor, sizeof(uint64_t));
+	uint64_t value = 0;
+
+	if (at)
+		memcpy(&value, at, sizeof(value));
 	return value;
 }
 
-const char *wire_text(struct wire *wire)
+static const char *take_text(struct cursor *cursor)
 {
-	int64_t len = wire_int(wire);
-	const char *text = wire->at;
+	uint64_t len = take_u64(cursor);
+	const char *text = len > 0 ? take(cursor, len) : NULL;
 
-	if (len < 0)
+	if (text && memchr(text, '\0', len) != text + len - 1) {
+		cursor->bad = true;
 		return NULL;
-	if ((uint64_t)len >= wire->left || text[len] != '\0') {
-		wire->bad = true;
-		return "";
 	}
-	wire->at += len + 1;
-	wire->left -= (size_t)len + 1;
 	return text;
 }
 
-const char **wire_list(struct wire *wire)
+static const char **take_texts(struct cursor *cursor)
 {
-	int64_t n = wire_int(wire);
-	const char **list;
+	uint64_t count = take_u64(cursor);
+	const char **texts;
 
-	if (n < 0 || n > LIST_MAX) {
-		wire->bad = true;
-		n = 0;
+	if (count > PLAN_WORDS_MAX) {
+		cursor->bad = true;
+		count = 0;
 	}
-	list = ix_calloc((size_t)n + 1, sizeof(char *));
-	for (int64_t i = 0; i < n && !wire->bad; i++)
-		list[i] = wire_text(wire);
-	return list;
+	texts = ix_calloc(count + 1, sizeof(*texts));
+	for (uint64_t i = 0; i < count && !cursor->bad; i++)
+		texts[i] = take_text(cursor);
+	return texts;
+}
+
+static struct ix_sandbox_mount *take_mounts(struct cursor *cursor, size_t count)
+{
+	struct ix_sandbox_mount *mounts = ix_calloc(count + 1, sizeof(*mounts));
+	int tree = FD_TREES;
+
+	for (size_t i = 0; i < count && !cursor->bad; i++) {
+		struct ix_sandbox_mount *mount = &mounts[i];
+
+		mount->kind = (enum ix_sandbox_mount_kind)take_u64(cursor);
+		mount->source = take_text(cursor);
+		mount->subpath = take_text(cursor);
+		mount->target = take_text(cursor);
+		mount->read_only = take_u64(cursor) != 0;
+		mount->size = take_u64(cursor);
+		mount->mode = (uint32_t)take_u64(cursor);
+		mount->tree_fd = mount->kind == IX_SANDBOX_OVERLAY ? tree++ : -1;
+	}
+	return mounts;
+}
+
+int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders, struct ix_err *err)
+{
+	struct cursor cursor = { .at = bytes->data, .left = bytes->len };
+	struct orders orders = { 0 };
+	struct ix_sandbox_plan *plan = &orders.plan;
+
+	orders.parent = (pid_t)take_u64(&cursor);
+	orders.filter_len = take_u64(&cursor);
+	orders.filter = take(&cursor, orders.filter_len);
+	plan->argv = take_texts(&cursor);
+	plan->env = take_texts(&cursor);
+	plan->cwd = take_text(&cursor);
+	plan->user = take_text(&cursor);
+	plan->hostname = take_text(&cursor);
+	plan->no_network = take_u64(&cursor) != 0;
+	plan->hosts_file = take_text(&cursor);
+	plan->resolv_file = take_text(&cursor);
+	plan->insecure = take_u64(&cursor) != 0;
+	plan->interactive = take_u64(&cursor) != 0;
+	plan->nmounts = take_u64(&cursor);
+	cursor.bad |= plan->nmounts > PLAN_MOUNTS_MAX;
+	plan->mounts = take_mounts(&cursor, cursor.bad ? 0 : plan->nmounts);
+	if (cursor.bad || cursor.left > 0 || !plan->argv[0] || !plan->cwd) {
+		sandbox_orders_release(&orders);
+		return ix_err_set(err, IX_ECORRUPT, "the sandbox's plan is damaged");
+	}
+	plan->root_fd = FD_ROOT;
+	plan->stdin_fd = 0;
+	plan->stdout_fd = 1;
+	plan->stderr_fd = 2;
+	*ret_orders = orders;
+	return 0;
+}
+
+void sandbox_orders_release(struct orders *orders)
+{
+	free((void *)(uintptr_t)orders->plan.argv);
+	free((void *)(uintptr_t)orders->plan.env);
+	free((void *)(uintptr_t)orders->plan.mounts);
+	*orders = (struct orders){ 0 };
 }

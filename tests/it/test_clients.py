@@ -111,6 +111,7 @@ def dockerd(where, host):
     finally:
         daemon.terminate()
         daemon.wait()
+        run("umount", "-l", where / "exec/netns/default", check=False)
 
 
 def test_docker_pulls_loads_and_runs_it(image, tmp_path):

@@ -57,6 +57,8 @@ static const struct {
 	{ "a:" X127, "docker.io/library/a:" X127, "a:" X127 },
 	{ "a:" X127 "a", "docker.io/library/a:" X127 "a", "a:" X127 "a" },
 	{ "0", "docker.io/library/0:latest", "0:latest" },
+	{ HEX ":1", "docker.io/library/" HEX ":1", HEX ":1" },
+	{ "docker.io/" HEX, "docker.io/library/" HEX ":latest", HEX ":latest" },
 	{ "x.y:80/z:80", "x.y:80/z:80", "x.y:80/z:80" },
 };
 
@@ -95,7 +97,7 @@ static const struct {
 	{ "a-", "bad part 'a-'" },
 	{ ".a", "bad part '.a'" },
 	{ "a b", "bad part 'a b'" },
-	{ "a\n", "bad part 'a\\x0a'" },
+	{ "a\n", "bad part 'a '" },
 	{ "a/..", "bad part '..'" },
 	{ "../a", "'..' is not a registry host" },
 	{ "a..b/c", "'a..b' is not a registry host" },

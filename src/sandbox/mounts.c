@@ -1,0 +1,131 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fsutil.h"
+#include "base/scope.h"
+#include "sandbox/mountpoint_int.h"
+#include "sandbox/setup_int.h"
+#include "sandbox/tree_int.h"
+
+/* --- name service files --- */
+
+static int mount_hosts(const struct setup *setup, const char *content, struct ix_err *err)
+{
+	ix_auto_close int file = openat(setup->staging_fd, "hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	ix_auto_close int tree = -1;
+
+	if (file < 0)
+		return ix_err_sys(err, "make a hosts file");
+	if (ix_write_all(file, content, strlen(content), err) < 0)
+		return -(int)err->code;
+	if (sandbox_tree_clone(setup->staging_fd, "hosts", &tree, err) < 0 || sandbox_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0)
+		return ix_err_wrap(err, "/etc/hosts");
+	return sandbox_attach(setup, tree, "/etc/hosts", err);
+}
+
+static int mount_resolv(const struct setup *setup, const char *source, struct ix_err *err)
+{
+	ix_auto_close int tree = -1;
+
+	if (ix_bind_open(source, true, &tree, err) < 0)
+		return ix_err_wrap(err, "/etc/resolv.conf");
+	return sandbox_attach(setup, tree, "/etc/resolv.conf", err);
+}
+
+int sandbox_mount_etc(struct setup *setup, struct ix_err *err)
+{
+	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+
+	if (plan->hosts_file && mount_hosts(setup, plan->hosts_file, err) < 0)
+		return -(int)err->code;
+	if (plan->resolv_file && mount_resolv(setup, plan->resolv_file, err) < 0)
+		return -(int)err->code;
+	return 0;
+}
+
+/* --- what the plan asks for --- */
+
+static int open_tmpfs(const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+{
+	char mode[16], size[32];
+	const struct tree_option options[] = { { "mode", mode }, { "size", size } };
+
+	snprintf(mode, sizeof(mode), "%o", mount->mode ? mount->mode & 07777 : 01777);
+	snprintf(size, sizeof(size), "%ju", (uintmax_t)mount->size);
+	return sandbox_tree_new("tmpfs", options, mount->size ? 2 : 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, ret_fd, err);
+}
+
+static int clone_part(int tree_fd, const char *subpath, int *ret_fd, struct ix_err *err)
+{
+	ix_auto_close int part = ix_open_in_root(tree_fd, subpath, O_PATH, err);
+
+	return part < 0 ? part : sandbox_tree_clone(part, "", ret_fd, err);
+}
+
+static int stage_tree(const struct setup *setup, int tree_fd, struct ix_err *err)
+{
+	ix_auto_close int place = -1;
+	char name[32];
+
+	snprintf(name, sizeof(name), "tree%d", tree_fd);
+	if (mkdirat(setup->staging_fd, name, 0700) < 0)
+		return ix_err_sys(err, "staging area");
+	place = openat(setup->staging_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place < 0)
+		return ix_err_sys(err, "staging area");
+	return sandbox_tree_attach(tree_fd, place, err);
+}
+
+/*
+ * A part of a tree, or the same tree twice, takes a clone; before Linux 6.15 only trees attached in our namespace can be cloned. So the tree
+ * is attached in the staging area when cloning is refused.
+ */
+static int open_part(const struct setup *setup, const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+{
+	const char *subpath = mount->subpath ? mount->subpath : "";
+
+	if (clone_part(mount->tree_fd, subpath, ret_fd, err) == 0)
+		return 0;
+	if (err->sys != EINVAL && err->sys != EPERM)
+		return -(int)err->code;
+	if (stage_tree(setup, mount->tree_fd, err) < 0)
+		return -(int)err->code;
+	return clone_part(mount->tree_fd, subpath, ret_fd, err);
+}
+
+static int open_source(const struct setup *setup, const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+{
+	switch (mount->kind) {
+	case IX_SANDBOX_BIND:
+		return sandbox_tree_clone(AT_FDCWD, mount->source, ret_fd, err);
+	case IX_SANDBOX_TMPFS:
+		return open_tmpfs(mount, ret_fd, err);
+	case IX_SANDBOX_OVERLAY:
+		return open_part(setup, mount, ret_fd, err);
+	}
+	return ix_err_set(err, IX_ECORRUPT, "a mount of unknown kind");
+}
+
+static int mount_one(const struct setup *setup, const struct ix_sandbox_mount *mount, struct ix_err *err)
+{
+	ix_auto_close int tree = -1;
+
+	if (open_source(setup, mount, &tree, err) < 0 || (mount->read_only && sandbox_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0))
+		return ix_err_wrap(err, "mount on %s", mount->target);
+	return sandbox_attach(setup, tree, mount->target, err);
+}
+
+int sandbox_mount_planned(struct setup *setup, struct ix_err *err)
+{
+	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+
+	for (size_t i = 0; i < plan->nmounts; i++)
+		if (mount_one(setup, &plan->mounts[i], err) < 0)
+			return -(int)err->code;
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* The system calls a command may use. */
+#ifndef IX_SANDBOX_SECCOMP_INT_H
+#define IX_SANDBOX_SECCOMP_INT_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* The filter as struct sock_filter instructions, compiled at the first call; lives as long as the process. Thread-safe. */
+int sandbox_filter(const void **ret_program, size_t *ret_len, struct ix_err *err);
+/* Put this process under it, for good. Needs CAP_SYS_ADMIN, as no_new_privs is not set: sudo and su work in steps. */
+int sandbox_filter_load(const void *program, size_t len, struct ix_err *err);
+
+#endif
