@@ -38,7 +38,7 @@ void ix_buf_put(struct ix_buf *buf, const void *bytes, size_t len);
 void ix_buf_puts(struct ix_buf *buf, const char *text);
 void ix_buf_putc(struct ix_buf *buf, char c);
 void ix_buf_printf(struct ix_buf *buf, const char *fmt, ...) ix_printf(2, 3);
-void ix_buf_vprintf(struct ix_buf *buf, const char *fmt, va_list args);
+void ix_buf_vprintf(struct ix_buf *buf, const char *fmt, va_list args) ix_printf(2, 0);
 /* Make room for len more bytes and return where they go; the caller adds to buf->len what it wrote. */
 char *ix_buf_reserve(struct ix_buf *buf, size_t len);
 

@@ -19,6 +19,7 @@ struct expander {
 	struct ix_strv *names; /* when only names are asked for */
 	struct ix_err *err;
 	unsigned depth;
+	bool pattern; /* reading a pattern: an escaped wildcard keeps its escape */
 };
 
 static int malformed(struct expander *self, const char *what)
@@ -157,6 +158,17 @@ static int inner_word(struct expander *self, const char *stops, struct ix_buf *o
 	return r;
 }
 
+static int pattern_word(struct expander *self, const char *stops, struct ix_buf *out)
+{
+	bool before = self->pattern;
+	int r;
+
+	self->pattern = true;
+	r = inner_word(self, stops, out);
+	self->pattern = before;
+	return r;
+}
+
 static int close_brace(struct expander *self)
 {
 	if (*self->at != '}')
@@ -193,7 +205,7 @@ static int trim(struct expander *self, const char *value, struct ix_buf *out)
 	ix_auto_buf pattern = { 0 };
 
 	self->at += longest;
-	if (inner_word(self, "}", &pattern) < 0 || close_brace(self) < 0)
+	if (pattern_word(self, "}", &pattern) < 0 || close_brace(self) < 0)
 		return -(int)self->err->code;
 	return value ? strip(self, value, ix_buf_str(&pattern), op == '%', longest, out) : 0;
 }
@@ -206,7 +218,7 @@ static int replace(struct expander *self, const char *value, struct ix_buf *out)
 	self->at++;
 	all = *self->at == '/';
 	self->at += all;
-	if (inner_word(self, "/}", &pattern) < 0)
+	if (pattern_word(self, "/}", &pattern) < 0)
 		return -(int)self->err->code;
 	if (*self->at == '/') {
 		self->at++;
@@ -325,6 +337,8 @@ static int one(struct expander *self, struct ix_buf *out)
 		if (keep && self->at[1] != '$' && self->at[1] != self->escape)
 			return put(self, out, self->at++, 1);
 		self->at++;
+		if (self->pattern && strchr("*?\\", *self->at) && put(self, out, "\\", 1) < 0)
+			return -(int)self->err->code;
 	} else if (*self->at == self->escape && !keep) {
 		self->at++;
 		return 0; /* an escape with nothing behind it */

@@ -49,6 +49,8 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 	*yaml = (struct yaml){ .arena = arena, .name = ix_arena_strdup(arena, name), .text = ix_arena_strndup(arena, text, len) };
 	if (memchr(text, '\0', len))
 		return ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
+	if (strspn(text, " \t\r\n") == len)
+		return ix_err_set(err, IX_EARG, "%s: it is empty", name);
 	yaml->diag = fy_diag_create(&diag_cfg);
 	if (!yaml->diag)
 		ix_bug("out of memory");

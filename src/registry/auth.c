@@ -185,7 +185,7 @@ static int try_schemes(struct ix_registry *registry, struct endpoint *ep, const 
 int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix_err *err)
 {
 	const char *schemes[3];
-	int r = 0;
+	int r;
 
 	if (is_settled(ep))
 		return 0;
@@ -195,8 +195,18 @@ int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix
 		return 0;
 	}
 	pthread_mutex_lock(&ep->settle_lock);
-	if (!is_settled(ep))
+	if (is_settled(ep)) {
+		r = 0;
+	} else if (ix_now_ms() < ep->unsettled_until_ms) {
+		*err = ep->unsettled;
+		r = -(int)err->code;
+	} else {
 		r = try_schemes(registry, ep, schemes, err);
+		if (r < 0 && r != -IX_ECANCELED) {
+			ep->unsettled = *err;
+			ep->unsettled_until_ms = ix_now_ms() + FAILURE_MS;
+		}
+	}
 	pthread_mutex_unlock(&ep->settle_lock);
 	return r;
 }

@@ -29,9 +29,11 @@ struct endpoint {
 	struct ix_secret password;
 	struct trust trust;
 
-	pthread_mutex_t settle_lock; /* held while the scheme is found out */
-	pthread_mutex_t lock;        /* for what follows; nothing is done under it but looking and setting */
-	const char *scheme;          /* "https" or "http"; NULL: not known yet */
+	pthread_mutex_t settle_lock; /* held while the scheme is found out; for the next two */
+	uint64_t unsettled_until_ms; /* it could not be found out: not tried again before */
+	struct ix_err unsettled;
+	pthread_mutex_t lock; /* for what follows; nothing is done under it but looking and setting */
+	const char *scheme;   /* "https" or "http"; NULL: not known yet */
 	bool auth_known;
 	struct challenge challenge; /* kind CHALLENGE_NONE: it never asked */
 	struct grant *grants;

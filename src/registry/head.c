@@ -95,6 +95,17 @@ static bool has_leader(struct request *const *leaders, size_t n, const struct en
 	return false;
 }
 
+/* A server that does not answer one does not answer a hundred either. */
+static void fail_followers(struct head *heads, size_t n, const struct request *leader)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct request *req = &heads[i].asked.req;
+
+		if (!heads[i].settled && req->state == REQUEST_DUE && req->ep == leader->ep)
+			request_fail_like(req, leader);
+	}
+}
+
 /* The first request to each server nothing is known of. One that is asked who we are is sent again with the others. */
 static void run_leaders(struct ix_registry *registry, struct head *heads, size_t n, struct request **requests)
 {
@@ -109,9 +120,12 @@ static void run_leaders(struct ix_registry *registry, struct head *heads, size_t
 		requests[nleaders++] = req;
 	}
 	run(registry, requests, nleaders);
-	for (size_t i = 0; i < nleaders; i++)
-		if (requests[i]->result == 0 && requests[i]->reply.status == 401 && requests[i]->refusals == 1)
+	for (size_t i = 0; i < nleaders; i++) {
+		if (requests[i]->result < 0 && requests[i]->unreachable)
+			fail_followers(heads, n, requests[i]);
+		else if (requests[i]->result == 0 && requests[i]->reply.status == 401 && requests[i]->refusals == 1)
 			request_rearm(requests[i]);
+	}
 }
 
 /* Tokens for all repositories, side by side. */

@@ -56,8 +56,11 @@ int helper_get(const char *helper, const char *host, struct creds *ret_creds, st
 						.output = &output,
 						.errors = &errors,
 						.timeout_ms = HELPER_TIMEOUT_MS },
-			&status, err) < 0)
+			&status, err) < 0) {
+		if (err->code == IX_ENOTFOUND)
+			err->code = IX_EFAIL; /* the program is missing, not what it was wanted for */
 		return ix_err_wrap(err, "credential helper for %s", host);
+	}
 	if (status == 0)
 		return parse_answer(&output, program, ret_creds, err);
 	/* helpers say on standard output, in words, that they know nothing: that is an answer, not a failure */

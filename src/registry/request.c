@@ -96,6 +96,7 @@ static bool is_transient(CURLcode code)
 
 static void set_broken(struct request *req, CURLcode code)
 {
+	req->code = code;
 	ix_auto_free char *why = ix_printable(req->why[0] ? req->why : curl_easy_strerror(code), 250);
 	const char *advice = "";
 
@@ -122,6 +123,14 @@ static void broken(struct request *req, CURLcode code)
 		return;
 	}
 	send_again(req, wait, true);
+}
+
+void request_fail_like(struct request *req, const struct request *other)
+{
+	memcpy(req->why, other->why, sizeof(req->why));
+	set_broken(req, other->code);
+	req->unreachable = true;
+	failed(req);
 }
 
 static void ended_early(struct request *req)
@@ -229,7 +238,6 @@ static void later(struct request *req)
 static void answered(struct request *req)
 {
 	long status = req->reply.status;
-	ix_auto_free char *base = NULL;
 
 	if (is_redirect(req)) {
 		follow(req);

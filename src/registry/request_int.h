@@ -90,6 +90,7 @@ struct request {
 	struct curl_slist *lines;
 	size_t head_bytes; /* of headers seen */
 	char why[CURL_ERROR_SIZE];
+	CURLcode code;        /* of the last exchange that broke */
 	curl_off_t sent_mark; /* of the body when it last moved, and when that was */
 	uint64_t sent_mark_ms;
 	bool text_cut, sink_failed, stalled;
@@ -116,6 +117,9 @@ int request_check_plain(struct ix_registry *registry, struct endpoint *ep, const
 void requests_run(struct ix_registry *registry, struct request *const *requests, size_t n);
 /* Run one: its result, with err filled. */
 int request_run(struct ix_registry *registry, struct request *req, struct ix_err *err);
+
+/* Fail without being sent, for the reason another request to the same server just did. */
+void request_fail_like(struct request *req, const struct request *other);
 
 void reply_release(struct reply *reply);
 /* The err of a reply that is not what was hoped for: "GET url: 404 not found: what the registry said". Returns its negative code. */

@@ -23,6 +23,7 @@ struct talk {
 	const char *scope;
 	const struct creds *creds;
 	long status; /* of the last answer */
+	struct ix_buf answer;
 
 	struct ix_secret token;
 	struct ix_secret refresh; /* what the server gave to come back with */
@@ -39,9 +40,9 @@ static bool is_header_safe(const char *token)
 	return *token != '\0';
 }
 
-static int parse_answer(struct talk *talk, const struct ix_buf *body, struct ix_err *err)
+static int parse_answer(struct talk *talk, struct ix_err *err)
 {
-	auto_json *json = json_loadb(ix_buf_str(body), body->len, 0, NULL);
+	auto_json *json = json_loadb(ix_buf_str(&talk->answer), talk->answer.len, 0, NULL);
 	const char *token = json_string_value(json_object_get(json, "token"));
 	const char *refresh = json_string_value(json_object_get(json, "refresh_token"));
 	json_int_t seconds = (json_int_t)json_number_value(json_object_get(json, "expires_in"));
@@ -64,18 +65,20 @@ static int parse_answer(struct talk *talk, const struct ix_buf *body, struct ix_
 
 static int ask(struct talk *talk, struct request *req, struct ix_err *err)
 {
-	auto_secret_buf body = IX_BUF_INIT(IX_TOKEN_MAX);
-
-	req->into = &body;
+	req->into = &talk->answer;
 	req->idempotent_body = true;
 	talk->status = 0;
 	ix_strv_add(&req->headers, "Accept: application/json");
 	if (request_run(talk->registry, req, err) < 0)
 		return -(int)err->code;
 	talk->status = req->reply.status;
-	if (talk->status != 200)
-		return reply_error(req, err);
-	if (parse_answer(talk, &body, err) < 0)
+	if (talk->status != 200) {
+		reply_error(req, err);
+		if (err->code == IX_ENOTFOUND)
+			err->code = IX_EAUTH; /* the token server's 404 says nothing about the image */
+		return -(int)err->code;
+	}
+	if (parse_answer(talk, err) < 0)
 		return request_error(req, err);
 	return 0;
 }
@@ -180,7 +183,14 @@ int token_fetch(struct ix_registry *registry, struct endpoint *ep, const struct 
 		const struct creds *creds, struct ix_secret *ret_token, struct ix_secret *refresh, uint64_t *ret_lifetime_ms,
 		struct ix_err *err)
 {
-	struct talk talk = { .registry = registry, .ep = ep, .challenge = challenge, .scope = scope, .creds = creds };
+	struct talk talk = {
+		.registry = registry,
+		.ep = ep,
+		.challenge = challenge,
+		.scope = scope,
+		.creds = creds,
+		.answer = IX_BUF_INIT(IX_TOKEN_MAX),
+	};
 	int r;
 
 	if (request_check_plain(registry, ep, challenge->realm, err) < 0)
@@ -196,5 +206,6 @@ int token_fetch(struct ix_registry *registry, struct endpoint *ep, const struct 
 	}
 	secret_release(&talk.token);
 	secret_release(&talk.refresh);
+	secret_buf_release(&talk.answer);
 	return r;
 }

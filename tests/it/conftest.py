@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -208,6 +209,8 @@ class DockerRegistry:
 
 @pytest.fixture
 def docker_registry(tmp_path):
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is not installed")
     started = []
 
     def start(**options):

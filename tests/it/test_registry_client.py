@@ -577,6 +577,11 @@ def test_an_identity_token_is_posted(tool, registry, home):
     tool("get", registry.host + "/app:v1").good()
 
 
+def test_a_missing_token_server_is_not_a_missing_image(tool, registry):
+    registry.config(auth="bearer", token_get=404, token_post=404)
+    tool("get", registry.host + "/app:v1").bad(EAUTH, "GET http://%s/token: 404 not found" % registry.host)
+
+
 def test_a_plain_http_realm_elsewhere_is_refused(tool, registry, home):
     docker_login(home, registry.host)
     registry.config(auth="bearer", challenge=['Bearer realm="http://auth.example/token"'])
@@ -640,7 +645,7 @@ def test_a_helper_that_fails_is_said(tool, registry, home, tmp_path):
 def test_a_missing_helper_is_said(tool, registry, home):
     registry.config(auth="bearer", anonymous=True)
     docker_login(home, "other.example", credsStore="nowhere")
-    assert "docker-credential-nowhere" in tool("get", registry.host + "/app:v1").bad(ENOTFOUND).message
+    tool("get", registry.host + "/app:v1").bad(EFAIL, "credential helper for %s: run docker-credential-nowhere" % registry.host)
 
 
 def test_registry_auth_file_and_the_longest_path(tool, registry, home, tmp_path):
@@ -839,6 +844,28 @@ def test_a_batch_reports_each_failure_by_itself(tool, registry):
     out = tool("head", registry.host + "/app:v1", registry.host + "/app:none", "127.0.0.1:%d/app:v1" % port).good().out.splitlines()
     assert out[0].endswith(" 0 %s %s" % (digest, MANIFEST))
     assert ": -%d HEAD" % ENOTFOUND in out[1] and ": -%d HEAD" % EFAIL in out[2]
+
+
+def test_a_server_that_is_down_is_tried_once_for_a_batch(tool):
+    host = "127.0.0.1:%d" % free_port()
+    result = tool("head", *["%s/app:v%d" % (host, n) for n in range(30)]).good()
+    lines = result.out.splitlines()
+    assert len(lines) == 30 and "HEAD http://%s/v2/app/manifests/v29: " % host in lines[29] and "onnect" in lines[29]
+    assert result.requests == 3
+    start = time.time()
+    result = tool("--host", host, "--insecure", "yes", "head", *["%s/app:v%d" % (host, n) for n in range(30)]).good()
+    assert result.requests == 2 and time.time() - start < 5
+
+
+def test_a_batch_over_http2_with_a_private_ca(tool, docker_registry, certificates, tmp_path):
+    registry = docker_registry(certificates=certificates)
+    options = ("--host", registry.host, "--ca", certificates / "ca.pem")
+    layer = noise(9 << 20)
+    ref = registry.host + "/tls/app"
+    result = tool(*options, "head", *["%s:v%d" % (ref, n) for n in range(50)], "+", "put", ref, blob_file(tmp_path, layer), "+", "blob", ref,
+                  sha(layer), len(layer), tmp_path / "out", env={"IX_TRACE": "registry"}).good()
+    assert result.out.count(": -%d HEAD https://" % ENOTFOUND) == 50
+    assert (tmp_path / "out").read_bytes() == layer
 
 
 def test_a_batch_falls_through_mirrors_one_by_one(tool, registry, mirror):
