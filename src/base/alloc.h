@@ -9,17 +9,17 @@
 void *ix_malloc(size_t size);
 void *ix_calloc(size_t count, size_t size);
 void *ix_realloc_array(void *old, size_t count, size_t size);
-char *ix_strdup(const char *text);               /* NULL gives NULL */
+char *ix_strdup(const char *text); /* NULL gives NULL */
 char *ix_strndup(const char *text, size_t len);
 char *ix_asprintf(const char *fmt, ...) ix_printf(1, 2);
 
 /* Make room for one more element of a growing array: IX_GROW(&v.items, v.count, &v.cap). */
-#define IX_GROW(array, count, cap)                                                                          \
-	do {                                                                                                \
-		if ((count) == *(cap)) {                                                                    \
-			*(cap) = *(cap) ? *(cap)*2 : 8;                                                     \
-			*(array) = (__typeof__(*(array)))ix_realloc_array(*(array), *(cap), sizeof(**(array))); \
-		}                                                                                           \
+#define IX_GROW(array, count, cap)                                                                                                         \
+	do {                                                                                                                               \
+		if ((count) == *(cap)) {                                                                                                   \
+			*(cap) = *(cap) ? *(cap)*2 : 8;                                                                                    \
+			*(array) = (__typeof__(*(array)))ix_realloc_array(*(array), *(cap), sizeof(**(array)));                            \
+		}                                                                                                                          \
 	} while (0)
 
 #endif

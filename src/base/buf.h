@@ -42,9 +42,9 @@ void ix_buf_vprintf(struct ix_buf *buf, const char *fmt, va_list args) ix_printf
 /* Make room for len more bytes and return where they go; the caller adds to buf->len what it wrote. */
 char *ix_buf_reserve(struct ix_buf *buf, size_t len);
 
-void ix_buf_reset(struct ix_buf *buf);                /* len = 0, memory kept */
-const char *ix_buf_str(const struct ix_buf *buf);     /* "" for an empty buffer; lives as long as buf is unchanged */
-char *ix_buf_steal(struct ix_buf *buf);               /* the caller frees; buf is empty again */
+void ix_buf_reset(struct ix_buf *buf);            /* len = 0, memory kept */
+const char *ix_buf_str(const struct ix_buf *buf); /* "" for an empty buffer; lives as long as buf is unchanged */
+char *ix_buf_steal(struct ix_buf *buf);           /* the caller frees; buf is empty again */
 
 /* Everything from fd until end of file. */
 int ix_buf_read_fd(struct ix_buf *buf, int fd, struct ix_err *err) ix_must_use;

@@ -13,9 +13,9 @@ struct ix_cancel;
 
 struct ix_cancel *ix_cancel_new(void);
 void ix_cancel_free(struct ix_cancel *cancel);
-void ix_cancel_raise(struct ix_cancel *cancel);           /* async-signal-safe, thread-safe */
-bool ix_cancel_raised(const struct ix_cancel *cancel);    /* NULL is never raised */
-int ix_cancel_fd(const struct ix_cancel *cancel);         /* borrowed; -1 for NULL */
+void ix_cancel_raise(struct ix_cancel *cancel);        /* async-signal-safe, thread-safe */
+bool ix_cancel_raised(const struct ix_cancel *cancel); /* NULL is never raised */
+int ix_cancel_fd(const struct ix_cancel *cancel);      /* borrowed; -1 for NULL */
 /* 0, or -IX_ECANCELED with err set. */
 int ix_cancel_check(const struct ix_cancel *cancel, struct ix_err *err);
 

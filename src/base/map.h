@@ -21,9 +21,9 @@ struct ix_map {
 	size_t nslots;
 };
 
-void *ix_map_get(const struct ix_map *map, const char *key);        /* NULL when absent */
-void ix_map_set(struct ix_map *map, const char *key, void *value);  /* adds or replaces; value is not NULL */
-void ix_map_release(struct ix_map *map);                            /* the values are the caller's */
+void *ix_map_get(const struct ix_map *map, const char *key);       /* NULL when absent */
+void ix_map_set(struct ix_map *map, const char *key, void *value); /* adds or replaces; value is not NULL */
+void ix_map_release(struct ix_map *map);                           /* the values are the caller's */
 #define ix_auto_map ix_scoped(ix_map_release) struct ix_map
 
 #endif

@@ -17,10 +17,10 @@
 #define ix_scoped(fn) __attribute__((cleanup(fn)))
 
 /* Declare <type>'s ..._freep for ix_scoped from its ..._free. */
-#define IX_DEFINE_FREEP(type, free_fn)               \
-	static inline void free_fn##p(type **object) \
-	{                                            \
-		free_fn(*object);                    \
+#define IX_DEFINE_FREEP(type, free_fn)                                                                                                     \
+	static inline void free_fn##p(type **object)                                                                                       \
+	{                                                                                                                                  \
+		free_fn(*object);                                                                                                          \
 	}
 
 static inline void ix_freep(void *pointer)
@@ -59,10 +59,10 @@ static inline void ix_fclosep(FILE **file)
 	errno = saved;
 }
 
-#define ix_auto_free ix_scoped(ix_freep)
-#define ix_auto_close ix_scoped(ix_closep)
+#define ix_auto_free     ix_scoped(ix_freep)
+#define ix_auto_close    ix_scoped(ix_closep)
 #define ix_auto_closedir ix_scoped(ix_closedirp)
-#define ix_auto_fclose ix_scoped(ix_fclosep)
+#define ix_auto_fclose   ix_scoped(ix_fclosep)
 
 static inline void *ix_steal_pointer(void *pointer)
 {

@@ -138,8 +138,7 @@ bool ix_parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
 	for (; *text; text++) {
 		if (*text < '0' || *text > '9')
 			return false;
-		if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+		if (__builtin_mul_overflow(value, (uint64_t)10, &value) || __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
 			return false;
 	}
 	if (value > max)
@@ -206,7 +205,7 @@ char *ix_printable(const char *text, size_t max)
 	struct ix_buf buf = { 0 };
 	size_t i;
 
-	for (i = 0; text[i] && i < max; i++) {
+	for (i = 0; i < max && text[i]; i++) {
 		unsigned char c = (unsigned char)text[i];
 
 		if (c == '\n' || c == '\t')

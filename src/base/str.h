@@ -16,8 +16,8 @@ struct ix_strv {
 	size_t cap;
 };
 
-void ix_strv_add(struct ix_strv *list, const char *text);   /* copies */
-void ix_strv_take(struct ix_strv *list, char *text);        /* takes ownership */
+void ix_strv_add(struct ix_strv *list, const char *text); /* copies */
+void ix_strv_take(struct ix_strv *list, char *text);      /* takes ownership */
 void ix_strv_addf(struct ix_strv *list, const char *fmt, ...) ix_printf(2, 3);
 void ix_strv_copy(struct ix_strv *to, const struct ix_strv *from); /* appends copies */
 void ix_strv_sort(struct ix_strv *list);
@@ -29,8 +29,8 @@ void ix_strv_release(struct ix_strv *list);
 const char *ix_env_get(const struct ix_strv *env, const char *key);
 void ix_env_set(struct ix_strv *env, const char *key, const char *value);
 
-bool ix_streq(const char *a, const char *b);            /* NULL equals only NULL */
-bool ix_strcaseeq(const char *a, const char *b);        /* ASCII */
+bool ix_streq(const char *a, const char *b);     /* NULL equals only NULL */
+bool ix_strcaseeq(const char *a, const char *b); /* ASCII */
 bool ix_starts(const char *text, const char *prefix);
 bool ix_ends(const char *text, const char *suffix);
 /* Whole decimal number within [0, max]; signs, blanks and trailing bytes are refused. */
@@ -41,7 +41,7 @@ const char *ix_nearest(const char *text, const char *const *names, size_t count)
 char *ix_printable(const char *text, size_t max);
 /* 1.5 kB, 62.7 MB: decimal units as docker prints them. out holds at least 16 bytes; returns out. */
 char *ix_human_size(uint64_t bytes, char out[static 16]);
-void ix_hex(const void *bytes, size_t len, char *out);   /* out holds 2*len+1 */
+void ix_hex(const void *bytes, size_t len, char *out); /* out holds 2*len+1 */
 /* True and the bytes when text is exactly 2*len lower-case hex digits. */
 bool ix_unhex(const char *text, void *bytes, size_t len);
 

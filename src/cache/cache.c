@@ -46,7 +46,8 @@ char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const 
 	return ix_asprintf("%s/%s:%s-%.40s", cache->repository.host, cache->repository.repository, stage, hex);
 }
 
-void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest, const char *stage)
+void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest,
+			 const char *stage)
 {
 	char hex[IX_DIGEST_HEX + 1];
 
@@ -59,8 +60,9 @@ void cache_transfer_progress(void *data, uint64_t done, uint64_t total)
 {
 	const struct transfer *transfer = data;
 
-	ix_report(transfer->sink, &(struct ix_event){ .kind = IX_EVENT_TRANSFER, .stage = transfer->stage, .text = transfer->what,
-						      .done = done, .total = total });
+	ix_report(transfer->sink,
+		  &(struct ix_event){
+			  .kind = IX_EVENT_TRANSFER, .stage = transfer->stage, .text = transfer->what, .done = done, .total = total });
 }
 
 /* --- lookup --- */

@@ -19,12 +19,12 @@
 #include "store/store.h"
 
 struct ix_cache_opts {
-	struct ix_store *store;         /* borrowed, as all of these */
+	struct ix_store *store; /* borrowed, as all of these */
 	struct ix_registry *registry;
-	const char *repository;         /* "registry.example.com/shop", NULL: stages stay local */
+	const char *repository; /* "registry.example.com/shop", NULL: stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
-	bool pull;                      /* base images: ask the registry before local names */
+	bool pull; /* base images: ask the registry before local names */
 };
 
 struct ix_cache;
@@ -57,11 +57,11 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 /* --- stages --- */
 
 struct ix_found {
-	const char *stage;            /* in: name and key */
+	const char *stage; /* in: name and key */
 	const struct ix_digest *key;
-	bool local;                   /* out: the store has the image */
-	bool remote;                  /* out: the registry has it */
-	struct ix_digest manifest;    /* out: when either */
+	bool local;                /* out: the store has the image */
+	bool remote;               /* out: the registry has it */
+	struct ix_digest manifest; /* out: when either */
 };
 /* Look everything up at once: the store, then one parallel batch of HEADs. names: further references ("publish" names) looked up in the same
  * batch; name_digests[i] is zero when absent. Unreachable registries are errors; a missing repository is not. */
@@ -70,7 +70,7 @@ int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, co
 
 /* What publishing moved. */
 struct ix_published {
-	uint64_t bytes;   /* uploaded */
+	uint64_t bytes;                      /* uploaded */
 	unsigned uploaded, mounted, existed; /* blobs */
 };
 /* Put the image of a stage into the repository under its key tag: blobs (those the registry does not have), config, manifest. image: where

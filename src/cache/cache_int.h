@@ -19,7 +19,8 @@ struct transfer {
 	const char *stage;
 	char what[40]; /* "pull sha256:0123456789ab" */
 };
-void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest, const char *stage);
+void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest,
+			 const char *stage);
 void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
 /* A manifest or index into the store, from the store or the registry; bytes in buf, verified against ref->digest. */

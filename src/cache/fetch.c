@@ -64,8 +64,8 @@ static bool names_a_manifest(const char *media_type)
 	return strcmp(media_type, IX_MEDIA_MANIFEST) == 0 || strcmp(media_type, IX_MEDIA_D_MANIFEST) == 0;
 }
 
-static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_platform *platform, struct ix_digest *ret_manifest,
-			  struct ix_err *err)
+static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_platform *platform,
+			  struct ix_digest *ret_manifest, struct ix_err *err)
 {
 	struct ix_manifest_head head = { 0 };
 
@@ -202,7 +202,8 @@ int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char 
 	entry = layout_entry(&index, ref);
 	if (!entry)
 		return ix_err_set(err, IX_ENOTFOUND, "OCI layout %s: %s", dir,
-				  ref ? "no image of that tag or digest" : "it holds several images or none: name one with :tag or @digest");
+				  ref ? "no image of that tag or digest"
+				      : "it holds several images or none: name one with :tag or @digest");
 	blobs_fd = openat(fd, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (blobs_fd < 0)
 		return ix_err_sys(err, "OCI layout %s/blobs/sha256", dir);
@@ -260,8 +261,8 @@ int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_di
 	    ix_config_parse(config_body.data, config_body.len, &config, err) < 0)
 		return ix_err_wrap(err, "image %s", image ? image : "in the store");
 	if (config.ndiff_ids != manifest.nlayers)
-		return ix_err_set(err, IX_ECORRUPT, "image %s: %zu layers, but %zu diff ids", image ? image : "in the store", manifest.nlayers,
-				  config.ndiff_ids);
+		return ix_err_set(err, IX_ECORRUPT, "image %s: %zu layers, but %zu diff ids", image ? image : "in the store",
+				  manifest.nlayers, config.ndiff_ids);
 	*ret_manifest = manifest;
 	*ret_config = config;
 	manifest = (struct ix_manifest){ 0 };

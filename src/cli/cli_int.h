@@ -24,11 +24,11 @@
 
 enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_LIST };
 struct opt {
-	char letter;        /* 0: none */
+	char letter; /* 0: none */
 	const char *name;
-	const char *arg;    /* shown in help; NULL for flags */
+	const char *arg; /* shown in help; NULL for flags */
 	enum opt_kind kind;
-	void *value;        /* bool *, const char **, struct ix_strv * */
+	void *value; /* bool *, const char **, struct ix_strv * */
 	const char *help;
 };
 /* Options anywhere among the operands, GNU style; "--" ends them. Operands are appended. -IX_EARG with the nearest name. */
@@ -66,16 +66,18 @@ struct common_opts {
 	bool quiet;
 	bool help;
 };
-#define COMMON_OPTIONS(c)                                                                                                              \
-	{ 0, "config", "FILE", OPT_TEXT, &(c)->config, "user configuration (default: ~/.config/ix/config.yaml)" },                        \
-	{ 0, "store", "DIR", OPT_TEXT, &(c)->store, "where images and layers are kept" },                                                 \
-	{ 'h', "help", NULL, OPT_FLAG, &(c)->help, "show this help" }
+#define COMMON_OPTIONS(c)                                                                                                                  \
+	{ 0, "config", "FILE", OPT_TEXT, &(c)->config, "user configuration (default: ~/.config/ix/config.yaml)" },                         \
+		{ 0, "store", "DIR", OPT_TEXT, &(c)->store, "where images and layers are kept" },                                          \
+	{                                                                                                                                  \
+		'h', "help", NULL, OPT_FLAG, &(c)->help, "show this help"                                                                  \
+	}
 
 struct session {
 	struct common_opts common;
 	struct ix_cancel *cancel;
 	struct ix_user_config *config;
-	struct ix_project *project;    /* NULL for a lone Dockerfile */
+	struct ix_project *project; /* NULL for a lone Dockerfile */
 	struct ix_registry *registry;
 	struct ix_store *store;
 	struct ix_cache *cache;
@@ -87,25 +89,25 @@ struct session {
 	struct ix_graph *graph;
 	struct ix_dockerfile **files;
 	size_t nfiles;
-	struct ix_map facts;           /* image -> struct ix_image_facts */
-	struct ix_map contexts;        /* directory -> struct ix_context */
-	struct ix_map open;            /* stages being loaded, to notice cycles */
+	struct ix_map facts;    /* image -> struct ix_image_facts */
+	struct ix_map contexts; /* directory -> struct ix_context */
+	struct ix_map open;     /* stages being loaded, to notice cycles */
 	struct ix_stage **targets;
 	size_t ntargets;
 	struct ix_state *state;
 	struct ix_plan *plan;
-	struct ix_strv warned;         /* warnings shown already */
+	struct ix_strv warned; /* warnings shown already */
 	bool tasks_done;
 };
 
 /* What a build asks for, besides the project. */
 struct build_request {
-	struct ix_strv stages;       /* named targets; none: all that nobody builds on */
-	const char *lone_context;    /* a lone Dockerfile's context, NULL in a project */
-	const char *lone_file;       /* -f */
+	struct ix_strv stages;    /* named targets; none: all that nobody builds on */
+	const char *lone_context; /* a lone Dockerfile's context, NULL in a project */
+	const char *lone_file;    /* -f */
 	const char *target;
 	const char *platform;
-	struct ix_strv build_args;   /* K=V, or K from the environment */
+	struct ix_strv build_args; /* K=V, or K from the environment */
 	struct ix_strv build_contexts;
 	struct ix_strv labels;
 	struct ix_strv tags;

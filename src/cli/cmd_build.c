@@ -10,10 +10,9 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] =
-	"Build what is missing. In a project (ix.yaml) the operands are stages; without operands everything that\n"
-	"nobody else is built on. With a path (., ./DIR, /DIR, or - for a Dockerfile on standard input) a lone\n"
-	"Dockerfile is built, with docker build's options.";
+static const char text[] = "Build what is missing. In a project (ix.yaml) the operands are stages; without operands everything that\n"
+			   "nobody else is built on. With a path (., ./DIR, /DIR, or - for a Dockerfile on standard input) a lone\n"
+			   "Dockerfile is built, with docker build's options.";
 
 struct build_opts {
 	struct ix_strv operands, outputs, secrets, add_hosts, no_cache_filter;
@@ -26,7 +25,8 @@ struct build_opts {
 
 static void build_opts_release(struct build_opts *opts)
 {
-	struct ix_strv *lists[] = { &opts->operands, &opts->outputs, &opts->secrets, &opts->add_hosts, &opts->no_cache_filter, &opts->secret_texts };
+	struct ix_strv *lists[] = { &opts->operands,  &opts->outputs,         &opts->secrets,
+				    &opts->add_hosts, &opts->no_cache_filter, &opts->secret_texts };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
@@ -94,8 +94,13 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 	uint64_t seconds;
 
 	*ret_opts = (struct ix_engine_opts){
-		.store = session->store, .cache = session->cache, .sink = ix_ui_sink(session->ui), .cancel = session->cancel,
-		.project = session->project ? session->project->name : NULL, .compression = IX_COMPRESSION_GZIP, .epoch = -1,
+		.store = session->store,
+		.cache = session->cache,
+		.sink = ix_ui_sink(session->ui),
+		.cancel = session->cancel,
+		.project = session->project ? session->project->name : NULL,
+		.compression = IX_COMPRESSION_GZIP,
+		.epoch = -1,
 		.image_tls = session->project && session->project->image_tls,
 	};
 	if (epoch && ix_parse_u64(epoch, INT64_MAX, &seconds))
@@ -125,9 +130,11 @@ static void announce(struct session *session)
 			if (planned->stage->links[j].is_base)
 				parent = planned->stage->links[j].stage->name;
 		if (planned->decision != IX_PLAN_SKIP)
-			ix_report(ix_ui_sink(session->ui),
-				  &(struct ix_event){ .kind = IX_EVENT_STAGE_WAIT, .stage = planned->stage->name,
-						      .text = ix_decision_text(planned->decision), .why = planned->reason, .parent = parent });
+			ix_report(ix_ui_sink(session->ui), &(struct ix_event){ .kind = IX_EVENT_STAGE_WAIT,
+									       .stage = planned->stage->name,
+									       .text = ix_decision_text(planned->decision),
+									       .why = planned->reason,
+									       .parent = parent });
 	}
 }
 
@@ -204,7 +211,8 @@ static int tag_names(const struct build_request *request, struct ix_strv *names,
 	return 0;
 }
 
-static int tag_image(struct session *session, const struct ix_strv *names, const struct ix_digest *manifest, const char *ref, struct ix_err *err)
+static int tag_image(struct session *session, const struct ix_strv *names, const struct ix_digest *manifest, const char *ref,
+		     struct ix_err *err)
 {
 	ix_auto_manifest parsed = { 0 };
 	ix_auto_config config = { 0 };
@@ -212,7 +220,8 @@ static int tag_image(struct session *session, const struct ix_strv *names, const
 
 	if (names->count == 0)
 		return 0;
-	if (ix_cache_image(session->cache, ref, manifest, &parsed, &config, err) < 0 || ix_blob_read(session->store, manifest, &body, err) < 0)
+	if (ix_cache_image(session->cache, ref, manifest, &parsed, &config, err) < 0 ||
+	    ix_blob_read(session->store, manifest, &body, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < names->count; i++)
 		if (ix_store_tag(session->store, names->items[i], manifest, parsed.media_type, body.len, err) < 0)
@@ -220,8 +229,8 @@ static int tag_image(struct session *session, const struct ix_strv *names, const
 	return 0;
 }
 
-static int write_outputs(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine, const struct ix_digest *manifest,
-			 const char *ref, const struct ix_strv *names, bool *ret_push, struct ix_err *err)
+static int write_outputs(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine,
+			 const struct ix_digest *manifest, const char *ref, const struct ix_strv *names, bool *ret_push, struct ix_err *err)
 {
 	for (size_t i = 0; i < opts->outputs.count; i++) {
 		struct output output;
@@ -240,8 +249,8 @@ static int write_outputs(struct session *session, const struct build_opts *opts,
 	return 0;
 }
 
-static int finish_target(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine, const struct ix_engine *run,
-			 struct ix_err *err)
+static int finish_target(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine,
+			 const struct ix_engine *run, struct ix_err *err)
 {
 	const struct ix_plan_stage *planned = NULL;
 	const struct ix_stage_result *result;
@@ -315,8 +324,9 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 	bool to_stdout = false;
 
 	for (size_t i = 0; i < opts->outputs.count; i++)
-		to_stdout = to_stdout || strcmp(opts->outputs.items[i], "-") == 0 || (strstr(opts->outputs.items[i], "type=") &&
-			    (!strstr(opts->outputs.items[i], "dest=") || strstr(opts->outputs.items[i], "dest=-")));
+		to_stdout = to_stdout || strcmp(opts->outputs.items[i], "-") == 0 ||
+			    (strstr(opts->outputs.items[i], "type=") &&
+			     (!strstr(opts->outputs.items[i], "dest=") || strstr(opts->outputs.items[i], "dest=-")));
 	if (session_plan(session, err) < 0)
 		return -(int)err->code;
 	announce(session);
@@ -363,7 +373,8 @@ int cmd_build(int argc, char **argv)
 		{ 't', "tag", "NAME", OPT_LIST, &request.tags, "name for the image, in the local store" },
 		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile to build" },
 		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
-		{ 0, "build-context", "NAME=VALUE", OPT_LIST, &request.build_contexts, "named context: directory, docker-image://, oci-layout://" },
+		{ 0, "build-context", "NAME=VALUE", OPT_LIST, &request.build_contexts,
+		  "named context: directory, docker-image://, oci-layout://" },
 		{ 0, "label", "K=V", OPT_LIST, &request.labels, "label for the image" },
 		{ 0, "secret", "id=ID,src=FILE", OPT_LIST, &b.secrets, "secret for RUN --mount=type=secret (src=FILE or env=NAME)" },
 		{ 0, "add-host", "HOST:IP", OPT_LIST, &b.add_hosts, "line for /etc/hosts in steps" },
@@ -396,7 +407,8 @@ int cmd_build(int argc, char **argv)
 		return complain(&err);
 	}
 	request.publish = !b.no_push;
-	if (check_operands(&b, &request, &session, &err) < 0 || parse_secrets(&b, &err) < 0 || session_open(&session, &request, true, &err) < 0) {
+	if (check_operands(&b, &request, &session, &err) < 0 || parse_secrets(&b, &err) < 0 ||
+	    session_open(&session, &request, true, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

@@ -58,7 +58,7 @@ struct frame {
 	const char *name, *operands, *text;
 	const struct opt *opts; /* besides the common ones */
 	size_t nopts;
-	size_t min, max;        /* operands */
+	size_t min, max; /* operands */
 	bool enter;
 	int (*run)(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err);
 	void *data;
@@ -190,7 +190,8 @@ static int inspect(struct session *session, const struct ix_strv *operands, void
 
 int cmd_inspect(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "inspect", "IMAGE", "Print an image's manifest and config as JSON.", NULL, 0, 1, 1, false, inspect, NULL },
+	return run_frame(&(struct frame){ "inspect", "IMAGE", "Print an image's manifest and config as JSON.", NULL, 0, 1, 1, false,
+					  inspect, NULL },
 			 argc, argv);
 }
 
@@ -224,11 +225,13 @@ static int rm(struct session *session, const struct ix_strv *operands, void *dat
 int cmd_rm(int argc, char **argv)
 {
 	struct rm_opts o = { 0 };
-	const struct opt opts[] = { { 0, "everything", NULL, OPT_FLAG, &o.everything, "remove the whole store: images, layers, cache mounts" } };
+	const struct opt opts[] = { { 0, "everything", NULL, OPT_FLAG, &o.everything,
+				      "remove the whole store: images, layers, cache mounts" } };
 
 	/* Layers of a rootless store belong to subordinate ids: only inside the namespace can they be removed. */
-	return run_frame(&(struct frame){ "rm", "NAME... | --everything", "Remove names of images from the store, or the store itself.", opts, 1, 0, 1000, true,
-					  rm, &o }, argc, argv);
+	return run_frame(&(struct frame){ "rm", "NAME... | --everything", "Remove names of images from the store, or the store itself.",
+					  opts, 1, 0, 1000, true, rm, &o },
+			 argc, argv);
 }
 
 /* --- import, export --- */
@@ -266,10 +269,13 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 int cmd_import(int argc, char **argv)
 {
 	struct import_opts o = { 0 };
-	const struct opt opts[] = { { 0, "platform", "OS/ARCH", OPT_TEXT, &o.platform, "platform the root is for (default: this machine's)" } };
+	const struct opt opts[] = { { 0, "platform", "OS/ARCH", OPT_TEXT, &o.platform,
+				      "platform the root is for (default: this machine's)" } };
 
-	return run_frame(&(struct frame){ "import", "ROOTFS.TAR NAME", "Make an image of one layer from a tar of a root file system (- for standard input).",
-					  opts, 1, 2, 2, false, import, &o }, argc, argv);
+	return run_frame(&(struct frame){ "import", "ROOTFS.TAR NAME",
+					  "Make an image of one layer from a tar of a root file system (- for standard input).", opts, 1, 2,
+					  2, false, import, &o },
+			 argc, argv);
 }
 
 struct export_opts {
@@ -307,10 +313,12 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 int cmd_export(int argc, char **argv)
 {
 	struct export_opts o = { 0 };
-	const struct opt opts[] = { { 0, "type", "KIND", OPT_TEXT, &o.type, "oci (default) or docker archive, tar of the root, local directory" },
+	const struct opt opts[] = { { 0, "type", "KIND", OPT_TEXT, &o.type,
+				      "oci (default) or docker archive, tar of the root, local directory" },
 				    { 'o', "output", "PATH", OPT_TEXT, &o.output, "file or directory (default: standard output)" } };
 
-	return run_frame(&(struct frame){ "export", "IMAGE", "Write an image as an archive, or its root file system.", opts, 2, 1, 1, true, export, &o },
+	return run_frame(&(struct frame){ "export", "IMAGE", "Write an image as an archive, or its root file system.", opts, 2, 1, 1, true,
+					  export, &o },
 			 argc, argv);
 }
 
@@ -332,8 +340,10 @@ static int push(struct session *session, const struct ix_strv *operands, void *d
 
 int cmd_push(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "push", "IMAGE [NAME]", "Push an image of the store to a registry, under its own name or another.", NULL, 0, 1, 2,
-					  false, push, NULL }, argc, argv);
+	return run_frame(&(struct frame){ "push", "IMAGE [NAME]",
+					  "Push an image of the store to a registry, under its own name or another.", NULL, 0, 1, 2, false,
+					  push, NULL },
+			 argc, argv);
 }
 
 static int pull(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
@@ -364,6 +374,7 @@ static int pull(struct session *session, const struct ix_strv *operands, void *d
 
 int cmd_pull(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false, pull, NULL }, argc,
-			 argv);
+	return run_frame(&(struct frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false, pull,
+					  NULL },
+			 argc, argv);
 }

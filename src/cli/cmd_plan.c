@@ -4,10 +4,9 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] =
-	"Say what would be done, without doing it: for each stage whether its image is here (done), in the\n"
-	"registry (found) or to be built, and why. The exit status is 0 when nothing is to be built and 2 when\n"
-	"something is.";
+static const char text[] = "Say what would be done, without doing it: for each stage whether its image is here (done), in the\n"
+			   "registry (found) or to be built, and why. The exit status is 0 when nothing is to be built and 2 when\n"
+			   "something is.";
 
 int cmd_plan(int argc, char **argv)
 {

@@ -7,9 +7,8 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] =
-	"Run a command in the image of a stage (built or pulled first when it has to be) or in any image, on a\n"
-	"root that is thrown away afterwards, with the network of this machine. The exit status is the command's.";
+static const char text[] = "Run a command in the image of a stage (built or pulled first when it has to be) or in any image, on a\n"
+			   "root that is thrown away afterwards, with the network of this machine. The exit status is the command's.";
 
 /* A stage of the project: made available as ix build would. */
 static int stage_image(struct session *session, const struct ix_engine_opts *engine, struct ix_digest *ret_manifest, char **ret_ref,
@@ -63,8 +62,9 @@ int cmd_run(int argc, char **argv)
 		return 0;
 	}
 	if (operands.count != 1 || (network && strcmp(network, "host") != 0 && strcmp(network, "none") != 0)) {
-		ix_err_set(&err, IX_EARG, operands.count != 1 ? "ix run STAGE -- COMMAND: name one stage or image, and the command behind --" :
-								"--network is host or none");
+		ix_err_set(&err, IX_EARG,
+			   operands.count != 1 ? "ix run STAGE -- COMMAND: name one stage or image, and the command behind --"
+					       : "--network is host or none");
 		return complain(&err);
 	}
 	if (session_open(&session, &request, true, &err) < 0)

@@ -280,7 +280,8 @@ static int read_dockerfile(struct session *session, const struct ix_project_stag
 	*ret_path = spec->dockerfile ? ix_path_resolve(session->project->dir, file) : ix_path_join(context, file);
 	r = ix_read_file(AT_FDCWD, *ret_path, text, err);
 	if (r < 0)
-		return ix_err_wrap(err, "%s:%u:%u: Dockerfile of stage '%s'", session->project->path, spec->place.line, spec->place.column, spec->name);
+		return ix_err_wrap(err, "%s:%u:%u: Dockerfile of stage '%s'", session->project->path, spec->place.line, spec->place.column,
+				   spec->name);
 	return 0;
 }
 
@@ -373,7 +374,9 @@ static int read_lone(struct session *session, const char *context, char **ret_pa
 		if (ix_buf_read_fd(text, STDIN_FILENO, err) < 0)
 			return ix_err_wrap(err, "standard input");
 		if (text->len > 262 && memcmp(text->data + 257, "ustar", 5) == 0)
-			return ix_err_set(err, IX_EARG, "a tar archive as context on standard input is not supported yet: unpack it and name the directory");
+			return ix_err_set(
+				err, IX_EARG,
+				"a tar archive as context on standard input is not supported yet: unpack it and name the directory");
 		return 0;
 	}
 	*ret_path = file ? ix_path_resolve(cwd, file) : ix_path_join(context, "Dockerfile");
@@ -403,7 +406,8 @@ static int load_lone(struct session *session, struct ix_stage **ret_stage, struc
 	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
 	const char *platform = platform_of(session, request->platform, err);
 
-	if (!platform || (context && need_directory(context, "build context", err) < 0) || read_lone(session, context, &path, &text, err) < 0)
+	if (!platform || (context && need_directory(context, "build context", err) < 0) ||
+	    read_lone(session, context, &path, &text, err) < 0)
 		return -(int)err->code;
 	set_common(session, &lowering, "image", platform);
 	lowering.opts.target = request->target;
@@ -502,12 +506,17 @@ static int open_context(void *data, const struct ix_dir *dir, struct ix_context 
 
 static int make_plan(struct session *session, struct ix_err *err)
 {
-	const struct ix_state_inputs inputs = { .image = resolve_image, .context = open_context, .data = session, .cancel = session->cancel };
+	const struct ix_state_inputs inputs = {
+		.image = resolve_image, .context = open_context, .data = session, .cancel = session->cancel
+	};
 	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
 	ix_auto_free char *prefix = session_prefix(session);
 	const struct ix_plan_opts opts = {
-		.force = (const char *const *)session->request->force.items, .force_all = session->request->force_all || session->request->no_cache,
-		.registry_prefix = prefix, .publish = session->request->publish, .store = session->store,
+		.force = (const char *const *)session->request->force.items,
+		.force_all = session->request->force_all || session->request->no_cache,
+		.registry_prefix = prefix,
+		.publish = session->request->publish,
+		.store = session->store,
 		.project = session->project ? session->project->name : NULL,
 	};
 
@@ -547,7 +556,8 @@ int session_plan(struct session *session, struct ix_err *err)
 	bool changed;
 
 	if (!session->project && !session->request->lone_context)
-		return ix_err_set(err, IX_EARG, "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
+		return ix_err_set(err, IX_EARG,
+				  "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
 	/* A key computed without knowing a base image's triggers is the right one exactly when it has none, and an image is published only by
 	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
 	do {

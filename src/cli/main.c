@@ -89,7 +89,8 @@ static void catch_signals(void)
 
 void build_request_release(struct build_request *request)
 {
-	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts, &request->labels, &request->tags, &request->force };
+	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts,
+				    &request->labels, &request->tags,       &request->force };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
@@ -119,7 +120,8 @@ static int dispatch(int argc, char **argv)
 	}
 	shown = ix_printable(argv[1], 60);
 	near = ix_nearest(argv[1], names, IX_ARRAY_LEN(names));
-	fprintf(stderr, near ? "ix: '%s' is not a command (did you mean %s?)\n" : "ix: '%s' is not a command; see ix --help\n", shown, near);
+	fprintf(stderr, near ? "ix: '%s' is not a command (did you mean %s?)\n" : "ix: '%s' is not a command; see ix --help\n", shown,
+		near);
 	return 1;
 }
 

@@ -144,8 +144,12 @@ int session_open(struct session *session, const struct build_request *request, b
 	stat_path = ix_store_sub(session->store, "stat");
 	session->stat_cache = ix_stat_cache_open(stat_path);
 	cache = (struct ix_cache_opts){
-		.store = session->store, .registry = session->registry, .repository = session->project ? session->project->registry : NULL,
-		.sink = ix_ui_sink(session->ui), .cancel = session->cancel, .pull = request && request->pull,
+		.store = session->store,
+		.registry = session->registry,
+		.repository = session->project ? session->project->registry : NULL,
+		.sink = ix_ui_sink(session->ui),
+		.cancel = session->cancel,
+		.pull = request && request->pull,
 	};
 	return ix_cache_new(&cache, &session->cache, err);
 }

@@ -72,8 +72,8 @@ static void draw_line(const struct drawing *self, const char *lead, const struct
 /* One entry of the way down the tree: children are drawn below their parents, with an explicit stack. */
 struct pending {
 	const struct ix_stage *stage;
-	char *lead;   /* before its icon */
-	char *below;  /* before its children's */
+	char *lead;  /* before its icon */
+	char *below; /* before its children's */
 };
 
 static void push_children(const struct drawing *self, const struct ix_stage *parent, const char *below, struct pending *stack, size_t *n)
@@ -159,8 +159,8 @@ void print_plan_json(const struct session *session)
 			json_array_append_new(causes, json_string(planned->causes.items[j]));
 		json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:o, s:o, s:b}", "stage", stage->name, "decision",
 				 ix_decision_text(planned->decision), "key", ix_digest_text(ix_state_stage_key(session->state, stage), hex),
-				 "reference", planned->ref, "target", planned->target, "inner", stage->inner, "reason", planned->reason, "causes",
-				 causes, "needs", links, "in_registry", planned->remote);
+				 "reference", planned->ref, "target", planned->target, "inner", stage->inner, "reason", planned->reason,
+				 "causes", causes, "needs", links, "in_registry", planned->remote);
 		json_array_append_new(stages, json);
 	}
 	json_object_set_new(root, "format", json_integer(1));

@@ -106,7 +106,6 @@ static bool has_wildcard(const char *pattern)
 int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err)
 {
 	ix_auto_close int fd = ix_open_in_root(context->root_fd, path, O_PATH, err);
-	ix_auto_close int root = -1;
 	char link[64], target[4097], base[4097];
 	ssize_t n, m;
 
@@ -261,8 +260,8 @@ static int select_paths(struct ix_context *context, const char *pattern, const s
 	return 0;
 }
 
-int ix_context_select(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts, struct ix_selection *ret_selection,
-		      struct ix_err *err)
+int ix_context_select(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
+		      struct ix_selection *ret_selection, struct ix_err *err)
 {
 	ix_auto_selection selection = { 0 };
 

@@ -47,23 +47,23 @@ void ix_context_free(struct ix_context *context);
 IX_DEFINE_FREEP(struct ix_context, ix_context_free)
 
 struct ix_entry {
-	char *path;      /* in the context: "src/app.js"; "" is its root */
+	char *path;       /* in the context: "src/app.js"; "" is its root */
 	const char *name; /* points into path: relative to the selected source; "" for the source itself */
-	uint32_t mode;   /* type and permission bits */
+	uint32_t mode;    /* type and permission bits */
 	uint32_t uid, gid;
-	uint64_t size;   /* regular files */
+	uint64_t size; /* regular files */
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	uint64_t rdev;   /* device nodes */
+	uint64_t rdev; /* device nodes */
 	uint64_t dev, ino;
 	uint32_t nlink;
-	char *link;      /* symbolic link's target, or NULL */
+	char *link;              /* symbolic link's target, or NULL */
 	struct ix_digest digest; /* regular files, when asked for: of the contents, and of the file capabilities when there are any */
 };
 
 /* One path that a source pattern selected, with everything below it, sorted by path bytes, parents before children. */
 struct ix_match {
-	char *path;      /* clean, relative to the root; "" is the root itself */
+	char *path; /* clean, relative to the root; "" is the root itself */
 	bool is_dir;
 	size_t first, count; /* its entries */
 };
@@ -80,8 +80,8 @@ void ix_selection_release(struct ix_selection *selection);
 #define ix_auto_selection ix_scoped(ix_selection_release) struct ix_selection
 
 struct ix_select_opts {
-	bool digest;            /* compute entry digests and the selection's */
-	bool owners;            /* owners count in the digest (images, not contexts) */
+	bool digest; /* compute entry digests and the selection's */
+	bool owners; /* owners count in the digest (images, not contexts) */
 	const struct ix_cancel *cancel;
 };
 
@@ -91,8 +91,8 @@ struct ix_select_opts {
  * A pattern without wildcards that matches nothing is IX_ENOTFOUND: "/x: not found in context"; one with wildcards that matches nothing gives
  * no matches. Ignored files are not there.
  */
-int ix_context_select(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts, struct ix_selection *ret_selection,
-		      struct ix_err *err);
+int ix_context_select(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
+		      struct ix_selection *ret_selection, struct ix_err *err);
 /* Where a path is after following its links, as if chrooted in the root: relative, "" for the root. -IX_ENOTFOUND when there is nothing. */
 int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err);
 /* Open a regular file of a selection for reading. */

@@ -32,9 +32,9 @@ struct ix_named_context {
 };
 
 struct ix_lower_opts {
-	const char *name;       /* stage name in the graph; inner stages become "name.inner" */
-	const char *target;     /* inner stage to stop at (name or number), NULL: the last */
-	const char *platform;   /* target platform, "linux/amd64" */
+	const char *name;     /* stage name in the graph; inner stages become "name.inner" */
+	const char *target;   /* inner stage to stop at (name or number), NULL: the last */
+	const char *platform; /* target platform, "linux/amd64" */
 	const char *build_platform;
 	const struct ix_dir *context; /* NULL: there is none (Dockerfile on standard input) */
 	const struct ix_build_arg *args;

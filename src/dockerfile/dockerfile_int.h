@@ -13,8 +13,8 @@ struct df_flag {
 
 /* One instruction. words as ix_step documents them; COPY and ADD keep their destination apart in dest. */
 struct df_instr {
-	const char *word;  /* upper case */
-	int kind;          /* enum ix_step_kind; DF_FROM */
+	const char *word; /* upper case */
+	int kind;         /* enum ix_step_kind; DF_FROM */
 	struct ix_pos pos;
 	unsigned last_line;
 	const char *text;
@@ -33,7 +33,7 @@ enum { DF_FROM = 1000 };
 
 struct df_stage {
 	struct df_instr from;
-	const char *name;     /* AS name, lower case, or NULL */
+	const char *name; /* AS name, lower case, or NULL */
 	struct df_instr *instrs;
 	size_t ninstrs;
 };
@@ -41,7 +41,7 @@ struct df_stage {
 struct ix_dockerfile {
 	struct ix_arena *arena;
 	const char *name;
-	const char *text;     /* the whole file, for excerpts */
+	const char *text; /* the whole file, for excerpts */
 	char escape;
 	struct df_instr *globals; /* ARGs before the first FROM */
 	size_t nglobals;

@@ -100,12 +100,14 @@ static int parse_copy(struct making *self, struct ix_err *err)
 	if (instr->nwords == 0)
 		return err_here(self, err, "requires at least two arguments, but none were provided");
 	if (instr->nwords == 1)
-		return err_here(self, err, "requires at least two arguments, but only one was provided. Destination could not be determined");
+		return err_here(self, err,
+				"requires at least two arguments, but only one was provided. Destination could not be determined");
 	name_heredocs(self);
 	instr->dest = instr->words[--instr->nwords];
 	if (ix_starts(instr->dest, "<<") && instr->ndocs > 0)
 		return err_here(self, err, "cannot accept a heredoc as its destination");
-	if (instr->nwords > 1 && !ix_ends(instr->dest, "/") && !strchr(instr->dest, '$') && strcmp(instr->dest, ".") != 0 && strcmp(instr->dest, "..") != 0)
+	if (instr->nwords > 1 && !ix_ends(instr->dest, "/") && !strchr(instr->dest, '$') && strcmp(instr->dest, ".") != 0 &&
+	    strcmp(instr->dest, "..") != 0)
 		return err_here(self, err, "with more than one source file, the destination must be a directory and end with a /");
 	for (size_t i = 0; instr->kind == IX_STEP_ADD && i < instr->nwords; i++)
 		if (names_url(instr->words[i]))
@@ -130,7 +132,8 @@ static int parse_pairs(struct making *self, struct ix_err *err)
 		rest += strspn(rest, " \t");
 		if (!*rest)
 			return err_here(self, err, "must have two arguments");
-		ix_strv_addf(&self->file->warnings, "%s:%u:%u: LegacyKeyValueFormat: \"%s key=value\" should be used instead of legacy \"%s key value\" format",
+		ix_strv_addf(&self->file->warnings,
+			     "%s:%u:%u: LegacyKeyValueFormat: \"%s key=value\" should be used instead of legacy \"%s key value\" format",
 			     instr->pos.file, instr->pos.line, instr->pos.column, instr->word, instr->word);
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = words[0];
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, rest);
@@ -140,7 +143,8 @@ static int parse_pairs(struct making *self, struct ix_err *err)
 		char *equals = strchr(words[i], '=');
 
 		if (!equals)
-			return df_err(self->file, err, &instr->pos, "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
+			return df_err(self->file, err, &instr->pos,
+				      "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
 		if (equals == words[i])
 			return err_here(self, err, "names can not be blank");
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strndup(arena, words[i], (size_t)(equals - words[i]));
@@ -166,14 +170,13 @@ static int parse_arg(struct making *self, struct ix_err *err)
 		if (word[0] == '$' && word[1] && word[1] != '{') {
 			/* The way the text this project started from writes it. */
 			word++;
-			ix_strv_addf(&self->file->warnings, "%s:%u:%u: ARG $%s is read as ARG %s: leave out the dollar sign", instr->pos.file,
-				     instr->pos.line, instr->pos.column, word, word);
+			ix_strv_addf(&self->file->warnings, "%s:%u:%u: ARG $%s is read as ARG %s: leave out the dollar sign",
+				     instr->pos.file, instr->pos.line, instr->pos.column, word, word);
 		}
 		equals = strchr(word, '=');
 		if (equals == word || !*word)
 			return err_here(self, err, "names can not be blank");
-		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) =
-			equals ? ix_arena_strndup(arena, word, (size_t)(equals - word)) : word;
+		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = equals ? ix_arena_strndup(arena, word, (size_t)(equals - word)) : word;
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = equals ? ix_arena_strdup(arena, equals + 1) : NULL;
 	}
 	return 0;
@@ -229,9 +232,11 @@ static int health_flags(struct making *self, struct ix_err *err)
 		if (!text)
 			continue;
 		if (!df_duration(text, durations[i].value))
-			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s", durations[i].name, text);
+			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s",
+				      durations[i].name, text);
 		if (*durations[i].value != 0 && *durations[i].value < 1000000)
-			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name, text);
+			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name,
+				      text);
 	}
 	if (retries) {
 		if (!ix_parse_u64(retries, 1 << 30, &n))
@@ -304,9 +309,9 @@ struct word {
 	const char *name;
 	int kind;
 	int (*parse)(struct making *self, struct ix_err *err);
-	const char *flags[8];    /* NULL terminated */
-	const char *later[8];    /* flags of the language that are not supported yet */
-	bool trigger;            /* ONBUILD may hold it */
+	const char *flags[8]; /* NULL terminated */
+	const char *later[8]; /* flags of the language that are not supported yet */
+	bool trigger;         /* ONBUILD may hold it */
 };
 
 static const struct word words[] = {
@@ -318,7 +323,12 @@ static const struct word words[] = {
 	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, { NULL }, true },
 	{ "EXPOSE", IX_STEP_EXPOSE, operands_blank, { NULL }, { NULL }, true },
 	{ "FROM", DF_FROM, parse_from, { "platform" }, { NULL }, false },
-	{ "HEALTHCHECK", IX_STEP_HEALTHCHECK, parse_healthcheck, { "interval", "timeout", "start-period", "start-interval", "retries" }, { NULL }, true },
+	{ "HEALTHCHECK",
+	  IX_STEP_HEALTHCHECK,
+	  parse_healthcheck,
+	  { "interval", "timeout", "start-period", "start-interval", "retries" },
+	  { NULL },
+	  true },
 	{ "LABEL", IX_STEP_LABEL, parse_pairs, { NULL }, { NULL }, true },
 	{ "MAINTAINER", IX_STEP_MAINTAINER, operands_one, { NULL }, { NULL }, false },
 	{ "ONBUILD", IX_STEP_ONBUILD, parse_onbuild, { NULL }, { NULL }, false },
@@ -356,7 +366,8 @@ static bool in_list(const char *const *list, const char *name, size_t *ret_count
 	return found;
 }
 
-static int add_flag(struct making *self, const struct word *word, const char *text, size_t len, const struct ix_pos *pos, struct ix_err *err)
+static int add_flag(struct making *self, const struct word *word, const char *text, size_t len, const struct ix_pos *pos,
+		    struct ix_err *err)
 {
 	const char *equals = memchr(text, '=', len);
 	struct df_flag flag = { .pos = *pos };
@@ -369,7 +380,8 @@ static int add_flag(struct making *self, const struct word *word, const char *te
 		return df_err(self->file, err, pos, "%s --%s is not supported yet", word->name, flag.name);
 	if (!in_list(word->flags, flag.name, &n)) {
 		near = ix_nearest(flag.name, word->flags, n);
-		return df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name, near);
+		return df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name,
+			      near);
 	}
 	if (df_has_flag(self->instr, flag.name) && strcmp(flag.name, "mount") != 0)
 		return df_err(self->file, err, pos, "duplicate flag specified: --%s", flag.name);
@@ -425,13 +437,15 @@ int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, s
 
 	for (char *c = name; *c; c++)
 		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
-	*ret_instr = (struct df_instr){ .word = name, .pos = df_pos(lexer->file, line, NULL), .last_line = line->last_line, .text = line->text };
+	*ret_instr =
+		(struct df_instr){ .word = name, .pos = df_pos(lexer->file, line, NULL), .last_line = line->last_line, .text = line->text };
 	word = find_word(name);
 	if (!word) {
 		const char *near = nearest_word(name);
 		ix_auto_free char *shown = ix_printable(name, 40);
 
-		return df_err(lexer->file, err, &ret_instr->pos, near ? "unknown instruction: %s (did you mean %s?)" : "unknown instruction: %s", shown, near);
+		return df_err(lexer->file, err, &ret_instr->pos,
+			      near ? "unknown instruction: %s (did you mean %s?)" : "unknown instruction: %s", shown, near);
 	}
 	if (onbuild && !word->trigger)
 		return df_err(lexer->file, err, &ret_instr->pos, "%s isn't allowed as an ONBUILD trigger", name);

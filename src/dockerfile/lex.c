@@ -111,7 +111,8 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 			continue;
 		if (is_empty(raw)) {
 			if (!warned)
-				ix_strv_addf(&file->warnings, "%s:%u:1: NoEmptyContinuation: empty continuation line", file->name, lexer->line);
+				ix_strv_addf(&file->warnings, "%s:%u:1: NoEmptyContinuation: empty continuation line", file->name,
+					     lexer->line);
 			warned = true;
 			continue;
 		}

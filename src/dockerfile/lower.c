@@ -34,10 +34,10 @@ struct lower {
 	struct ix_graph *graph;
 	struct ix_err *err;
 	struct scope globals;
-	struct lowered *done;  /* by stage of the file */
-	bool *used_args;       /* by build argument */
+	struct lowered *done; /* by stage of the file */
+	bool *used_args;      /* by build argument */
 	size_t target;
-	bool needs_env;        /* some word that chooses files or stages holds a variable */
+	bool needs_env; /* some word that chooses files or stages holds a variable */
 	unsigned depth;
 };
 
@@ -138,16 +138,18 @@ static int expand(struct lower *self, struct values *values, const char *word, c
 }
 
 /* A word that chooses files or stages: it has to be known now. */
-static int expand_known(struct lower *self, const struct scope *scope, const struct ix_stage *stage, const char *word, const struct ix_pos *pos,
-			const char **ret_text)
+static int expand_known(struct lower *self, const struct scope *scope, const struct ix_stage *stage, const char *word,
+			const struct ix_pos *pos, const char **ret_text)
 {
 	struct values values = { scope, stage, false };
 
 	if (expand(self, &values, word, pos, ret_text) < 0)
 		return failed(self);
 	if (values.unknown)
-		return df_err(self->file, self->err, pos, "'%s' hangs on the environment of the base image, which is changed before it is known here: "
-			      "use an ARG", word);
+		return df_err(self->file, self->err, pos,
+			      "'%s' hangs on the environment of the base image, which is changed before it is known here: "
+			      "use an ARG",
+			      word);
 	return 0;
 }
 
@@ -211,8 +213,10 @@ static int stage_link(struct lower *self, const char *text, const struct ix_pos 
 	while (self->opts->stage_names && self->opts->stage_names[n])
 		n++;
 	near = ix_nearest(text + 6, self->opts->stage_names, n);
-	return df_err(self->file, self->err, pos, near ? "no stage '%s' in the project (did you mean %s?); a stage link has to stand alone" :
-							 "no stage '%s' in the project; a stage link has to stand alone", text + 6, near);
+	return df_err(self->file, self->err, pos,
+		      near ? "no stage '%s' in the project (did you mean %s?); a stage link has to stand alone"
+			   : "no stage '%s' in the project; a stage link has to stand alone",
+		      text + 6, near);
 }
 
 /* What a name in FROM, --from or from= stands for. */
@@ -259,7 +263,7 @@ static int resolve(struct lower *self, const char *name, size_t limit, bool numb
 
 struct making {
 	struct lower *lower;
-	size_t index;         /* in the file */
+	size_t index; /* in the file */
 	struct ix_stage *stage;
 	struct scope scope;
 };
@@ -359,8 +363,8 @@ static int do_env(struct making *self, const struct df_instr *instr)
 static int context_source(struct making *self, const struct df_instr *instr, struct ix_source *ret_source)
 {
 	if (!self->lower->opts->context)
-		return df_err(self->lower->file, self->lower->err, &instr->pos, "%s needs a build context, and there is none (the Dockerfile came from standard input)",
-			      instr->word);
+		return df_err(self->lower->file, self->lower->err, &instr->pos,
+			      "%s needs a build context, and there is none (the Dockerfile came from standard input)", instr->word);
 	*ret_source = (struct ix_source){ .kind = IX_SOURCE_DIR, .dir = self->lower->opts->context };
 	return 0;
 }
@@ -401,7 +405,8 @@ static int do_copy(struct making *self, const struct df_instr *instr, struct ix_
 	for (size_t i = 0; i < instr->nwords; i++) {
 		const char *word = instr->words[i];
 
-		if (!(ix_starts(word, "<<") && instr->ndocs > 0) && expand_known(lower, &self->scope, self->stage, word, &instr->pos, &word) < 0)
+		if (!(ix_starts(word, "<<") && instr->ndocs > 0) &&
+		    expand_known(lower, &self->scope, self->stage, word, &instr->pos, &word) < 0)
 			return failed(lower);
 		*IX_ARENA_PUSH(lower->graph->arena, step->words, step->nwords) = ix_arena_strdup(lower->graph->arena, word);
 	}
@@ -416,7 +421,8 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 
 	if (df_parse_mount(lower->file, flag, &parsed, lower->err) < 0)
 		return failed(lower);
-	if (parsed.mount.source && expand_known(lower, &self->scope, self->stage, parsed.mount.source, &flag->pos, &parsed.mount.source) < 0)
+	if (parsed.mount.source &&
+	    expand_known(lower, &self->scope, self->stage, parsed.mount.source, &flag->pos, &parsed.mount.source) < 0)
 		return failed(lower);
 	if (parsed.from) {
 		if (expand_known(lower, &self->scope, self->stage, parsed.from, &flag->pos, &name) < 0 ||
@@ -456,10 +462,21 @@ static int add_step(struct making *self, const struct df_instr *instr, bool trig
 	int r = 0;
 
 	*step = (struct ix_step){
-		.kind = (enum ix_step_kind)instr->kind, .pos = instr->pos, .last_line = instr->last_line, .text = instr->text, .words = instr->words,
-		.nwords = instr->nwords, .exec = instr->exec, .docs = instr->docs, .ndocs = instr->ndocs, .interval = instr->interval,
-		.timeout = instr->timeout, .start_period = instr->start_period, .start_interval = instr->start_interval,
-		.retries = instr->retries, .trigger = trigger,
+		.kind = (enum ix_step_kind)instr->kind,
+		.pos = instr->pos,
+		.last_line = instr->last_line,
+		.text = instr->text,
+		.words = instr->words,
+		.nwords = instr->nwords,
+		.exec = instr->exec,
+		.docs = instr->docs,
+		.ndocs = instr->ndocs,
+		.interval = instr->interval,
+		.timeout = instr->timeout,
+		.start_period = instr->start_period,
+		.start_interval = instr->start_interval,
+		.retries = instr->retries,
+		.trigger = trigger,
 	};
 	if (instr->kind == IX_STEP_ARG)
 		return do_arg(self, instr, step);
@@ -595,9 +612,9 @@ static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_s
 	}
 	if (++self->depth > DEPTH_MAX)
 		return df_err(self->file, self->err, &source->from.pos, "stages are nested deeper than %d", DEPTH_MAX);
-	name = index == self->target ? ix_strdup(self->opts->name) :
-	       source->name          ? ix_asprintf("%s.%s", self->opts->name, source->name) :
-				       ix_asprintf("%s.%zu", self->opts->name, index);
+	name = index == self->target ? ix_strdup(self->opts->name)
+	       : source->name        ? ix_asprintf("%s.%s", self->opts->name, source->name)
+				     : ix_asprintf("%s.%zu", self->opts->name, index);
 	/* The stage joins the graph when what it needs is there, so that errors leave no half of it behind. */
 	making.stage = ix_arena_alloc(self->graph->arena, sizeof(*making.stage));
 	making.stage->name = ix_arena_strdup(self->graph->arena, name);
@@ -687,8 +704,10 @@ static bool chooses_by_variable(const struct df_instr *instr)
 				return true;
 	}
 	for (size_t i = 0; i < instr->nflags; i++)
-		if (strcmp(instr->flags[i].name, "mount") == 0 && (strstr(instr->flags[i].value, "from=") || strstr(instr->flags[i].value, "source=") ||
-								  strstr(instr->flags[i].value, "src=")) && holds_variable(instr->flags[i].value))
+		if (strcmp(instr->flags[i].name, "mount") == 0 &&
+		    (strstr(instr->flags[i].value, "from=") || strstr(instr->flags[i].value, "source=") ||
+		     strstr(instr->flags[i].value, "src=")) &&
+		    holds_variable(instr->flags[i].value))
 			return true;
 	return false;
 }
@@ -715,7 +734,9 @@ static int find_target(struct lower *self)
 		if (self->file->stages[i].name)
 			names[n++] = self->file->stages[i].name;
 	near = ix_nearest(self->opts->target, names, n);
-	return ix_err_set(self->err, IX_EARG, near ? "%s: target stage \"%s\" could not be found (did you mean %s?)" : "%s: target stage \"%s\" could not be found",
+	return ix_err_set(self->err, IX_EARG,
+			  near ? "%s: target stage \"%s\" could not be found (did you mean %s?)"
+			       : "%s: target stage \"%s\" could not be found",
 			  self->file->name, self->opts->target, near);
 }
 
@@ -730,8 +751,8 @@ static bool predefined(const char *name)
 	return ix_starts(name, "BUILDKIT_");
 }
 
-int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_graph *graph, struct ix_stage **ret_stage,
-			struct ix_strv *unused, struct ix_err *err)
+int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_graph *graph,
+			struct ix_stage **ret_stage, struct ix_strv *unused, struct ix_err *err)
 {
 	struct lower self = { .file = file, .opts = opts, .graph = graph, .err = err };
 	ix_auto_free struct lowered *done = ix_calloc(file->nstages, sizeof(*done));

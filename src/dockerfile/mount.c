@@ -74,7 +74,11 @@ static bool ram_size(const char *value, uint64_t *ret_bytes)
 static const struct {
 	const char *name;
 	enum ix_mount_kind kind;
-} kinds[] = { { "bind", IX_MOUNT_BIND }, { "cache", IX_MOUNT_CACHE }, { "tmpfs", IX_MOUNT_TMPFS }, { "secret", IX_MOUNT_SECRET }, { "ssh", IX_MOUNT_SSH } };
+} kinds[] = { { "bind", IX_MOUNT_BIND },
+	      { "cache", IX_MOUNT_CACHE },
+	      { "tmpfs", IX_MOUNT_TMPFS },
+	      { "secret", IX_MOUNT_SECRET },
+	      { "ssh", IX_MOUNT_SSH } };
 
 static int set_type(struct parse *self, const char *value, struct ix_err *err)
 {
@@ -89,8 +93,9 @@ static int set_type(struct parse *self, const char *value, struct ix_err *err)
 		}
 	}
 	near = ix_nearest(value ? value : "", names, IX_ARRAY_LEN(kinds));
-	return df_err(self->file, err, &self->flag->pos, near ? "unsupported mount type \"%s\" (did you mean %s?)" : "unsupported mount type \"%s\"",
-		      value ? value : "", near);
+	return df_err(self->file, err, &self->flag->pos,
+		      near ? "unsupported mount type \"%s\" (did you mean %s?)" : "unsupported mount type \"%s\"", value ? value : "",
+		      near);
 }
 
 static int set_sharing(struct parse *self, const char *value, struct ix_err *err)
@@ -129,8 +134,8 @@ static int set_access(struct parse *self, const char *key, const char *value, bo
 	return 0;
 }
 
-static const char *const keys[] = { "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite", "rw", "id", "sharing",
-				    "required", "size", "mode", "uid", "gid", "env" };
+static const char *const keys[] = { "type", "from", "source",  "src",      "target", "dst",  "destination", "readonly", "ro", "readwrite",
+				    "rw",   "id",   "sharing", "required", "size",   "mode", "uid",         "gid",      "env" };
 
 static int set_key(struct parse *self, const char *key, const char *value, struct ix_err *err)
 {
@@ -148,8 +153,8 @@ static int set_key(struct parse *self, const char *key, const char *value, struc
 		return truth(value, &mount->required) ? 0 : bad(self, err, key, value);
 	near = ix_nearest(key, keys, IX_ARRAY_LEN(keys));
 	if (!near || strcmp(near, key) != 0)
-		return df_err(self->file, err, &self->flag->pos, near ? "unexpected key '%s' in '--mount' (did you mean %s?)" : "unexpected key '%s' in '--mount'",
-			      key, near);
+		return df_err(self->file, err, &self->flag->pos,
+			      near ? "unexpected key '%s' in '--mount' (did you mean %s?)" : "unexpected key '%s' in '--mount'", key, near);
 	if (!value)
 		return df_err(self->file, err, &self->flag->pos, "invalid field '%s' must be a key=value pair", key);
 	if (strcmp(key, "from") == 0)

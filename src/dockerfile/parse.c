@@ -17,7 +17,9 @@ static int check_stage_name(const struct ix_dockerfile *file, const struct df_in
 	for (char *c = name; *c; c++) {
 		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
 		if (!((*c >= 'a' && *c <= 'z') || (c > name && ((*c >= '0' && *c <= '9') || strchr("-_.", *c)))))
-			return df_err(file, err, &from->pos, "invalid name for build stage: \"%s\", name can't start with a number or contain symbols", from->words[2]);
+			return df_err(file, err, &from->pos,
+				      "invalid name for build stage: \"%s\", name can't start with a number or contain symbols",
+				      from->words[2]);
 	}
 	*ret_name = name;
 	return 0;
@@ -33,8 +35,8 @@ static int add_stage(struct ix_dockerfile *file, const struct df_instr *from, st
 		return -(int)err->code;
 	for (size_t i = 0; stage.name && i < file->nstages; i++)
 		if (file->stages[i].name && strcmp(file->stages[i].name, stage.name) == 0)
-			ix_strv_addf(&file->warnings, "%s:%u:%u: DuplicateStageName: duplicate stage name %s", file->name, from->pos.line, from->pos.column,
-				     stage.name);
+			ix_strv_addf(&file->warnings, "%s:%u:%u: DuplicateStageName: duplicate stage name %s", file->name, from->pos.line,
+				     from->pos.column, stage.name);
 	*IX_ARENA_PUSH(file->arena, file->stages, file->nstages) = stage;
 	return 0;
 }
@@ -45,7 +47,8 @@ static int add_instr(struct ix_dockerfile *file, const struct df_instr *instr, s
 	struct df_stage *stage = file->nstages > 0 ? &file->stages[file->nstages - 1] : NULL;
 
 	if (!stage && instr->kind != IX_STEP_ARG)
-		return df_err(file, err, &instr->pos, "no build stage in current context: a Dockerfile begins with FROM, before it only ARG is allowed");
+		return df_err(file, err, &instr->pos,
+			      "no build stage in current context: a Dockerfile begins with FROM, before it only ARG is allowed");
 	for (size_t i = 0; i == 0 || (instr->kind == IX_STEP_ARG && i < instr->nwords); i += 2) {
 		struct df_instr one = *instr;
 

@@ -92,10 +92,10 @@ static bool hex4(const char *text, unsigned *ret_code)
 
 	for (int i = 0; i < 4; i++) {
 		char c = text[i];
-		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
-			     c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10) :
-						    99;
+		unsigned d = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+			     : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+			     : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
+						    : 99;
 
 		if (d == 99)
 			return false;
@@ -163,9 +163,9 @@ enum df_json df_json_list(struct ix_arena *arena, const char *text, char ***word
 		ix_auto_buf item = { 0 };
 
 		if (*at != '"')
-			return (*at >= '0' && *at <= '9') || ix_starts(at, "true") || ix_starts(at, "false") || ix_starts(at, "null") ?
-				       (strchr(at, ']') && !*skip_blanks(strrchr(at, ']') + 1) ? DF_JSON_NOT_STRINGS : DF_JSON_NO) :
-				       DF_JSON_NO;
+			return (*at >= '0' && *at <= '9') || ix_starts(at, "true") || ix_starts(at, "false") || ix_starts(at, "null")
+				       ? (strchr(at, ']') && !*skip_blanks(strrchr(at, ']') + 1) ? DF_JSON_NOT_STRINGS : DF_JSON_NO)
+				       : DF_JSON_NO;
 		at = json_string(at, &item);
 		if (!at)
 			return DF_JSON_NO;
@@ -191,7 +191,8 @@ enum df_json df_json_list(struct ix_arena *arena, const char *text, char ***word
 static const struct {
 	const char *name;
 	int64_t ns;
-} units[] = { { "ns", 1 }, { "us", 1000 }, { "\xc2\xb5s", 1000 }, { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 } };
+} units[] = { { "ns", 1 },         { "us", 1000 },       { "\xc2\xb5s", 1000 }, { "ms", 1000000 },
+	      { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 } };
 
 static bool take_unit(const char **text, int64_t *ret_ns)
 {
@@ -225,7 +226,8 @@ bool df_duration(const char *text, int64_t *ret_ns)
 		bool digits = false;
 
 		for (; *text >= '0' && *text <= '9'; text++, digits = true)
-			if (__builtin_mul_overflow(whole, (int64_t)10, &whole) || __builtin_add_overflow(whole, (int64_t)(*text - '0'), &whole))
+			if (__builtin_mul_overflow(whole, (int64_t)10, &whole) ||
+			    __builtin_add_overflow(whole, (int64_t)(*text - '0'), &whole))
 				return false;
 		if (*text == '.')
 			for (text++; *text >= '0' && *text <= '9'; text++, digits = true)
@@ -234,7 +236,8 @@ bool df_duration(const char *text, int64_t *ret_ns)
 					scale *= 10;
 				}
 		if (!digits || !take_unit(&text, &unit) || __builtin_mul_overflow(whole, unit, &value) ||
-		    __builtin_add_overflow(value, (int64_t)((__int128)part * unit / scale), &value) || __builtin_add_overflow(total, value, &total))
+		    __builtin_add_overflow(value, (int64_t)((__int128)part * unit / scale), &value) ||
+		    __builtin_add_overflow(total, value, &total))
 			return false;
 	}
 	*ret_ns = total;

@@ -137,7 +137,8 @@ static int prepare_mode(struct copy *self, struct ix_err *err)
 		return -(int)err->code;
 	for (const char *c = text; *c; c++) {
 		if (*c < '0' || *c > '7' || mode > 07777)
-			return ix_err_at(err, &self->step->pos, "--chmod=%s: not an octal mode, as 0755 (symbolic modes are not supported yet)", text);
+			return ix_err_at(err, &self->step->pos,
+					 "--chmod=%s: not an octal mode, as 0755 (symbolic modes are not supported yet)", text);
 		mode = mode * 8 + (unsigned)(*c - '0');
 	}
 	if (!*text || mode > 07777)
@@ -259,8 +260,12 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 	path = self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
 	out = copy_put(self, path);
 	out->text = text;
-	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path), .mode = S_IFREG | (self->has_mode ? self->mode : 0644),
-					    .size = strlen(text), .mtime_s = HEREDOC_TIME, .uid = self->uid, .gid = self->gid };
+	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
+					    .mode = S_IFREG | (self->has_mode ? self->mode : 0644),
+					    .size = strlen(text),
+					    .mtime_s = HEREDOC_TIME,
+					    .uid = self->uid,
+					    .gid = self->gid };
 	if (self->newest_s < HEREDOC_TIME)
 		self->newest_s = HEREDOC_TIME;
 	return 0;
@@ -325,8 +330,9 @@ static int add_parent(struct copy *self, const char *path, struct ix_err *err)
 		return 0;
 	fd = ix_open_beneath(self->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err);
 	out = copy_put(self, path);
-	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid,
-					    .mtime_s = self->newest_s };
+	out->entry = (struct ix_tar_entry){
+		.path = ix_strdup(path), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid, .mtime_s = self->newest_s
+	};
 	if (fd < 0)
 		return 0;
 	if (fstat(fd, &st) < 0)
@@ -380,7 +386,8 @@ static int check_unchanged(const struct copy *self, const struct ix_entry *from,
 	if ((uint64_t)st.st_size == from->size && st.st_mtim.tv_sec == from->mtime_s && (uint32_t)st.st_mtim.tv_nsec == from->mtime_ns &&
 	    st.st_ino == from->ino)
 		return 0;
-	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(self->source), from->path);
+	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(self->source),
+			  from->path);
 }
 
 static int write_out(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
@@ -478,8 +485,9 @@ static int workdir_run(struct copy *self, const char *path, struct ix_step_resul
 	if (!self->dest_exists) {
 		struct out *out = copy_put(self, self->dest);
 
-		out->entry = (struct ix_tar_entry){ .path = ix_strdup(self->dest), .mode = S_IFDIR | 0755, .uid = self->uid,
-						    .gid = self->gid, .mtime_s = HEREDOC_TIME };
+		out->entry = (struct ix_tar_entry){
+			.path = ix_strdup(self->dest), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid, .mtime_s = HEREDOC_TIME
+		};
 		if (add_parents(self, err) < 0)
 			return -(int)err->code;
 	}

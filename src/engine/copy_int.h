@@ -19,23 +19,23 @@ struct out {
 struct copy {
 	struct build *build;
 	const struct ix_step *step;
-	int root_fd;                 /* the stage's root as it is before the step */
+	int root_fd; /* the stage's root as it is before the step */
 	struct ix_context *root;
 	struct image source_image;
 	int source_fd;
-	struct ix_context *source;   /* where files are read from */
+	struct ix_context *source;       /* where files are read from */
 	struct ix_selection *selections; /* those made here; the state has the others */
 	size_t nselections;
 
-	char *dest;                  /* real path in the root, relative */
+	char *dest; /* real path in the root, relative */
 	const char *shown_dest;
-	bool dest_is_dir;            /* it was written with a slash at its end */
-	bool dest_exists;            /* it is a directory of the image below */
+	bool dest_is_dir; /* it was written with a slash at its end */
+	bool dest_exists; /* it is a directory of the image below */
 	bool has_owner, has_mode;
 	uint32_t uid, gid, mode;
-	int64_t newest_s;            /* time of the newest source, for directories made on the way */
-	struct ix_map by_path;       /* path -> struct out */
-	struct ix_strv archives;     /* ADD: tar files to unpack, paths in the source */
+	int64_t newest_s;        /* time of the newest source, for directories made on the way */
+	struct ix_map by_path;   /* path -> struct out */
+	struct ix_strv archives; /* ADD: tar files to unpack, paths in the source */
 };
 
 /* A fresh entry for a path, replacing an earlier one. */

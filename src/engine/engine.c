@@ -56,7 +56,8 @@ static int publish_names(struct ix_engine *engine, const struct ix_plan_stage *p
 		if (planned->names[i].current)
 			continue;
 		if (ix_cache_publish_name(engine->opts.cache, planned->names[i].name, &result->manifest,
-					  ix_cache_is_local(engine->opts.cache) ? NULL : planned->ref, planned->stage->name, &moved, err) < 0)
+					  ix_cache_is_local(engine->opts.cache) ? NULL : planned->ref, planned->stage->name, &moved,
+					  err) < 0)
 			return -(int)err->code;
 		result->pushed_bytes += moved.bytes;
 	}
@@ -99,8 +100,9 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	const struct ix_stage *stage = planned->stage;
 	struct ix_stage_result *result = &engine->results[stage->index];
 
-	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_BEGIN, .stage = stage->name, .why = planned->reason,
-							 .nsteps = (unsigned)stage->nsteps });
+	ix_report(engine->opts.sink,
+		  &(struct ix_event){
+			  .kind = IX_EVENT_STAGE_BEGIN, .stage = stage->name, .why = planned->reason, .nsteps = (unsigned)stage->nsteps });
 	if (stage_build(engine, stage, err) < 0)
 		return -(int)err->code;
 	result->outcome = IX_OUTCOME_BUILT;
@@ -133,8 +135,12 @@ static int stage_job(void *data, struct ix_err *err)
 		result->outcome = IX_OUTCOME_FAILED;
 		outcome = r == -IX_ECANCELED ? "canceled" : "failed";
 	}
-	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_END, .stage = job->stage->name, .text = outcome,
-							 .ms = result->ms, .bytes = result->pushed_bytes, .status = r < 0 });
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_END,
+							 .stage = job->stage->name,
+							 .text = outcome,
+							 .ms = result->ms,
+							 .bytes = result->pushed_bytes,
+							 .status = r < 0 });
 	return r;
 }
 
@@ -163,7 +169,8 @@ int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 		jobs[i] = ix_sched_add(sched, planned->decision == IX_PLAN_BUILD ? 10 + planned->stage->nsteps : 1, stage_job, &data[i]);
 	}
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; jobs[i] && engine->plan->stages[i].decision == IX_PLAN_BUILD && j < engine->graph->stages[i]->nlinks; j++)
+		for (size_t j = 0; jobs[i] && engine->plan->stages[i].decision == IX_PLAN_BUILD && j < engine->graph->stages[i]->nlinks;
+		     j++)
 			if (jobs[engine->graph->stages[i]->links[j].stage->index])
 				ix_job_after(jobs[i], jobs[engine->graph->stages[i]->links[j].stage->index]);
 	return ix_sched_run(sched, err);

@@ -32,17 +32,17 @@ struct ix_engine_opts {
 	struct ix_cache *cache;
 	struct ix_sink *sink;
 	struct ix_cancel *cancel;
-	const char *project;              /* under which accounts are kept; NULL for a lone Dockerfile */
+	const char *project; /* under which accounts are kept; NULL for a lone Dockerfile */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;
 	enum ix_compression compression;
-	int compression_level;            /* 0: default */
-	int64_t epoch;                    /* SOURCE_DATE_EPOCH, -1: none */
-	unsigned parallel;                /* stages at once; 0: one per CPU, at least 2 */
-	bool publish;                     /* push stages and names to the registry */
-	bool image_tls;                   /* tls: image: the host's certificates are not shown to RUN */
-	const char *const *add_hosts;     /* "name:address", NULL terminated or NULL */
-	bool no_step_cache;               /* --no-cache */
+	int compression_level;        /* 0: default */
+	int64_t epoch;                /* SOURCE_DATE_EPOCH, -1: none */
+	unsigned parallel;            /* stages at once; 0: one per CPU, at least 2 */
+	bool publish;                 /* push stages and names to the registry */
+	bool image_tls;               /* tls: image: the host's certificates are not shown to RUN */
+	const char *const *add_hosts; /* "name:address", NULL terminated or NULL */
+	bool no_step_cache;           /* --no-cache */
 };
 
 enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_FAILED };
@@ -71,9 +71,9 @@ const struct ix_stage_result *ix_engine_result(const struct ix_engine *engine, c
 enum ix_export_kind { IX_EXPORT_OCI, IX_EXPORT_DOCKER, IX_EXPORT_TAR, IX_EXPORT_LOCAL };
 struct ix_export {
 	enum ix_export_kind kind;
-	const char *dest;          /* file; directory for LOCAL; NULL or "-": standard output */
-	bool directory;            /* OCI: a layout directory instead of its tar (tar=false) */
-	const char *const *names;  /* OCI, DOCKER: names the image carries, full references; NULL terminated or NULL */
+	const char *dest;         /* file; directory for LOCAL; NULL or "-": standard output */
+	bool directory;           /* OCI: a layout directory instead of its tar (tar=false) */
+	const char *const *names; /* OCI, DOCKER: names the image carries, full references; NULL terminated or NULL */
 };
 /* image: where blobs that are not in the store are fetched from, or NULL. */
 int ix_export_image(const struct ix_engine_opts *opts, const struct ix_digest *manifest, const char *image, const struct ix_export *spec,
@@ -82,13 +82,13 @@ int ix_export_image(const struct ix_engine_opts *opts, const struct ix_digest *m
 /* --- running --- */
 
 struct ix_run_opts {
-	const char *const *argv;   /* NULL: the image's entrypoint and command */
-	const char *const *env;    /* KEY=VALUE in addition, NULL terminated or NULL */
-	const char *workdir;       /* NULL: the image's */
-	const char *user;          /* NULL: the image's */
+	const char *const *argv;    /* NULL: the image's entrypoint and command */
+	const char *const *env;     /* KEY=VALUE in addition, NULL terminated or NULL */
+	const char *workdir;        /* NULL: the image's */
+	const char *user;           /* NULL: the image's */
 	const char *const *volumes; /* "host:target[:ro]", NULL terminated or NULL */
 	bool no_network;
-	const char *entrypoint;    /* NULL: the image's; "" none */
+	const char *entrypoint; /* NULL: the image's; "" none */
 };
 /* Run a command in an image on a throw-away root with the host's network and this terminal. */
 int ix_run_image(const struct ix_engine_opts *opts, const struct ix_digest *manifest, const char *image, const struct ix_run_opts *run,

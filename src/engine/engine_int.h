@@ -57,7 +57,8 @@ struct lowers {
 };
 void lowers_release(struct lowers *lowers);
 #define auto_lowers ix_scoped(lowers_release) struct lowers
-int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers, struct ix_err *err);
+int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers,
+		  struct ix_err *err);
 /* The image's merged root, read-only and detached. */
 int rootfs_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, int *ret_fd, struct ix_err *err);
 /* The same with an upper directory on top; dir is a fresh scratch directory that gets "upper" and "work". */
@@ -115,11 +116,11 @@ char *run_created_by(struct build *build, const struct ix_step *step);
 struct step_mounts {
 	struct ix_sandbox_mount *items;
 	size_t count;
-	struct ix_strv strings;   /* owned text the items point to */
-	struct ix_strv trees;     /* scratch directories to remove */
-	int *fds;                 /* trees and locks to close */
+	struct ix_strv strings; /* owned text the items point to */
+	struct ix_strv trees;   /* scratch directories to remove */
+	int *fds;               /* trees and locks to close */
 	size_t nfds;
-	struct ix_strv env;       /* variables from secrets */
+	struct ix_strv env; /* variables from secrets */
 };
 int mounts_prepare(struct build *build, const struct ix_step *step, struct step_mounts *ret_mounts, struct ix_err *err);
 void mounts_release(struct step_mounts *mounts);

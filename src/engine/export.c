@@ -121,8 +121,8 @@ static void docker_manifest(const struct ix_manifest *manifest, const char *cons
 	ix_buf_puts(json, "]}]");
 }
 
-static void index_json(const struct ix_digest *digest, uint64_t size, const struct ix_manifest *manifest, const struct ix_platform *platform,
-		       const char *const *names, struct ix_buf *json)
+static void index_json(const struct ix_digest *digest, uint64_t size, const struct ix_manifest *manifest,
+		       const struct ix_platform *platform, const char *const *names, struct ix_buf *json)
 {
 	ix_auto_index index = { 0 };
 	size_t i = 0;
@@ -139,13 +139,15 @@ static void index_json(const struct ix_digest *digest, uint64_t size, const stru
 			const char *colon = strrchr(names[i], ':');
 
 			ix_pairs_set(&entry->annotations, "io.containerd.image.name", names[i]);
-			ix_pairs_set(&entry->annotations, "org.opencontainers.image.ref.name", colon && !strchr(colon, '/') ? colon + 1 : names[i]);
+			ix_pairs_set(&entry->annotations, "org.opencontainers.image.ref.name",
+				     colon && !strchr(colon, '/') ? colon + 1 : names[i]);
 		}
 	} while (names && names[i] && names[++i]);
 	ix_index_json(&index, json);
 }
 
-static int write_archive(struct archive *self, const struct ix_digest *digest, const char *image, const struct ix_export *spec, struct ix_err *err)
+static int write_archive(struct archive *self, const struct ix_digest *digest, const char *image, const struct ix_export *spec,
+			 struct ix_err *err)
 {
 	static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
@@ -199,8 +201,8 @@ static int export_tar(const struct ix_engine_opts *opts, const char *dest,
 	return output_close(&output, r, err);
 }
 
-static int export_layout_dir(const struct ix_engine_opts *opts, const struct ix_digest *digest, const char *image, const struct ix_export *spec,
-			     struct ix_err *err)
+static int export_layout_dir(const struct ix_engine_opts *opts, const struct ix_digest *digest, const char *image,
+			     const struct ix_export *spec, struct ix_err *err)
 {
 	struct archive self = { .opts = opts };
 	int r;
@@ -227,7 +229,8 @@ static int open_root(const struct ix_engine_opts *opts, const struct ix_digest *
 	return rootfs_open(opts, &loaded, NULL, ret_fd, err);
 }
 
-static int fill_rootfs(struct archive *self, const struct ix_digest *digest, const char *image, const struct ix_export *spec, struct ix_err *err)
+static int fill_rootfs(struct archive *self, const struct ix_digest *digest, const char *image, const struct ix_export *spec,
+		       struct ix_err *err)
 {
 	ix_auto_close int root = -1;
 

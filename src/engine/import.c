@@ -81,7 +81,8 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 		return -(int)err->code;
 	ix_rfc3339(opts->epoch >= 0 ? opts->epoch : ix_time_s(), now);
 	layer = image_add_layer(&image);
-	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(ix_layer_media_type(opts->compression)), .digest = info.digest,
+	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(ix_layer_media_type(opts->compression)),
+					      .digest = info.digest,
 					      .size = info.size };
 	layer->diff_id = info.diff_id;
 	image.config.platform = *platform;

@@ -86,7 +86,8 @@ static int copy_tree(struct ix_store *store, int from_fd, const char *to, const 
 
 /* --- bind --- */
 
-static int copy_entry(struct ix_context *context, const struct ix_entry *entry, int dir_fd, const struct ix_cancel *cancel, struct ix_err *err)
+static int copy_entry(struct ix_context *context, const struct ix_entry *entry, int dir_fd, const struct ix_cancel *cancel,
+		      struct ix_err *err)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = entry->mtime_s, .tv_nsec = entry->mtime_ns } };
 	const char *name = entry->name[0] ? entry->name : "file";
@@ -324,7 +325,8 @@ static int secret_file(struct build *build, const struct ix_mount *spec, const s
 		return ix_err_sys(err, "create %s", path);
 	if (ix_write_all(fd, ix_buf_str(value), value->len, err) < 0)
 		return -(int)err->code;
-	if (fchown(fd, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 || fchmod(fd, spec->has_mode ? spec->mode : 0400) < 0)
+	if (fchown(fd, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 ||
+	    fchmod(fd, spec->has_mode ? spec->mode : 0400) < 0)
 		return ix_err_sys(err, "attributes of the secret");
 	mount->kind = IX_SANDBOX_BIND;
 	mount->source = keep(mounts, ix_steal(&path));
@@ -343,7 +345,8 @@ static int secret_mount(struct build *build, const struct ix_step *step, const s
 	if (!secret) {
 		if (!spec->required)
 			return 0;
-		return ix_err_at(err, &step->pos, "secret %s: not found: pass it with --secret id=%s,src=FILE or --secret id=%s,env=NAME", id, id, id);
+		return ix_err_at(err, &step->pos, "secret %s: not found: pass it with --secret id=%s,src=FILE or --secret id=%s,env=NAME",
+				 id, id, id);
 	}
 	if (read_secret(secret, &value, err) < 0)
 		return ix_err_wrap(err, "secret %s", id);
@@ -410,8 +413,8 @@ static int prepare_one(struct build *build, const struct ix_step *step, size_t i
 	mount.target = keep(mounts, target);
 	switch (spec->kind) {
 	case IX_MOUNT_BIND:
-		r = spec->from.kind == IX_SOURCE_DIR ? bind_files(build, i, step, &mount, mounts, err) :
-						       bind_image(build, spec, &mount, mounts, err);
+		r = spec->from.kind == IX_SOURCE_DIR ? bind_files(build, i, step, &mount, mounts, err)
+						     : bind_image(build, spec, &mount, mounts, err);
 		break;
 	case IX_MOUNT_CACHE:
 		r = cache_mount(build, spec, id, &mount, mounts, err);

@@ -27,8 +27,8 @@ static char *field(const char *line, size_t len, unsigned n)
 }
 
 /* The line of /etc/passwd or /etc/group whose first field is name: its fields first and, when wanted, second. */
-static int find_name(int root_fd, const char *file, const char *name, unsigned first, uint32_t *ret_first, unsigned second, uint32_t *ret_second,
-		     struct ix_err *err)
+static int find_name(int root_fd, const char *file, const char *name, unsigned first, uint32_t *ret_first, unsigned second,
+		     uint32_t *ret_second, struct ix_err *err)
 {
 	ix_auto_close int fd = ix_open_in_root(root_fd, file, O_RDONLY, err);
 	ix_auto_buf text = IX_BUF_INIT(PASSWD_MAX);

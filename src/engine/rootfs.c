@@ -43,7 +43,8 @@ static int unpack_into(const struct ix_engine_opts *opts, const struct layer_ref
 	return 0;
 }
 
-static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *stage, char **ret_dir, struct ix_err *err)
+static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *stage, char **ret_dir,
+			struct ix_err *err)
 {
 	char text[IX_DIGEST_TEXT];
 	ix_auto_close int lock = -1;
@@ -92,7 +93,8 @@ static bool listed(const struct lowers *lowers, const char *dir)
 	return false;
 }
 
-int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers, struct ix_err *err)
+int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers,
+		  struct ix_err *err)
 {
 	auto_lowers lowers = { .dirs = ix_calloc(image->nlayers + 1, sizeof(char *)) };
 

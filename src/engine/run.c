@@ -32,8 +32,12 @@ static void *pump_main(void *data)
 		if (n < 0 && errno != EINTR)
 			break;
 		if (n > 0)
-			ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG, .stage = pump->stage, .step = pump->step,
-								  .stream = pump->stream, .data = chunk, .len = (size_t)n });
+			ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
+								  .stage = pump->stage,
+								  .step = pump->step,
+								  .stream = pump->stream,
+								  .data = chunk,
+								  .len = (size_t)n });
 	}
 	return NULL;
 }
@@ -165,22 +169,23 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 		return ix_err_sys(err, "create %s", path);
 	if (ix_write_all(fd, body, strlen(body), err) < 0)
 		return -(int)err->code;
-	mounts->items[mounts->count++] = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND, .source = path, .target = "/run/ix/script", .read_only = true
-	};
+	mounts->items[mounts->count++] =
+		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = "/run/ix/script", .read_only = true };
 	ix_strv_take(&mounts->strings, ix_steal(&path));
 	return 0;
 }
 
-static int run_command(struct build *build, const struct ix_step *step, struct scratch *scratch, struct step_mounts *mounts, int *ret_status,
-		       struct ix_err *err)
+static int run_command(struct build *build, const struct ix_step *step, struct scratch *scratch, struct step_mounts *mounts,
+		       int *ret_status, struct ix_err *err)
 {
 	struct ix_engine *engine = build->engine;
 	struct pump out = { .sink = engine->opts.sink, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1 };
 	struct pump errs = out;
 	ix_auto_free char *hosts = host_hosts_file(&engine->opts);
 	ix_auto_strv words = { 0 }, env = { 0 };
-	struct ix_sandbox_plan plan = { .root_fd = scratch->root_fd, .hosts_file = hosts, .resolv_file = engine->resolv_conf, .stdin_fd = -1 };
+	struct ix_sandbox_plan plan = {
+		.root_fd = scratch->root_fd, .hosts_file = hosts, .resolv_file = engine->resolv_conf, .stdin_fd = -1
+	};
 	int out_fd = -1, errs_fd = -1, r;
 
 	command_words(&build->image.config, step, &words);

@@ -43,7 +43,8 @@ static int command_words(const struct ix_image_config *config, const struct ix_r
 	return words->count > 0 ? 0 : ix_err_set(err, IX_EARG, "the image names no command: write one behind --");
 }
 
-static void run_env(const struct ix_engine *engine, const struct ix_image_config *config, const struct ix_run_opts *run, struct ix_strv *env)
+static void run_env(const struct ix_engine *engine, const struct ix_image_config *config, const struct ix_run_opts *run,
+		    struct ix_strv *env)
 {
 	const char *term = getenv("TERM"); /* NOLINT(concurrency-mt-unsafe): no other thread runs yet */
 
@@ -68,8 +69,13 @@ static int run_in(struct ix_engine *engine, const struct image *image, const str
 	ix_auto_strv words = { 0 }, env = { 0 }, texts = { 0 };
 	ix_auto_free struct ix_sandbox_mount *mounts = NULL;
 	auto_scratch scratch = { .root_fd = -1 };
-	struct ix_sandbox_plan plan = { .hosts_file = hosts, .resolv_file = engine->resolv_conf, .no_network = run->no_network,
-					.interactive = true, .stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .stderr_fd = STDERR_FILENO };
+	struct ix_sandbox_plan plan = { .hosts_file = hosts,
+					.resolv_file = engine->resolv_conf,
+					.no_network = run->no_network,
+					.interactive = true,
+					.stdin_fd = STDIN_FILENO,
+					.stdout_fd = STDOUT_FILENO,
+					.stderr_fd = STDERR_FILENO };
 	size_t nvolumes = 0;
 
 	while (run->volumes && run->volumes[nvolumes])

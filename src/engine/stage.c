@@ -205,9 +205,13 @@ static char *created_by(struct build *build, const struct ix_step *step)
 
 static void report_step(const struct build *build, const struct ix_step *step, enum ix_event_kind kind, int status, uint64_t ms)
 {
-	ix_report(build->engine->opts.sink, &(struct ix_event){ .kind = kind, .stage = build->stage->name, .text = step->text,
-								.step = (unsigned)build->step + 1, .nsteps = (unsigned)build->stage->nsteps,
-								.status = status, .ms = ms });
+	ix_report(build->engine->opts.sink, &(struct ix_event){ .kind = kind,
+								.stage = build->stage->name,
+								.text = step->text,
+								.step = (unsigned)build->step + 1,
+								.nsteps = (unsigned)build->stage->nsteps,
+								.status = status,
+								.ms = ms });
 }
 
 /* A step that makes a layer: from what its key gave before, or executed. One process executes it; others wait for its result. */
@@ -271,7 +275,8 @@ static int finish(struct build *build, struct ix_err *err)
 		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
 	free(config->created);
 	config->created = ix_strdup(engine->now);
-	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), &engine->results[build->stage->index].manifest, &size, err) < 0)
+	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), &engine->results[build->stage->index].manifest, &size, err) <
+	    0)
 		return -(int)err->code;
 	return ix_store_set_stage(engine->opts.store, key, &engine->results[build->stage->index].manifest, err);
 }

@@ -229,7 +229,8 @@ static int replace(struct expander *self, const char *value, struct ix_buf *out)
 		return -(int)self->err->code;
 	if (!value)
 		return 0;
-	return pattern.len ? substitute(self, value, ix_buf_str(&pattern), ix_buf_str(&with), all, out) : put(self, out, value, strlen(value));
+	return pattern.len ? substitute(self, value, ix_buf_str(&pattern), ix_buf_str(&with), all, out)
+			   : put(self, out, value, strlen(value));
 }
 
 static int braced(struct expander *self, struct ix_buf *out)
@@ -311,7 +312,8 @@ static int double_quoted(struct expander *self, struct ix_buf *out)
 			r = dollar(self, out);
 		} else {
 			/* Inside double quotes only these lose their escape. */
-			if (*self->at == self->escape && self->at[1] && (self->at[1] == '"' || self->at[1] == '$' || self->at[1] == self->escape))
+			if (*self->at == self->escape && self->at[1] &&
+			    (self->at[1] == '"' || self->at[1] == '$' || self->at[1] == self->escape))
 				self->at++;
 			r = put(self, out, self->at++, 1);
 		}

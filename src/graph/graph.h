@@ -53,16 +53,16 @@ struct ix_source {
 /* A value from outside that a step can see. */
 struct ix_arg {
 	const char *name;
-	const char *value;       /* NULL: declared without a value. For a link: "stage:NAME" */
-	struct ix_stage *link;   /* the value is that stage's image reference, known when its key is */
+	const char *value;     /* NULL: declared without a value. For a link: "stage:NAME" */
+	struct ix_stage *link; /* the value is that stage's image reference, known when its key is */
 };
 
 struct ix_heredoc {
-	const char *name;  /* the delimiter, without quotes */
-	const char *body;  /* with trailing newline; tabs already stripped for <<- */
-	bool expand;       /* variables in body are expanded (COPY, ADD; a shell does it itself for RUN) */
-	int fd;            /* RUN: descriptor it feeds; 0 unless written */
-	bool strip_tabs;   /* it was written <<- */
+	const char *name; /* the delimiter, without quotes */
+	const char *body; /* with trailing newline; tabs already stripped for <<- */
+	bool expand;      /* variables in body are expanded (COPY, ADD; a shell does it itself for RUN) */
+	int fd;           /* RUN: descriptor it feeds; 0 unless written */
+	bool strip_tabs;  /* it was written <<- */
 };
 
 enum ix_mount_kind { IX_MOUNT_BIND, IX_MOUNT_CACHE, IX_MOUNT_TMPFS, IX_MOUNT_SECRET, IX_MOUNT_SSH };
@@ -71,13 +71,13 @@ enum ix_sharing { IX_SHARING_SHARED, IX_SHARING_PRIVATE, IX_SHARING_LOCKED };
 /* RUN --mount. Text values may hold variables, but from is already resolved. */
 struct ix_mount {
 	enum ix_mount_kind kind;
-	struct ix_source from;  /* bind, cache: SCRATCH for a cache without from; bind defaults to the build context */
-	const char *source;     /* path inside from, expanded; "" or "/" its root */
-	const char *target;     /* word with variables; NULL for a secret given only by id or env */
-	const char *id;         /* cache, secret, ssh: word, NULL when not given */
-	const char *env;        /* secret: variable that receives the value, NULL when not given */
+	struct ix_source from; /* bind, cache: SCRATCH for a cache without from; bind defaults to the build context */
+	const char *source;    /* path inside from, expanded; "" or "/" its root */
+	const char *target;    /* word with variables; NULL for a secret given only by id or env */
+	const char *id;        /* cache, secret, ssh: word, NULL when not given */
+	const char *env;       /* secret: variable that receives the value, NULL when not given */
 	enum ix_sharing sharing;
-	uint64_t size;          /* tmpfs: bytes, 0 unlimited */
+	uint64_t size; /* tmpfs: bytes, 0 unlimited */
 	bool read_only;
 	bool required;
 	bool has_mode, has_uid, has_gid;
@@ -85,8 +85,22 @@ struct ix_mount {
 };
 
 enum ix_step_kind {
-	IX_STEP_ADD, IX_STEP_ARG, IX_STEP_CMD, IX_STEP_COPY, IX_STEP_ENTRYPOINT, IX_STEP_ENV, IX_STEP_EXPOSE, IX_STEP_HEALTHCHECK,
-	IX_STEP_LABEL, IX_STEP_MAINTAINER, IX_STEP_ONBUILD, IX_STEP_RUN, IX_STEP_SHELL, IX_STEP_STOPSIGNAL, IX_STEP_USER, IX_STEP_VOLUME,
+	IX_STEP_ADD,
+	IX_STEP_ARG,
+	IX_STEP_CMD,
+	IX_STEP_COPY,
+	IX_STEP_ENTRYPOINT,
+	IX_STEP_ENV,
+	IX_STEP_EXPOSE,
+	IX_STEP_HEALTHCHECK,
+	IX_STEP_LABEL,
+	IX_STEP_MAINTAINER,
+	IX_STEP_ONBUILD,
+	IX_STEP_RUN,
+	IX_STEP_SHELL,
+	IX_STEP_STOPSIGNAL,
+	IX_STEP_USER,
+	IX_STEP_VOLUME,
 	IX_STEP_WORKDIR,
 };
 
@@ -108,22 +122,22 @@ enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
 struct ix_step {
 	enum ix_step_kind kind;
 	struct ix_pos pos;
-	unsigned last_line;     /* of the instruction, with continuations and heredocs */
-	const char *text;       /* the instruction as written on one line, for people: "COPY --chown=app src/ ./" */
+	unsigned last_line; /* of the instruction, with continuations and heredocs */
+	const char *text;   /* the instruction as written on one line, for people: "COPY --chown=app src/ ./" */
 	char **words;
 	size_t nwords;
-	bool exec;              /* JSON form */
+	bool exec; /* JSON form */
 	struct ix_heredoc *docs;
 	size_t ndocs;
-	struct ix_arg *args;    /* values from outside that this step depends on: for RUN all in scope, otherwise those it names */
+	struct ix_arg *args; /* values from outside that this step depends on: for RUN all in scope, otherwise those it names */
 	size_t nargs;
 
 	/* ADD, COPY */
-	struct ix_source from;  /* DIR of the build context unless --from */
-	const char *dest;       /* word */
-	const char *chown;      /* word or NULL */
-	const char *chmod;      /* word or NULL */
-	bool link;              /* --link */
+	struct ix_source from; /* DIR of the build context unless --from */
+	const char *dest;      /* word */
+	const char *chown;     /* word or NULL */
+	const char *chmod;     /* word or NULL */
+	bool link;             /* --link */
 
 	/* RUN */
 	struct ix_mount *mounts;
@@ -134,7 +148,7 @@ struct ix_step {
 	int64_t interval, timeout, start_period, start_interval;
 	int retries;
 
-	bool trigger;           /* it came from an ONBUILD of the base image */
+	bool trigger; /* it came from an ONBUILD of the base image */
 };
 
 /* A link to another stage, for drawing and scheduling; duplicates are merged. */
@@ -144,28 +158,28 @@ struct ix_link {
 };
 
 struct ix_stage {
-	const char *name;        /* project stage: its name; inner stage: "owner.inner", unnamed inner stages "owner.0" */
-	bool inner;              /* not published under a name of its own */
-	size_t index;            /* position in the graph */
-	struct ix_pos pos;       /* its FROM */
-	const char *platform;    /* "linux/amd64[/variant]" */
+	const char *name;     /* project stage: its name; inner stage: "owner.inner", unnamed inner stages "owner.0" */
+	bool inner;           /* not published under a name of its own */
+	size_t index;         /* position in the graph */
+	struct ix_pos pos;    /* its FROM */
+	const char *platform; /* "linux/amd64[/variant]" */
 	struct ix_source base;
 	struct ix_step *steps;
 	size_t nsteps;
 	struct ix_link *links;
 	size_t nlinks;
-	struct ix_strv env;      /* ENV as known when the graph was made, after the last step */
-	bool env_complete;       /* env also holds the base image's variables */
-	const char **onbuild;    /* ONBUILD triggers this stage hands to those built from it */
+	struct ix_strv env;   /* ENV as known when the graph was made, after the last step */
+	bool env_complete;    /* env also holds the base image's variables */
+	const char **onbuild; /* ONBUILD triggers this stage hands to those built from it */
 	size_t nonbuild;
 
 	/* settings of the project's stage that are not part of any key */
-	const char **publish;    /* names to publish besides the key tag, expanded */
+	const char **publish; /* names to publish besides the key tag, expanded */
 	size_t npublish;
 	/* settings that are part of the stage's key, applied to the finished config: key, value, key, value */
 	const char **labels;
 	size_t nlabels;
-	bool no_cache;           /* every step of it runs again */
+	bool no_cache; /* every step of it runs again */
 };
 
 struct ix_graph {
@@ -204,7 +218,7 @@ struct ix_expand_opts {
 	/* Value of a variable, or NULL when it is not set. */
 	const char *(*lookup)(void *data, const char *name);
 	void *data;
-	bool keep_quotes;  /* quotes and escapes stay as they are (heredoc bodies) */
+	bool keep_quotes; /* quotes and escapes stay as they are (heredoc bodies) */
 };
 /* One word: quotes removed, variables replaced. Caller frees *ret_text. A bad pattern or a failed ${v:?m} is IX_EARG. */
 int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_text, struct ix_err *err);

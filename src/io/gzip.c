@@ -47,7 +47,7 @@ uint32_t gzip_crc(uint32_t crc, const void *bytes, size_t len)
 
 /* A block on its way: the caller fills it, a worker compresses it, the caller writes it out in order. */
 struct block {
-	unsigned char *in;  /* window, then the block's bytes */
+	unsigned char *in; /* window, then the block's bytes */
 	size_t window_len;
 	size_t len;
 	bool last;

@@ -18,9 +18,9 @@ struct readahead {
 		unsigned char *bytes;
 		ssize_t len; /* 0: the end; negative: error */
 	} blocks[BLOCKS];
-	unsigned full;      /* blocks waiting to be read */
-	unsigned head;      /* the block being read */
-	size_t at;          /* read from it so far */
+	unsigned full; /* blocks waiting to be read */
+	unsigned head; /* the block being read */
+	size_t at;     /* read from it so far */
 	bool stop;
 	struct ix_err err;
 };

@@ -25,13 +25,13 @@ struct ix_xattr {
 };
 
 struct ix_tar_entry {
-	char *path;     /* clean, relative: "usr/bin/env"; "" is the root */
-	uint32_t mode;  /* type and permission bits */
+	char *path;    /* clean, relative: "usr/bin/env"; "" is the root */
+	uint32_t mode; /* type and permission bits */
 	uint32_t uid, gid;
-	uint64_t size;  /* of the contents that follow; 0 for all but regular files */
+	uint64_t size; /* of the contents that follow; 0 for all but regular files */
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	char *link;     /* target of a symbolic link, or path of the file a hard link repeats */
+	char *link; /* target of a symbolic link, or path of the file a hard link repeats */
 	bool hardlink;
 	uint32_t rdev_major, rdev_minor;
 	struct ix_xattr *xattrs; /* sorted by name */
@@ -43,12 +43,12 @@ int ix_xattrs_read(int fd, const char *what, struct ix_tar_entry *entry, struct 
 
 struct ix_layer_opts {
 	enum ix_compression compression;
-	int level;          /* 0: default */
-	int64_t epoch;      /* times later than this are clamped to it; -1: none */
+	int level;     /* 0: default */
+	int64_t epoch; /* times later than this are clamped to it; -1: none */
 };
 
 struct ix_layer_info {
-	struct ix_digest digest;  /* of the blob */
+	struct ix_digest digest; /* of the blob */
 	uint64_t size;
 	struct ix_digest diff_id; /* of the tar */
 	uint64_t tar_size;
@@ -58,7 +58,8 @@ struct ix_layer_info {
 struct ix_layer_writer;
 struct ix_layer_writer *ix_layer_begin(struct ix_writer *blob, const struct ix_layer_opts *opts);
 /* One entry; exactly entry->size bytes of contents are read from fd (-1 when size is 0). A file that shrank meanwhile is IX_EFAIL. */
-int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, int fd, const struct ix_cancel *cancel, struct ix_err *err);
+int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, int fd, const struct ix_cancel *cancel,
+		 struct ix_err *err);
 /* The same with the contents in memory. */
 int ix_layer_add_bytes(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, const void *bytes, struct ix_err *err);
 int ix_layer_finish(struct ix_layer_writer *layer, struct ix_layer_info *ret_info, struct ix_err *err);
@@ -75,9 +76,9 @@ int ix_layer_pack_upper(struct ix_layer_writer *layer, int upper_fd, int lower_f
 int ix_layer_pack_tree(struct ix_layer_writer *layer, int root_fd, const struct ix_cancel *cancel, struct ix_err *err);
 
 struct ix_unpack_opts {
-	bool overlay;     /* whiteouts become overlay whiteouts; otherwise names beginning with ".wh." are ordinary */
-	bool userns;      /* user.overlay.* instead of trusted.overlay.*; device nodes that cannot be made are left out */
-	bool no_owners;   /* owners are not set: the files belong to whoever unpacks (export to a directory) */
+	bool overlay;   /* whiteouts become overlay whiteouts; otherwise names beginning with ".wh." are ordinary */
+	bool userns;    /* user.overlay.* instead of trusted.overlay.*; device nodes that cannot be made are left out */
+	bool no_owners; /* owners are not set: the files belong to whoever unpacks (export to a directory) */
 	const struct ix_cancel *cancel;
 };
 /*

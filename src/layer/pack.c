@@ -29,8 +29,8 @@ struct level {
 
 struct pack {
 	struct ix_layer_writer *layer;
-	int lower_fd;   /* -1: none */
-	bool overlay;   /* the tree is an overlay upper */
+	int lower_fd; /* -1: none */
+	bool overlay; /* the tree is an overlay upper */
 	const struct ix_cancel *cancel;
 	struct level *levels;
 	size_t nlevels, cap;

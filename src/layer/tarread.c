@@ -136,8 +136,9 @@ static bool pax_time(const char *value, int64_t *ret_seconds)
 
 	if (!ix_parse_u64(whole, INT64_MAX / 2, &seconds))
 		return false;
-	*ret_seconds = negative ? -(int64_t)seconds - (strpbrk(value, ".") && strspn(strpbrk(value, ".") + 1, "0") != strlen(strpbrk(value, ".") + 1)) :
-				  (int64_t)seconds;
+	*ret_seconds = negative ? -(int64_t)seconds -
+					  (strpbrk(value, ".") && strspn(strpbrk(value, ".") + 1, "0") != strlen(strpbrk(value, ".") + 1))
+				: (int64_t)seconds;
 	return true;
 }
 
@@ -197,8 +198,8 @@ static int pax_parse(struct extended *ext, char *text, size_t left, struct ix_er
 	return 0;
 }
 
-static const uint32_t types[] = { ['0'] = S_IFREG, ['1'] = S_IFREG, ['2'] = S_IFLNK, ['3'] = S_IFCHR, ['4'] = S_IFBLK,
-				  ['5'] = S_IFDIR, ['6'] = S_IFIFO, ['7'] = S_IFREG };
+static const uint32_t types[] = { ['0'] = S_IFREG, ['1'] = S_IFREG, ['2'] = S_IFLNK, ['3'] = S_IFCHR,
+				  ['4'] = S_IFBLK, ['5'] = S_IFDIR, ['6'] = S_IFIFO, ['7'] = S_IFREG };
 
 /* Fixed-width text fields need not be terminated. */
 static char *field_text(const char *field, size_t len)
@@ -236,8 +237,8 @@ static int header_numbers(const struct tar_header *header, struct extended *ext,
 		return corrupt(err, "header");
 	if (!number(header->mtime, sizeof(header->mtime), &mtime) || mtime > INT64_MAX / 2)
 		mtime = 0; /* before 1970: GNU's negative base-256 */
-	if ((header->type == '3' || header->type == '4') && (!number(header->major, sizeof(header->major), &major) ||
-							     !number(header->minor, sizeof(header->minor), &minor)))
+	if ((header->type == '3' || header->type == '4') &&
+	    (!number(header->major, sizeof(header->major), &major) || !number(header->minor, sizeof(header->minor), &minor)))
 		return corrupt(err, "device number");
 	if ((!ext->has_uid && uid > UINT32_MAX - 1) || (!ext->has_gid && gid > UINT32_MAX - 1) || major > 4095 || minor > 1048575)
 		return corrupt(err, "owner or device number");
@@ -258,7 +259,8 @@ static int fill_entry(struct ix_tar_reader *tar, const struct tar_header *header
 	ix_auto_free char *path = ext->entry.path ? ix_steal(&ext->entry.path) : header_path(header);
 
 	if (type >= IX_ARRAY_LEN(types) || types[type] == 0)
-		return ix_err_set(err, IX_ECORRUPT, "tar: %.200s: entries of type '%c' are not supported", path, type > 32 && type < 127 ? type : '?');
+		return ix_err_set(err, IX_ECORRUPT, "tar: %.200s: entries of type '%c' are not supported", path,
+				  type > 32 && type < 127 ? type : '?');
 	if (header_numbers(header, ext, entry, err) < 0)
 		return -(int)err->code;
 	/* Old tars mark directories by their name alone. */
@@ -285,7 +287,8 @@ static int fill_entry(struct ix_tar_reader *tar, const struct tar_header *header
 }
 
 /* One header that is not an entry itself. 1: it was one; 0: it is an entry. */
-static int take_extended(struct ix_tar_reader *tar, const struct tar_header *header, struct extended *ext, struct ix_buf *buf, struct ix_err *err)
+static int take_extended(struct ix_tar_reader *tar, const struct tar_header *header, struct extended *ext, struct ix_buf *buf,
+			 struct ix_err *err)
 {
 	char **name = header->type == 'L' ? &ext->entry.path : &ext->entry.link;
 	uint64_t size;

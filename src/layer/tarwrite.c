@@ -60,8 +60,7 @@ int ix_xattrs_read(int fd, const char *what, struct ix_tar_entry *entry, struct 
 		if (len < 0)
 			return ix_err_sys(err, "attribute %s of %s", name, what);
 		entry->xattrs = ix_realloc_array(entry->xattrs, entry->nxattrs + 1, sizeof(*entry->xattrs));
-		entry->xattrs[entry->nxattrs++] =
-			(struct ix_xattr){ ix_strdup(name), ix_strndup(value, (size_t)len), (size_t)len };
+		entry->xattrs[entry->nxattrs++] = (struct ix_xattr){ ix_strdup(name), ix_strndup(value, (size_t)len), (size_t)len };
 	}
 	if (entry->nxattrs > 1)
 		qsort(entry->xattrs, entry->nxattrs, sizeof(*entry->xattrs), compare_xattrs);
@@ -254,7 +253,8 @@ static int put_headers(struct ix_layer_writer *layer, const struct ix_tar_entry 
 	return ix_write(layer->diff, &header, sizeof(header), err);
 }
 
-int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, int fd, const struct ix_cancel *cancel, struct ix_err *err)
+int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, int fd, const struct ix_cancel *cancel,
+		 struct ix_err *err)
 {
 	uint64_t left = entry->size;
 

@@ -25,7 +25,7 @@ struct unpack {
 	const struct ix_unpack_opts *opts;
 	struct ix_tar_reader *tar;
 	int root_fd;
-	char *parent;  /* the directory of the last entry, and a descriptor for it: entries come grouped by directory */
+	char *parent; /* the directory of the last entry, and a descriptor for it: entries come grouped by directory */
 	int parent_fd;
 	struct dir_time *dirs;
 	size_t ndirs, dirs_cap;
@@ -178,8 +178,10 @@ static int set_attributes(struct unpack *self, const char *name, const struct ix
 
 	if (!self->opts->no_owners && fchownat(self->parent_fd, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == EINVAL)
-			return ix_err_set(err, IX_EFAIL, "%s belongs to %u:%u, which this user's subordinate ids do not cover: extend /etc/subuid and /etc/subgid",
-					  entry->path, entry->uid, entry->gid);
+			return ix_err_set(
+				err, IX_EFAIL,
+				"%s belongs to %u:%u, which this user's subordinate ids do not cover: extend /etc/subuid and /etc/subgid",
+				entry->path, entry->uid, entry->gid);
 		return ix_err_sys(err, "owner of %s", entry->path);
 	}
 	if (!is_link && fchmodat(self->parent_fd, name, entry->mode & 07777, 0) < 0)

@@ -34,7 +34,8 @@ static int parse_run_config(const json_t *object, struct ix_image_config *config
 	    json_take_string(object, "StopSignal", &config->stop_signal, err) < 0 ||
 	    json_take_strings(object, "Env", &config->env, err) < 0 || json_take_strings(object, "Cmd", &config->cmd, err) < 0 ||
 	    json_take_strings(object, "Entrypoint", &config->entrypoint, err) < 0 ||
-	    json_take_strings(object, "Shell", &config->shell, err) < 0 || json_take_strings(object, "OnBuild", &config->onbuild, err) < 0 ||
+	    json_take_strings(object, "Shell", &config->shell, err) < 0 ||
+	    json_take_strings(object, "OnBuild", &config->onbuild, err) < 0 ||
 	    json_take_keys(object, "ExposedPorts", &config->exposed_ports, err) < 0 ||
 	    json_take_keys(object, "Volumes", &config->volumes, err) < 0 || json_take_pairs(object, "Labels", &config->labels, err) < 0)
 		return -(int)err->code;
@@ -51,7 +52,8 @@ static int parse_diff_ids(const json_t *rootfs, struct ix_image_config *config, 
 
 	if (json_array_size(array) > IX_LAYERS_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%zu layers, more than %d", json_array_size(array), IX_LAYERS_MAX);
-	json_array_foreach (array, i, item) {
+	json_array_foreach(array, i, item)
+	{
 		struct ix_digest digest;
 
 		if (!json_is_string(item) || ix_digest_parse(json_string_value(item), &digest, err) < 0)
@@ -68,7 +70,8 @@ static int parse_history(const json_t *array, struct ix_image_config *config, st
 
 	if (json_array_size(array) > 10000)
 		return ix_err_set(err, IX_ELIMIT, "history is too long");
-	json_array_foreach (array, i, item) {
+	json_array_foreach(array, i, item)
+	{
 		struct ix_history *entry = ix_config_add_history(config);
 
 		if (json_take_string(item, "created", &entry->created, err) < 0 ||

@@ -15,16 +15,16 @@
 #include "io/compress.h"
 #include "io/digest.h"
 
-#define IX_MEDIA_MANIFEST    "application/vnd.oci.image.manifest.v1+json"
-#define IX_MEDIA_INDEX       "application/vnd.oci.image.index.v1+json"
-#define IX_MEDIA_CONFIG      "application/vnd.oci.image.config.v1+json"
-#define IX_MEDIA_LAYER       "application/vnd.oci.image.layer.v1.tar"
-#define IX_MEDIA_LAYER_GZIP  "application/vnd.oci.image.layer.v1.tar+gzip"
-#define IX_MEDIA_LAYER_ZSTD  "application/vnd.oci.image.layer.v1.tar+zstd"
-#define IX_MEDIA_D_MANIFEST  "application/vnd.docker.distribution.manifest.v2+json"
-#define IX_MEDIA_D_LIST      "application/vnd.docker.distribution.manifest.list.v2+json"
-#define IX_MEDIA_D_CONFIG    "application/vnd.docker.container.image.v1+json"
-#define IX_MEDIA_D_LAYER     "application/vnd.docker.image.rootfs.diff.tar.gzip"
+#define IX_MEDIA_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
+#define IX_MEDIA_INDEX      "application/vnd.oci.image.index.v1+json"
+#define IX_MEDIA_CONFIG     "application/vnd.oci.image.config.v1+json"
+#define IX_MEDIA_LAYER      "application/vnd.oci.image.layer.v1.tar"
+#define IX_MEDIA_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
+#define IX_MEDIA_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
+#define IX_MEDIA_D_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define IX_MEDIA_D_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
+#define IX_MEDIA_D_CONFIG   "application/vnd.docker.container.image.v1+json"
+#define IX_MEDIA_D_LAYER    "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 enum { IX_LAYERS_MAX = 500 };
 
@@ -46,7 +46,7 @@ struct ix_descriptor {
 	char *media_type;
 	struct ix_digest digest;
 	uint64_t size;
-	struct ix_strv annotations;   /* key, value, key, value, ... */
+	struct ix_strv annotations; /* key, value, key, value, ... */
 	bool has_platform;
 	struct ix_platform platform;
 };
@@ -90,7 +90,7 @@ const struct ix_descriptor *ix_index_select(const struct ix_index *index, const 
 int ix_is_index(const char *media_type, const void *bytes, size_t len, bool *ret_is_index, struct ix_err *err);
 
 struct ix_health {
-	struct ix_strv test; /* "NONE", or "CMD"/"CMD-SHELL" and words */
+	struct ix_strv test;                                     /* "NONE", or "CMD"/"CMD-SHELL" and words */
 	int64_t interval, timeout, start_period, start_interval; /* nanoseconds, 0 unset */
 	int retries;
 };

@@ -56,7 +56,8 @@ int json_take_strings(const json_t *object, const char *key, struct ix_strv *lis
 
 	if (member(object, key, JSON_ARRAY, &value, err) < 0)
 		return -(int)err->code;
-	json_array_foreach (value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		if (!json_is_string(item))
 			return ix_err_set(err, IX_ECORRUPT, "member '%s' has an element that is not text", key);
 		ix_strv_add(list, json_string_value(item));
@@ -71,7 +72,8 @@ int json_take_pairs(const json_t *object, const char *key, struct ix_strv *pairs
 
 	if (member(object, key, JSON_OBJECT, &value, err) < 0)
 		return -(int)err->code;
-	json_object_foreach (value, name, item) {
+	json_object_foreach(value, name, item)
+	{
 		if (!json_is_string(item))
 			return ix_err_set(err, IX_ECORRUPT, "member '%s' has a value that is not text", key);
 		ix_strv_add(pairs, name);
@@ -87,8 +89,7 @@ int json_take_keys(const json_t *object, const char *key, struct ix_strv *list, 
 
 	if (member(object, key, JSON_OBJECT, &value, err) < 0)
 		return -(int)err->code;
-	json_object_foreach (value, name, item)
-		ix_strv_add(list, name);
+	json_object_foreach(value, name, item) ix_strv_add(list, name);
 	return 0;
 }
 

@@ -8,8 +8,8 @@
 static const struct {
 	const char *name, *arch, *variant;
 } aliases[] = {
-	{ "x86_64", "amd64", "" },  { "x86-64", "amd64", "" },  { "aarch64", "arm64", "" }, { "i386", "386", "" },    { "i686", "386", "" },
-	{ "armhf", "arm", "v7" },   { "armel", "arm", "v6" },   { "armv7l", "arm", "v7" },  { "armv6l", "arm", "v6" },
+	{ "x86_64", "amd64", "" }, { "x86-64", "amd64", "" }, { "aarch64", "arm64", "" }, { "i386", "386", "" },     { "i686", "386", "" },
+	{ "armhf", "arm", "v7" },  { "armel", "arm", "v6" },  { "armv7l", "arm", "v7" },  { "armv6l", "arm", "v6" },
 };
 
 static void normalise(struct ix_platform *platform)

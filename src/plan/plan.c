@@ -102,8 +102,8 @@ static int look_up(struct make *self, struct ix_err *err)
 		struct ix_plan_stage *entry = &self->plan->stages[i];
 
 		for (size_t j = 0; j < entry->nnames; j++, name++)
-			entry->names[j].current = (self->found[i].local || self->found[i].remote) &&
-						  ix_digest_eq(&digests[name], &self->found[i].manifest);
+			entry->names[j].current =
+				(self->found[i].local || self->found[i].remote) && ix_digest_eq(&digests[name], &self->found[i].manifest);
 	}
 	return 0;
 }

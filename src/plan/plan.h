@@ -24,21 +24,21 @@ enum ix_decision {
 
 /* A name the stage is published under besides its key. */
 struct ix_plan_name {
-	const char *name;   /* full reference */
-	bool current;       /* it points at the stage's image already */
+	const char *name; /* full reference */
+	bool current;     /* it points at the stage's image already */
 };
 
 struct ix_plan_stage {
 	const struct ix_stage *stage;
 	enum ix_decision decision;
 	bool target;
-	bool local;               /* the store has its image */
-	bool remote;              /* the registry has it under its key */
-	bool fresh;               /* forced: step results are not reused */
+	bool local;                /* the store has its image */
+	bool remote;               /* the registry has it under its key */
+	bool fresh;                /* forced: step results are not reused */
 	struct ix_digest manifest; /* DONE, FOUND */
-	char *ref;                /* its reference by key */
-	char *reason;             /* one line */
-	struct ix_strv causes;    /* BUILD: all reasons; the first is reason */
+	char *ref;                 /* its reference by key */
+	char *reason;              /* one line */
+	struct ix_strv causes;     /* BUILD: all reasons; the first is reason */
 	struct ix_plan_name *names;
 	size_t nnames;
 };
@@ -46,16 +46,16 @@ struct ix_plan_stage {
 struct ix_plan {
 	struct ix_plan_stage *stages; /* by stage index */
 	size_t nstages;
-	size_t builds;                /* how many are to be built; inner stages are part of the one they are in */
+	size_t builds; /* how many are to be built; inner stages are part of the one they are in */
 };
 
 struct ix_plan_opts {
-	const char *const *force;     /* stages to build though their keys exist; NULL terminated or NULL */
+	const char *const *force; /* stages to build though their keys exist; NULL terminated or NULL */
 	bool force_all;
-	const char *registry_prefix;  /* "host/" for publish names without a host; NULL: docker's rules */
-	bool publish;                 /* look the publish names up and mean to publish */
-	struct ix_store *store;       /* for the accounts of earlier builds; may be NULL */
-	const char *project;          /* under which they are kept */
+	const char *registry_prefix; /* "host/" for publish names without a host; NULL: docker's rules */
+	bool publish;                /* look the publish names up and mean to publish */
+	struct ix_store *store;      /* for the accounts of earlier builds; may be NULL */
+	const char *project;         /* under which they are kept */
 };
 
 int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, const struct ix_state *state,

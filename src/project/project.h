@@ -27,12 +27,12 @@ struct ix_project_pair {
 struct ix_project_stage {
 	const char *name;
 	struct ix_place place;
-	const char *dockerfile;        /* path relative to the project's directory; NULL: inline, or "Dockerfile" in the context */
-	const char *inline_text;       /* the Dockerfile itself, or NULL */
+	const char *dockerfile;  /* path relative to the project's directory; NULL: inline, or "Dockerfile" in the context */
+	const char *inline_text; /* the Dockerfile itself, or NULL */
 	struct ix_place inline_place;
-	const char *context;           /* directory relative to the project's; "." unless given */
-	const char *target;            /* NULL: the last inner stage */
-	const char *platform;          /* NULL: this machine's */
+	const char *context;  /* directory relative to the project's; "." unless given */
+	const char *target;   /* NULL: the last inner stage */
+	const char *platform; /* NULL: this machine's */
 	struct ix_project_pair *args;
 	size_t nargs;
 	struct ix_project_pair *contexts;
@@ -53,19 +53,19 @@ struct ix_credential {
 struct ix_host_config {
 	const char *host;
 	struct ix_credential username, password;
-	const char *ca_file;      /* NULL: none */
+	const char *ca_file; /* NULL: none */
 	bool insecure;
-	const char **mirrors;     /* NULL terminated; NULL: none */
+	const char **mirrors; /* NULL terminated; NULL: none */
 	size_t nmirrors;
 };
 
 struct ix_project {
 	struct ix_arena *arena;
-	const char *path;         /* as given */
-	const char *dir;          /* absolute directory the file is in */
+	const char *path; /* as given */
+	const char *dir;  /* absolute directory the file is in */
 	const char *name;
-	const char *registry;     /* NULL: stages stay local */
-	bool image_tls;           /* tls: image */
+	const char *registry; /* NULL: stages stay local */
+	bool image_tls;       /* tls: image */
 	struct ix_project_stage *stages;
 	size_t nstages;
 	struct ix_host_config *hosts;
@@ -87,7 +87,7 @@ int ix_project_unknown_stage(const struct ix_project *project, const char *name,
 /* The user's own configuration, ~/.config/ix/config.yaml. */
 struct ix_user_config {
 	struct ix_arena *arena;
-	const char *store;        /* NULL: the default place */
+	const char *store; /* NULL: the default place */
 	struct ix_host_config *hosts;
 	size_t nhosts;
 };

@@ -30,7 +30,8 @@ static int read_credential(const struct yaml *yaml, const struct member *member,
 	int r;
 
 	if (member->value && fy_node_is_scalar(member->value))
-		return yaml_err(yaml, &member->place, err, "'%s' must not stand in the file itself: write { env: NAME }, { file: PATH } or { command: COMMAND }",
+		return yaml_err(yaml, &member->place, err,
+				"'%s' must not stand in the file itself: write { env: NAME }, { file: PATH } or { command: COMMAND }",
 				member->key);
 	if (yaml_need_mapping(yaml, member, err) < 0)
 		return -(int)err->code;

@@ -5,7 +5,8 @@
 #include "base/buf.h"
 #include "yaml_int.h"
 
-static const char *const keys[] = { "dockerfile", "dockerfile_inline", "context", "target", "args", "contexts", "labels", "publish", "platform" };
+static const char *const keys[] = { "dockerfile", "dockerfile_inline", "context", "target", "args", "contexts",
+				    "labels",     "publish",           "platform" };
 
 static bool good_name(const char *name)
 {
@@ -86,8 +87,10 @@ static int read_stage(struct yaml *yaml, const struct member *member, struct ix_
 	int r;
 
 	if (!good_name(member->key))
-		return yaml_err(yaml, &member->place, err, "'%s' is not a stage name: small letters, digits, '.', '_' and '-', at most 60, beginning with a letter or digit",
-				member->key);
+		return yaml_err(
+			yaml, &member->place, err,
+			"'%s' is not a stage name: small letters, digits, '.', '_' and '-', at most 60, beginning with a letter or digit",
+			member->key);
 	stage = IX_ARENA_PUSH(yaml->arena, project->stages, project->nstages);
 	*stage = (struct ix_project_stage){ .name = member->key, .place = member->place, .context = "." };
 	if (!member->value || (fy_node_is_scalar(member->value) && fy_node_get_scalar_length(member->value) == 0))
@@ -169,7 +172,8 @@ static int check_cycles(const struct yaml *yaml, const struct ix_project *projec
 					i--;
 				for (; i <= depth; i++)
 					ix_buf_printf(&path, "%s → ", project->stages[stack[i - 1]].name);
-				return yaml_err(yaml, &project->stages[at].place, err, "stages need each other: %s%s", ix_buf_str(&path), other->name);
+				return yaml_err(yaml, &project->stages[at].place, err, "stages need each other: %s%s", ix_buf_str(&path),
+						other->name);
 			}
 		}
 	}

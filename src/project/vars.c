@@ -45,7 +45,8 @@ static int braced(const struct yaml *yaml, const struct ix_place *place, const c
 	if (!value && *op == '?')
 		return yaml_err(yaml, place, err, "%s: %s", name, op[1] ? op + 1 : "is not set");
 	if (!value)
-		return yaml_err(yaml, place, err, "variable %s is not set: set it in the environment or under vars:, or write ${%s:-default}", name, name);
+		return yaml_err(yaml, place, err,
+				"variable %s is not set: set it in the environment or under vars:, or write ${%s:-default}", name, name);
 	ix_buf_puts(out, value);
 	return out->len <= EXPANDED_MAX ? 0 : yaml_err(yaml, place, err, "the text becomes too long");
 }

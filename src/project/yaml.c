@@ -130,7 +130,8 @@ static int node_text(const struct yaml *yaml, struct fy_node *node, const struct
 	size_t len;
 
 	if (!node || !fy_node_is_scalar(node))
-		return yaml_err(yaml, place, err, "'%s' has to be a text, not a %s", key, node && fy_node_is_sequence(node) ? "list" : "mapping");
+		return yaml_err(yaml, place, err, "'%s' has to be a text, not a %s", key,
+				node && fy_node_is_sequence(node) ? "list" : "mapping");
 	at = place_of(node);
 	text = fy_node_get_scalar(node, &len);
 	copy = ix_strndup(text ? text : "", text ? len : 0);
@@ -180,8 +181,8 @@ int yaml_texts(const struct yaml *yaml, const struct member *member, const char 
 	return 0;
 }
 
-int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be_null, struct ix_project_pair **ret_pairs, size_t *ret_count,
-	       struct ix_err *err)
+int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be_null, struct ix_project_pair **ret_pairs,
+	       size_t *ret_count, struct ix_err *err)
 {
 	struct member inner;
 	void *iter = NULL;

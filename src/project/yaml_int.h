@@ -8,7 +8,7 @@
 
 struct yaml {
 	struct ix_arena *arena;
-	const char *name;        /* for messages */
+	const char *name; /* for messages */
 	const char *text;
 	struct fy_document *doc;
 	struct fy_diag *diag;
@@ -35,8 +35,8 @@ int yaml_text(const struct yaml *yaml, const struct member *member, bool may_be_
 int yaml_bool(const struct yaml *yaml, const struct member *member, bool *ret_value, struct ix_err *err);
 /* One text or a list of them. */
 int yaml_texts(const struct yaml *yaml, const struct member *member, const char ***ret_list, size_t *ret_count, struct ix_err *err);
-int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be_null, struct ix_project_pair **ret_pairs, size_t *ret_count,
-	       struct ix_err *err);
+int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be_null, struct ix_project_pair **ret_pairs,
+	       size_t *ret_count, struct ix_err *err);
 /* "unknown key 'x' in <where> (did you mean y?)" */
 int yaml_unknown(const struct yaml *yaml, const struct member *member, const char *where, const char *const *keys, size_t nkeys,
 		 struct ix_err *err);

@@ -9,17 +9,17 @@
 #include <stdint.h>
 
 enum ix_event_kind {
-	IX_EVENT_WARNING,      /* text: one line for the user; what was tolerated ends in ", ignoring" */
-	IX_EVENT_NOTE,         /* text: one line, worth knowing */
-	IX_EVENT_STAGE_WAIT,   /* the stage is part of the plan: text says what will happen ("build", "pull", "done"), why the reason */
-	IX_EVENT_STAGE_BEGIN,  /* work on the stage starts; why: the reason it is built */
-	IX_EVENT_STAGE_END,    /* text: "built", "pulled", "published", "failed", "canceled"; bytes */
-	IX_EVENT_STEP_BEGIN,   /* step i of n of the stage; text: the instruction */
-	IX_EVENT_STEP_CACHED,  /* its result was known; text: the instruction */
-	IX_EVENT_STEP_END,     /* text: the instruction; status: 0 or the exit status */
-	IX_EVENT_LOG,          /* bytes a step printed: data, len; stream 1 or 2; whole lines are not guaranteed */
-	IX_EVENT_TRANSFER,     /* text: what ("pull sha256:12ab…", "push sha256:…"); done and total bytes */
-	IX_EVENT_PUBLISHED,    /* text: a reference that now exists in the registry */
+	IX_EVENT_WARNING,     /* text: one line for the user; what was tolerated ends in ", ignoring" */
+	IX_EVENT_NOTE,        /* text: one line, worth knowing */
+	IX_EVENT_STAGE_WAIT,  /* the stage is part of the plan: text says what will happen ("build", "pull", "done"), why the reason */
+	IX_EVENT_STAGE_BEGIN, /* work on the stage starts; why: the reason it is built */
+	IX_EVENT_STAGE_END,   /* text: "built", "pulled", "published", "failed", "canceled"; bytes */
+	IX_EVENT_STEP_BEGIN,  /* step i of n of the stage; text: the instruction */
+	IX_EVENT_STEP_CACHED, /* its result was known; text: the instruction */
+	IX_EVENT_STEP_END,    /* text: the instruction; status: 0 or the exit status */
+	IX_EVENT_LOG,         /* bytes a step printed: data, len; stream 1 or 2; whole lines are not guaranteed */
+	IX_EVENT_TRANSFER,    /* text: what ("pull sha256:12ab…", "push sha256:…"); done and total bytes */
+	IX_EVENT_PUBLISHED,   /* text: a reference that now exists in the registry */
 };
 
 struct ix_event {
@@ -27,7 +27,7 @@ struct ix_event {
 	const char *stage; /* NULL when it is about none */
 	const char *text;
 	const char *why;
-	const char *parent; /* STAGE_WAIT: the stage it is built from, NULL for none */
+	const char *parent;    /* STAGE_WAIT: the stage it is built from, NULL for none */
 	unsigned step, nsteps; /* 1-based */
 	int status;
 	int stream;

@@ -32,8 +32,8 @@ int ix_sandbox_child_main(int argc, char **argv);
 struct ix_overlay {
 	const char *const *lowers; /* absolute directories, uppermost first; at least one */
 	size_t nlowers;
-	const char *upper;         /* absolute directory or NULL: read-only */
-	const char *work;          /* absolute empty directory on the file system of upper; with upper only */
+	const char *upper; /* absolute directory or NULL: read-only */
+	const char *work;  /* absolute empty directory on the file system of upper; with upper only */
 };
 /* Mount an overlay detached from any path: openat(2) relative to *ret_fd sees the merged tree; closing the last descriptor unmounts it.
  * A read-only overlay of one lower is a bind of that directory. Any number of lowers up to 500. */
@@ -42,7 +42,7 @@ int ix_overlay_open(const struct ix_overlay *overlay, int *ret_fd, struct ix_err
 int ix_bind_open(const char *path, bool read_only, int *ret_fd, struct ix_err *err);
 
 enum ix_sandbox_mount_kind {
-	IX_SANDBOX_BIND,  /* a directory or file of this machine */
+	IX_SANDBOX_BIND, /* a directory or file of this machine */
 	IX_SANDBOX_TMPFS,
 	IX_SANDBOX_OVERLAY, /* a detached tree, e.g. of ix_overlay_open, attached as it is */
 };
@@ -54,26 +54,26 @@ struct ix_sandbox_mount {
 	int tree_fd;         /* OVERLAY: borrowed */
 	const char *target;  /* absolute path in the sandbox, resolved as if chrooted there */
 	bool read_only;
-	uint64_t size;       /* TMPFS: bytes, 0 default */
-	uint32_t mode;       /* TMPFS: permissions of its root, 0: 01777 */
+	uint64_t size; /* TMPFS: bytes, 0 default */
+	uint32_t mode; /* TMPFS: permissions of its root, 0: 01777 */
 };
 
 struct ix_sandbox_plan {
-	int root_fd;               /* detached tree that becomes /; borrowed */
-	const char *const *argv;   /* NULL terminated; argv[0] searched in env's PATH as execvpe does */
-	const char *const *env;    /* NULL terminated, the whole environment */
-	const char *cwd;           /* absolute; made when missing */
-	const char *user;          /* "name|uid[:group|gid]", looked up in the sandbox's /etc/passwd and /etc/group; NULL or "" is 0:0 */
-	const char *hostname;      /* NULL: "buildkitsandbox" is not ours; "ix" */
-	bool no_network;           /* a network namespace with only loopback; otherwise the host's network */
+	int root_fd;             /* detached tree that becomes /; borrowed */
+	const char *const *argv; /* NULL terminated; argv[0] searched in env's PATH as execvpe does */
+	const char *const *env;  /* NULL terminated, the whole environment */
+	const char *cwd;         /* absolute; made when missing */
+	const char *user;        /* "name|uid[:group|gid]", looked up in the sandbox's /etc/passwd and /etc/group; NULL or "" is 0:0 */
+	const char *hostname;    /* NULL: "buildkitsandbox" is not ours; "ix" */
+	bool no_network;         /* a network namespace with only loopback; otherwise the host's network */
 	const struct ix_sandbox_mount *mounts; /* in order, after /proc /dev /sys */
 	size_t nmounts;
-	const char *hosts_file;    /* content bound at /etc/hosts; NULL: none */
-	const char *resolv_file;   /* host path bound at /etc/resolv.conf; NULL: none */
-	bool insecure;             /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
-	bool interactive;          /* inherit the terminal: no new session (ix run) */
-	int stdin_fd;              /* -1: /dev/null */
-	int stdout_fd;             /* borrowed, must be valid */
+	const char *hosts_file;  /* content bound at /etc/hosts; NULL: none */
+	const char *resolv_file; /* host path bound at /etc/resolv.conf; NULL: none */
+	bool insecure;           /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
+	bool interactive;        /* inherit the terminal: no new session (ix run) */
+	int stdin_fd;            /* -1: /dev/null */
+	int stdout_fd;           /* borrowed, must be valid */
 	int stderr_fd;
 };
 

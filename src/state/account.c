@@ -87,8 +87,8 @@ static json_t *args_json(const struct ix_state *state, const struct ix_step *ste
 
 		json_object_set_new(json, arg->name,
 				    arg->link ? json_pack("{s:s, s:o}", "stage", arg->link->name, "key",
-							  digest_json(ix_state_stage_key(state, arg->link))) :
-						text_or_null(arg->value));
+							  digest_json(ix_state_stage_key(state, arg->link)))
+					      : text_or_null(arg->value));
 	}
 	return json;
 }

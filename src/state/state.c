@@ -11,9 +11,38 @@ enum { KEY_FORMAT = 1 };
 
 /* Field tags of format 1: never reused, never renumbered. docs/identity.md lists them. */
 enum {
-	T_FORMAT = 1, T_PLATFORM, T_BASE_SCRATCH, T_BASE_IMAGE, T_BASE_STAGE, T_PARENT, T_STEP, T_WORD, T_EXEC, T_DOC_NAME, T_DOC_BODY,
-	T_DOC_FLAGS, T_ARG_NAME, T_ARG_VALUE, T_ARG_LINK, T_FROM_STAGE, T_FROM_IMAGE, T_FROM_FILES, T_DEST, T_CHOWN, T_CHMOD, T_LINK, T_MOUNT,
-	T_MOUNT_SOURCE, T_MOUNT_TARGET, T_MOUNT_ID, T_MOUNT_ENV, T_MOUNT_OPTION, T_NETWORK, T_HEALTH, T_STAGE, T_LABEL,
+	T_FORMAT = 1,
+	T_PLATFORM,
+	T_BASE_SCRATCH,
+	T_BASE_IMAGE,
+	T_BASE_STAGE,
+	T_PARENT,
+	T_STEP,
+	T_WORD,
+	T_EXEC,
+	T_DOC_NAME,
+	T_DOC_BODY,
+	T_DOC_FLAGS,
+	T_ARG_NAME,
+	T_ARG_VALUE,
+	T_ARG_LINK,
+	T_FROM_STAGE,
+	T_FROM_IMAGE,
+	T_FROM_FILES,
+	T_DEST,
+	T_CHOWN,
+	T_CHMOD,
+	T_LINK,
+	T_MOUNT,
+	T_MOUNT_SOURCE,
+	T_MOUNT_TARGET,
+	T_MOUNT_ID,
+	T_MOUNT_ENV,
+	T_MOUNT_OPTION,
+	T_NETWORK,
+	T_HEALTH,
+	T_STAGE,
+	T_LABEL,
 };
 
 struct compute {
@@ -163,8 +192,8 @@ static int hash_copy(struct compute *self, const struct ix_step *step, struct st
 static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
 {
 	const struct ix_mount *mount = &step->mounts[i];
-	const uint64_t options[] = { mount->kind, mount->size, mount->read_only, mount->required, mount->has_mode, mount->mode,
-				     mount->has_uid, mount->uid, mount->has_gid, mount->gid };
+	const uint64_t options[] = { mount->kind, mount->size,    mount->read_only, mount->required, mount->has_mode,
+				     mount->mode, mount->has_uid, mount->uid,       mount->has_gid,  mount->gid };
 
 	ix_hash_u64(self->hash, T_MOUNT);
 	for (size_t j = 0; j < IX_ARRAY_LEN(options); j++)

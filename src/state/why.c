@@ -79,7 +79,8 @@ static void diff_files(const char *what, const json_t *then, const json_t *now, 
 	const char *path;
 	json_t *entry;
 
-	json_object_foreach ((json_t *)(uintptr_t)now, path, entry) {
+	json_object_foreach((json_t *)(uintptr_t)now, path, entry)
+	{
 		const json_t *before = json_object_get(then, path);
 
 		if (!before && !is_dir_mark(entry))
@@ -87,9 +88,8 @@ static void diff_files(const char *what, const json_t *then, const json_t *now, 
 		else if (before && !json_equal(before, entry))
 			note(&changed, path);
 	}
-	json_object_foreach ((json_t *)(uintptr_t)then, path, entry)
-		if (!json_object_get(now, path) && !is_dir_mark(entry))
-			note(&removed, path);
+	json_object_foreach((json_t *)(uintptr_t)then, path, entry) if (!json_object_get(now, path) && !is_dir_mark(entry))
+		note(&removed, path);
 	tell(&line, "changed", &changed);
 	tell(&line, "added", &added);
 	tell(&line, "removed", &removed);
@@ -104,7 +104,8 @@ static void diff_args(const char *what, const json_t *then, const json_t *now, s
 	const char *name;
 	json_t *value;
 
-	json_object_foreach ((json_t *)(uintptr_t)now, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)now, name, value)
+	{
 		const json_t *before = json_object_get(then, name);
 
 		if (json_equal(before, value))
@@ -112,12 +113,12 @@ static void diff_args(const char *what, const json_t *then, const json_t *now, s
 		if (json_is_object(value) || json_is_object(before))
 			ix_strv_addf(causes, "parent %s changed", text_of(value, "stage"));
 		else
-			ix_strv_addf(causes, "%s: ARG %s %s → %s", what, name, json_string_value(before) ? json_string_value(before) : "unset",
+			ix_strv_addf(causes, "%s: ARG %s %s → %s", what, name,
+				     json_string_value(before) ? json_string_value(before) : "unset",
 				     json_string_value(value) ? json_string_value(value) : "unset");
 	}
-	json_object_foreach ((json_t *)(uintptr_t)then, name, value)
-		if (!json_object_get(now, name))
-			ix_strv_addf(causes, "%s: ARG %s is gone", what, name);
+	json_object_foreach((json_t *)(uintptr_t)then, name, value) if (!json_object_get(now, name))
+		ix_strv_addf(causes, "%s: ARG %s is gone", what, name);
 }
 
 static void diff_sources(const char *what, const json_t *then, const json_t *now, struct ix_strv *causes)

@@ -137,7 +137,8 @@ int ix_blob_read(struct ix_store *store, const struct ix_digest *digest, struct 
 	if (!ix_digest_eq(&got, digest)) {
 		/* Bitrot: gone is better than wrong, because what is gone is fetched again. */
 		unlinkat(store->blobs_fd, hex, 0);
-		return ix_err_set(err, IX_ECORRUPT, "blob sha256:%s in %s was damaged and has been removed: run the command again", hex, store->path);
+		return ix_err_set(err, IX_ECORRUPT, "blob sha256:%s in %s was damaged and has been removed: run the command again", hex,
+				  store->path);
 	}
 	return 0;
 }

@@ -11,11 +11,13 @@
 enum { SCHEMA = 1 };
 
 static const char schema[] =
-	"CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT NULL,"
+	"CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT "
+	"NULL,"
 	"                   used INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE stages(key BLOB PRIMARY KEY, manifest BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE facts(topic TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(topic, name));"
-	"CREATE TABLE names(name TEXT PRIMARY KEY, digest BLOB NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, time INTEGER NOT NULL)"
+	"CREATE TABLE names(name TEXT PRIMARY KEY, digest BLOB NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, time INTEGER NOT "
+	"NULL)"
 	"                   WITHOUT ROWID;"
 	"CREATE TABLE layers(diff_id BLOB PRIMARY KEY, boot TEXT NOT NULL) WITHOUT ROWID;";
 
@@ -58,8 +60,10 @@ static int create_schema(struct ix_store *store, struct ix_err *err)
 	if (exec(store, "COMMIT", err) < 0)
 		return -(int)err->code;
 	if (version != SCHEMA)
-		return ix_err_set(err, IX_EFAIL, "%s/ix.db was made by another version of ix (format %d, this one reads %d): use another store or remove it",
-				  store->path, version, SCHEMA);
+		return ix_err_set(
+			err, IX_EFAIL,
+			"%s/ix.db was made by another version of ix (format %d, this one reads %d): use another store or remove it",
+			store->path, version, SCHEMA);
 	return 0;
 }
 
@@ -207,7 +211,8 @@ int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, cons
 	return query_step(&q, err);
 }
 
-int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time, struct ix_err *err)
+int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time,
+		  struct ix_err *err)
 {
 	auto_query q = { 0 };
 	int r;

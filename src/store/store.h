@@ -76,7 +76,7 @@ int ix_layer_dir_commit(struct ix_store *store, const char *dir, const struct ix
 /* --- what is known --- */
 
 struct ix_step_result {
-	struct ix_digest digest;  /* layer blob */
+	struct ix_digest digest; /* layer blob */
 	uint64_t size;
 	struct ix_digest diff_id;
 	char media_type[96];
@@ -90,7 +90,8 @@ int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct i
 int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, const struct ix_digest *manifest, struct ix_err *err);
 
 /* Facts remembered as text, by topic: "base" (image reference -> digest), "record" (stage -> account of its last build), ... */
-int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time, struct ix_err *err);
+int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time,
+		  struct ix_err *err);
 int ix_store_set_fact(struct ix_store *store, const char *topic, const char *name, const void *value, size_t len, struct ix_err *err);
 
 /* --- names --- */
@@ -99,7 +100,7 @@ struct ix_name {
 	char *name;
 	struct ix_digest digest; /* manifest or index */
 	char *media_type;
-	uint64_t size;           /* of the manifest */
+	uint64_t size; /* of the manifest */
 	int64_t time;
 };
 struct ix_names {

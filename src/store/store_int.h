@@ -9,8 +9,8 @@
 
 struct ix_store {
 	char *path;
-	int fd;         /* of path */
-	int blobs_fd;   /* oci/blobs/sha256 */
+	int fd;       /* of path */
+	int blobs_fd; /* oci/blobs/sha256 */
 	char boot_id[64];
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement at a time */

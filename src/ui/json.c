@@ -4,10 +4,10 @@
 #include "ui_int.h"
 
 static const char *const kinds[] = {
-	[IX_EVENT_WARNING] = "warning",       [IX_EVENT_NOTE] = "note",           [IX_EVENT_STAGE_WAIT] = "stage_plan",
+	[IX_EVENT_WARNING] = "warning",         [IX_EVENT_NOTE] = "note",           [IX_EVENT_STAGE_WAIT] = "stage_plan",
 	[IX_EVENT_STAGE_BEGIN] = "stage_begin", [IX_EVENT_STAGE_END] = "stage_end", [IX_EVENT_STEP_BEGIN] = "step_begin",
 	[IX_EVENT_STEP_CACHED] = "step_cached", [IX_EVENT_STEP_END] = "step_end",   [IX_EVENT_LOG] = "log",
-	[IX_EVENT_TRANSFER] = "transfer",     [IX_EVENT_PUBLISHED] = "published",
+	[IX_EVENT_TRANSFER] = "transfer",       [IX_EVENT_PUBLISHED] = "published",
 };
 
 /* Bytes that are no UTF-8 become U+FFFD, so that every line is valid JSON. */

@@ -68,8 +68,8 @@ void plain_event(struct ix_ui *ui, const struct ix_event *event)
 		if (event->status == 0)
 			ix_buf_printf(&out, "%s %u/%u done %s\n", event->stage, event->step, event->nsteps, ui_seconds(event->ms, seconds));
 		else
-			ix_buf_printf(&out, "%s %u/%u FAILED with exit code %d after %s\n", event->stage, event->step, event->nsteps, event->status,
-				      ui_seconds(event->ms, seconds));
+			ix_buf_printf(&out, "%s %u/%u FAILED with exit code %d after %s\n", event->stage, event->step, event->nsteps,
+				      event->status, ui_seconds(event->ms, seconds));
 		break;
 	case IX_EVENT_LOG:
 		log_lines(ui, event, &out);
@@ -78,7 +78,8 @@ void plain_event(struct ix_ui *ui, const struct ix_event *event)
 		if (event->done == event->total && event->total > 1000000) {
 			char total[16];
 
-			ix_buf_printf(&out, "%s: %s %s\n", event->stage ? event->stage : "image", event->text, ix_human_size(event->total, total));
+			ix_buf_printf(&out, "%s: %s %s\n", event->stage ? event->stage : "image", event->text,
+				      ix_human_size(event->total, total));
 		}
 		break;
 	case IX_EVENT_PUBLISHED:

@@ -14,7 +14,7 @@ int ix_progress_parse(const char *text, enum ix_progress *ret_progress, struct i
 	static const struct {
 		const char *name;
 		enum ix_progress progress;
-	} names[] = { { "auto", IX_PROGRESS_AUTO },    { "tty", IX_PROGRESS_TTY },      { "plain", IX_PROGRESS_PLAIN },
+	} names[] = { { "auto", IX_PROGRESS_AUTO },    { "tty", IX_PROGRESS_TTY },   { "plain", IX_PROGRESS_PLAIN },
 		      { "rawjson", IX_PROGRESS_JSON }, { "json", IX_PROGRESS_JSON }, { "quiet", IX_PROGRESS_QUIET } };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(names); i++) {

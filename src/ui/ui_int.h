@@ -16,15 +16,15 @@ enum { TAIL_LINES = 30 };
 struct row {
 	char *name;
 	char *parent;
-	char *what;      /* "build", "done", ...; in the end "built", ... */
+	char *what; /* "build", "done", ...; in the end "built", ... */
 	char *why;
-	char *step;      /* current instruction */
-	char *transfer;  /* current transfer */
+	char *step;     /* current instruction */
+	char *transfer; /* current transfer */
 	unsigned index, nsteps;
 	uint64_t start_ms, step_ms, took_ms, bytes;
 	enum row_state state;
-	struct ix_buf partial;        /* a log line without its end */
-	struct ix_strv tail;          /* the last lines of the current step */
+	struct ix_buf partial; /* a log line without its end */
+	struct ix_strv tail;   /* the last lines of the current step */
 };
 
 struct ix_ui {

@@ -7,8 +7,10 @@
 
 static void paths_are_cleaned_as_go_does(void **state)
 {
-	static const char *const rows[][2] = { { "", "." },           { "a//b/./c/", "a/b/c" }, { "/../a", "/a" },   { "../a/..", ".." }, { "a/../..", ".." },
-					       { "/", "/" },          { "./", "." },            { "a/b/../../..", ".." }, { "//x", "/x" },    { "a/..", "." } };
+	static const char *const rows[][2] = { { "", "." },         { "a//b/./c/", "a/b/c" }, { "/../a", "/a" },
+					       { "../a/..", ".." }, { "a/../..", ".." },      { "/", "/" },
+					       { "./", "." },       { "a/b/../../..", ".." }, { "//x", "/x" },
+					       { "a/..", "." } };
 
 	(void)state;
 	for (size_t i = 0; i < IX_ARRAY_LEN(rows); i++) {
@@ -23,9 +25,10 @@ static void patterns_match_as_go_does(void **state)
 	static const struct {
 		const char *pattern, *name;
 		int want;
-	} rows[] = { { "*", "abc", 1 },        { "*", "a/b", 0 },      { "a*c", "abbc", 1 }, { "a?c", "abc", 1 },   { "a?c", "a/c", 0 },  { "[a-c]x", "bx", 1 },
-		     { "[^a-c]x", "bx", 0 },   { "\\*", "*", 1 },      { "\\*", "a", 0 },    { "[", "a", -1 },      { "[]a]", "a", -1 },  { "a[", "b", -1 },
-		     { "*.txt", "x.txt", 1 },  { "*x*y*", "axbyc", 1 }, { "", "", 1 },        { "", "a", 0 },        { "a**b", "ab", 1 },  { "[a-", "a", -1 } };
+	} rows[] = { { "*", "abc", 1 },     { "*", "a/b", 0 },      { "a*c", "abbc", 1 },    { "a?c", "abc", 1 },     { "a?c", "a/c", 0 },
+		     { "[a-c]x", "bx", 1 }, { "[^a-c]x", "bx", 0 }, { "\\*", "*", 1 },       { "\\*", "a", 0 },       { "[", "a", -1 },
+		     { "[]a]", "a", -1 },   { "a[", "b", -1 },      { "*.txt", "x.txt", 1 }, { "*x*y*", "axbyc", 1 }, { "", "", 1 },
+		     { "", "a", 0 },        { "a**b", "ab", 1 },    { "[a-", "a", -1 } };
 
 	(void)state;
 	for (size_t i = 0; i < IX_ARRAY_LEN(rows); i++)
@@ -109,14 +112,10 @@ static void errors_gather_context_from_the_outside_in(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(paths_are_cleaned_as_go_does),
-		cmocka_unit_test(patterns_match_as_go_does),
-		cmocka_unit_test(nearest_finds_typos_and_nothing_far),
-		cmocka_unit_test(buffers_refuse_what_is_over_their_limit),
-		cmocka_unit_test(numbers_are_whole_and_within_bounds),
-		cmocka_unit_test(maps_keep_order_and_replace),
-		cmocka_unit_test(control_bytes_are_made_visible),
-		cmocka_unit_test(errors_gather_context_from_the_outside_in),
+		cmocka_unit_test(paths_are_cleaned_as_go_does),        cmocka_unit_test(patterns_match_as_go_does),
+		cmocka_unit_test(nearest_finds_typos_and_nothing_far), cmocka_unit_test(buffers_refuse_what_is_over_their_limit),
+		cmocka_unit_test(numbers_are_whole_and_within_bounds), cmocka_unit_test(maps_keep_order_and_replace),
+		cmocka_unit_test(control_bytes_are_made_visible),      cmocka_unit_test(errors_gather_context_from_the_outside_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

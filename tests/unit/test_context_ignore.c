@@ -40,7 +40,9 @@ static void rules_match_as_the_reference_says(void **state)
 		{ "*.md\n!README*.md\nREADME-secret.md", "README-secret.md", true },
 		{ "*.md\nREADME-secret.md\n!README*.md", "README-secret.md", false },
 		{ "# comment\n \n  b  ", "b", true },
-		{ "\xef\xbb\xbf" "b", "b", true },
+		{ "\xef\xbb\xbf"
+		  "b",
+		  "b", true },
 		{ "a\\*", "a*", true },
 		{ "a\\*", "ab", false },
 		{ "[a-c]x", "bx", true },

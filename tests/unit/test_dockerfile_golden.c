@@ -101,7 +101,8 @@ static void dump_step(const struct ix_step *step, struct ix_buf *out)
 {
 	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 
-	ix_buf_printf(out, "  %u %s%s%s", step->pos.line, ix_step_word(step->kind), step->exec ? " exec" : "", step->trigger ? " (trigger)" : "");
+	ix_buf_printf(out, "  %u %s%s%s", step->pos.line, ix_step_word(step->kind), step->exec ? " exec" : "",
+		      step->trigger ? " (trigger)" : "");
 	for (size_t i = 0; i < step->nwords; i++)
 		dump_text(step->words[i], out);
 	if (copies) {
@@ -124,8 +125,8 @@ static void dump_step(const struct ix_step *step, struct ix_buf *out)
 			      (long long)(step->timeout / 1000000), (long long)(step->start_period / 1000000), step->retries);
 	ix_buf_putc(out, '\n');
 	for (size_t i = 0; i < step->nargs; i++)
-		ix_buf_printf(out, "    arg %s%s%s%s\n", step->args[i].name, step->args[i].value ? "=" : "", step->args[i].value ? step->args[i].value : "",
-			      step->args[i].link ? " (link)" : "");
+		ix_buf_printf(out, "    arg %s%s%s%s\n", step->args[i].name, step->args[i].value ? "=" : "",
+			      step->args[i].value ? step->args[i].value : "", step->args[i].link ? " (link)" : "");
 	for (size_t i = 0; i < step->nmounts; i++)
 		dump_mount(&step->mounts[i], out);
 	for (size_t i = 0; i < step->ndocs; i++) {
@@ -188,8 +189,16 @@ static bool lower(const struct ix_dockerfile *file, const char *text, struct wor
 	ix_auto_free char *target = golden_section(text, "TARGET");
 	ix_auto_free char *no_context = golden_section(text, "NOCONTEXT");
 	struct ix_build_arg args[16];
-	struct ix_lower_opts opts = { .name = "app", .platform = "linux/amd64", .build_platform = "linux/arm64", .context = no_context ? NULL : &context,
-				      .args = args, .contexts = named, .ncontexts = 2, .find_stage = find_stage, .facts = facts, .data = world,
+	struct ix_lower_opts opts = { .name = "app",
+				      .platform = "linux/amd64",
+				      .build_platform = "linux/arm64",
+				      .context = no_context ? NULL : &context,
+				      .args = args,
+				      .contexts = named,
+				      .ncontexts = 2,
+				      .find_stage = find_stage,
+				      .facts = facts,
+				      .data = world,
 				      .stage_names = (const char *const *)world->stages.items };
 	ix_auto_strv unused = { 0 };
 	struct ix_stage *stage;

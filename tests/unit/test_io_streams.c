@@ -167,7 +167,8 @@ static void digests_are_sha256_in_lower_case_only(void **state)
 
 	(void)state;
 	assert_ok(ix_digest_parse("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &digest, &err), &err);
-	assert_int_equal(ix_digest_parse("sha256:E3B0C44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &digest, &err), -IX_ECORRUPT);
+	assert_int_equal(ix_digest_parse("sha256:E3B0C44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", &digest, &err),
+			 -IX_ECORRUPT);
 	assert_int_equal(ix_digest_parse("sha512:00", &digest, &err), -IX_ECORRUPT);
 	assert_int_equal(ix_digest_parse("sha256:e3b0", &digest, &err), -IX_ECORRUPT);
 }
@@ -175,14 +176,10 @@ static void digests_are_sha256_in_lower_case_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_compressed_comes_back),
-		cmocka_unit_test(any_number_of_threads_gives_the_same_bytes),
-		cmocka_unit_test(truncated_streams_are_refused),
-		cmocka_unit_test(garbage_behind_a_stream_is_refused),
-		cmocka_unit_test(concatenated_members_are_one_stream),
-		cmocka_unit_test(verifying_fails_closed),
-		cmocka_unit_test(fields_cannot_be_taken_for_each_other),
-		cmocka_unit_test(digests_are_sha256_in_lower_case_only),
+		cmocka_unit_test(what_is_compressed_comes_back),         cmocka_unit_test(any_number_of_threads_gives_the_same_bytes),
+		cmocka_unit_test(truncated_streams_are_refused),         cmocka_unit_test(garbage_behind_a_stream_is_refused),
+		cmocka_unit_test(concatenated_members_are_one_stream),   cmocka_unit_test(verifying_fails_closed),
+		cmocka_unit_test(fields_cannot_be_taken_for_each_other), cmocka_unit_test(digests_are_sha256_in_lower_case_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

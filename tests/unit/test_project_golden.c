@@ -5,8 +5,8 @@
 static void dump_pairs(const char *word, const struct ix_project_pair *pairs, size_t n, struct ix_buf *out)
 {
 	for (size_t i = 0; i < n; i++)
-		ix_buf_printf(out, "  %s %s%s%s (%u:%u)\n", word, pairs[i].name, pairs[i].value ? "=" : "", pairs[i].value ? pairs[i].value : "",
-			      pairs[i].place.line, pairs[i].place.column);
+		ix_buf_printf(out, "  %s %s%s%s (%u:%u)\n", word, pairs[i].name, pairs[i].value ? "=" : "",
+			      pairs[i].value ? pairs[i].value : "", pairs[i].place.line, pairs[i].place.column);
 }
 
 static void dump_credential(const char *word, const struct ix_credential *credential, struct ix_buf *out)

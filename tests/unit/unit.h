@@ -14,16 +14,16 @@
 
 #include "base/err.h"
 
-#define assert_ok(call, err)                                       \
-	do {                                                       \
-		if ((call) < 0)                                    \
-			fail_msg("%s: %s", #call, (err)->msg);      \
+#define assert_ok(call, err)                                                                                                               \
+	do {                                                                                                                               \
+		if ((call) < 0)                                                                                                            \
+			fail_msg("%s: %s", #call, (err)->msg);                                                                             \
 	} while (0)
 
-#define assert_says(err, text)                                                               \
-	do {                                                                                 \
-		if (!strstr((err)->msg, (text)))                                             \
-			fail_msg("message is '%s', expected '%s' in it", (err)->msg, (text)); \
+#define assert_says(err, text)                                                                                                             \
+	do {                                                                                                                               \
+		if (!strstr((err)->msg, (text)))                                                                                           \
+			fail_msg("message is '%s', expected '%s' in it", (err)->msg, (text));                                              \
 	} while (0)
 
 #endif
