@@ -448,8 +448,10 @@ static int write_layer(struct copy *self, struct ix_step_result *ret_result, str
 static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const struct image nothing = { 0 };
 
-	if (rootfs_open(opts, &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
+	/* --link: as if onto an empty tree, whatever the image below holds; so nothing of it has to be here. */
+	if (rootfs_open(opts, self->step->link ? &nothing : &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
 		return -(int)err->code;
 	self->root = ix_context_open_root(self->root_fd, "stage");
 	if (prepare_dest(self, err) < 0 || prepare_owner(self, err) < 0 || prepare_mode(self, err) < 0 || open_source(self, err) < 0 ||

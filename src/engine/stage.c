@@ -12,10 +12,16 @@ static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 
 int err_at_step(struct ix_err *err, const struct ix_step *step)
 {
-	/* Errors of the language bring their place along. */
-	if (!step->pos.file || strncmp(err->msg, step->pos.file, strlen(step->pos.file)) == 0)
+	ix_auto_free char *shown = ix_printable(step->text, 400);
+
+	if (!step->pos.file)
 		return -(int)err->code;
-	return ix_err_wrap(err, "%s:%u:%u", step->pos.file, step->pos.line, step->pos.column);
+	/* Errors of the language bring their place along. */
+	if (strncmp(err->msg, step->pos.file, strlen(step->pos.file)) != 0)
+		ix_err_wrap(err, "%s:%u:%u", step->pos.file, step->pos.line, step->pos.column);
+	if (!err->detail[0])
+		ix_err_detail(err, "%5u | %s", step->pos.line, shown);
+	return -(int)err->code;
 }
 
 /* --- words --- */

@@ -78,6 +78,13 @@ def test_copy_keeps_owner_and_mode_of_existing_parents(machine, tmp_path):
     assert got["home/app"].uid == 1000
 
 
+def test_copy_link_does_not_look_at_what_is_below(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nCOPY --link f /lib/f\nCOPY --link f /tmp/f\n", f="x")
+    got = members(machine.root_tar(tmp_path))
+    assert got["lib"].isdir() and "lib/f" in got, "the link at the destination is replaced"
+    assert got["tmp"].mode & 0o7777 == 0o755
+
+
 def test_copy_from_inner_stage_number_and_name(machine, tmp_path):
     dockerfile(tmp_path, "FROM busybox:test AS one\nRUN mkdir /o && echo 1 > /o/f && ln -s f /o/l && chown app /o/f\n"
                "FROM scratch AS two\nCOPY --from=0 /o /copy\nFROM scratch\nCOPY --from=one o/f /f\nCOPY --from=two /copy/ /all/\n")

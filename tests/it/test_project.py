@@ -357,6 +357,31 @@ def test_a_tampered_blob_in_the_registry_is_refused(team):
     assert "the blob's bytes are sha256:" in r.err, r
 
 
+def test_tls_with_a_private_authority_and_a_password(team, tmp_path):
+    for name in ("openssl", "htpasswd"):
+        if not shutil.which(name):
+            pytest.skip(f"{name} is not installed")
+    run = lambda *words: subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority")
+    run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "req.pem", "-subj", "/CN=127.0.0.1")
+    (tmp_path / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    run("openssl", "x509", "-req", "-in", "req.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert.pem", "-days", "2", "-extfile", "ext")
+    (tmp_path / "users").write_bytes(run("htpasswd", "-Bbn", "me", "secret").stdout)
+    with registry(tmp_path / "secure", auth=tmp_path / "users", tls=(tmp_path / "cert.pem", tmp_path / "key.pem")) as host:
+        text = (team.project / "ix.yaml").read_text().replace(f"registry: {team.host}/p", f"registry: {host}/p\nregistries:\n  {host}:\n"
+               f"    ca: {tmp_path}/ca.pem\n    username: {{ env: WHO }}\n    password: {{ command: 'printf %s \"$WORD\"' }}")
+        write(team.project, **{"ix.yaml": text})
+        assert team.built(team.machine(WHO="me", WORD="secret"))[0] == ["base", "left", "right", "top"]
+        assert team.plan(team.machine(WHO="me", WORD="secret"))[0] == 0
+        r = team.machine(WHO="me", WORD="wrong").failure("plan", cwd=team.project)
+        assert "401" in r.err and "wrong" not in r.err and host in r.err
+        config = team.machine()
+        (config.root / ".docker").mkdir()
+        (config.root / ".docker/config.json").write_text(json.dumps({"auths": {host: {"auth": __import__("base64").b64encode(b"me:secret").decode()}}}))
+        write(team.project, **{"ix.yaml": re.sub(r"    (username|password):.*\n", "", text)})
+        assert team.plan(config)[0] == 0
+
+
 def test_unreachable_registry_is_an_error_that_names_the_url(team):
     text = (team.project / "ix.yaml").read_text().replace(f"{team.host}/p", "127.0.0.1:1/p")
     write(team.project, **{"ix.yaml": text})
