@@ -1,0 +1,87 @@
+/* Lowering: what its files share. */
+#ifndef IX_DOCKERFILE_LOWER_INT_H
+#define IX_DOCKERFILE_LOWER_INT_H
+
+#include "dockerfile_int.h"
+
+struct scope_arg {
+	const char *name;
+	const char *value;
+	struct ix_stage *link;
+};
+
+struct scope {
+	struct scope_arg *args;
+	size_t nargs;
+};
+
+struct lowered {
+	struct ix_stage *stage; /* NULL: not yet */
+	struct scope scope;     /* at its end: what a stage built FROM it inherits */
+};
+
+struct lower {
+	const struct ix_dockerfile *file;
+	const struct ix_lower_opts *opts;
+	struct ix_graph *graph;
+	struct ix_err *err;
+	struct scope globals;
+	struct lowered *done; /* by stage of the file */
+	bool *used_args;      /* by build argument */
+	size_t target;
+	bool needs_env; /* some word that chooses files or stages holds a variable */
+	unsigned depth;
+};
+
+struct values {
+	const struct scope *scope;
+	const struct ix_stage *stage; /* its environment goes before arguments; NULL: arguments alone */
+	bool unknown;                 /* a value that is not known was asked for */
+};
+
+/* One stage in the making. */
+struct making {
+	struct lower *lower;
+	size_t index; /* in the file */
+	struct ix_stage *stage;
+	struct scope scope;
+};
+
+/* --- scope.c: errors, arguments, words --- */
+
+/* The value of a variable that hangs on the base image's environment, which was not read. */
+extern const char lower_unknown[];
+
+int lower_failed(const struct lower *self);
+int lower_at(struct lower *self, const struct ix_pos *pos);
+struct scope_arg *scope_find(const struct scope *scope, const char *name);
+struct scope_arg *scope_set(struct lower *self, struct scope *scope, const char *name, const char *value);
+void scope_copy(struct lower *self, const struct scope *from, struct scope *to);
+/* A build argument given from outside, marked as used; NULL when there is none. */
+const struct ix_build_arg *lower_build_arg(struct lower *self, const char *name);
+int lower_expand(struct lower *self, struct values *values, const char *word, const struct ix_pos *pos, const char **ret_text);
+/* A word that chooses files or stages: it has to be known now. */
+int lower_expand_known(struct lower *self, const struct scope *scope, const struct ix_stage *stage, const char *word,
+		       const struct ix_pos *pos, const char **ret_text);
+
+/* --- names.c: what names stand for --- */
+
+const struct ix_named_context *lower_named_context(const struct lower *self, const char *name);
+bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index);
+/* "stage:NAME" as a whole. 1: it is one, and *ret_stage is set; 0: it is not. */
+int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *pos, struct ix_stage **ret_stage);
+/* What a name in FROM, --from or from= stands for. */
+int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbers, const char *platform, const struct ix_pos *pos,
+		  struct ix_source *ret_source);
+
+/* --- step.c: instructions become steps --- */
+
+void lower_link_source(struct making *self, const struct ix_source *source, bool is_base);
+int lower_add_step(struct making *self, const struct df_instr *instr, bool trigger);
+int lower_add_trigger(struct making *self, const char *text);
+
+/* --- lower.c --- */
+
+int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage);
+
+#endif

@@ -1,0 +1,108 @@
+#include "lower_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+const struct ix_named_context *lower_named_context(const struct lower *self, const char *name)
+{
+	for (size_t i = 0; i < self->opts->ncontexts; i++)
+		if (ix_strcaseeq(self->opts->contexts[i].name, name))
+			return &self->opts->contexts[i];
+	return NULL;
+}
+
+/* An inner stage before limit by name (the last one of that name) or, where numbers count, by number. */
+bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index)
+{
+	uint64_t n;
+
+	for (size_t i = limit; i-- > 0;) {
+		if (self->file->stages[i].name && ix_strcaseeq(self->file->stages[i].name, name)) {
+			*ret_index = i;
+			return true;
+		}
+	}
+	if (numbers && ix_parse_u64(name, SIZE_MAX, &n) && n < limit) {
+		*ret_index = (size_t)n;
+		return true;
+	}
+	return false;
+}
+
+static struct ix_stage *project_stage(struct lower *self, const char *name)
+{
+	bool bad = false;
+	struct ix_stage *stage;
+
+	self->err->code = IX_OK;
+	if (!self->opts->find_stage)
+		return NULL;
+	stage = self->opts->find_stage(self->opts->data, name, &bad, self->err);
+	return bad ? NULL : stage;
+}
+
+/* "stage:NAME" as a whole. 1: it is one, and *ret_stage is set; 0: it is not. */
+int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *pos, struct ix_stage **ret_stage)
+{
+	const char *near = NULL;
+	size_t n = 0;
+
+	if (!ix_starts(text, "stage:"))
+		return 0;
+	*ret_stage = project_stage(self, text + 6);
+	if (*ret_stage)
+		return 1;
+	if (self->err->code != IX_OK)
+		return lower_failed(self);
+	if (!self->opts->find_stage)
+		return 0; /* a lone Dockerfile: it is an image named "stage" */
+	while (self->opts->stage_names && self->opts->stage_names[n])
+		n++;
+	near = ix_nearest(text + 6, self->opts->stage_names, n);
+	return df_err(self->file, self->err, pos,
+		      near ? "no stage '%s' in the project (did you mean %s?); a stage link has to stand alone"
+			   : "no stage '%s' in the project; a stage link has to stand alone",
+		      text + 6, near);
+}
+
+/* What a name in FROM, --from or from= stands for. */
+int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbers, const char *platform, const struct ix_pos *pos,
+		  struct ix_source *ret_source)
+{
+	const struct ix_named_context *context = lower_named_context(self, name);
+	struct ix_stage *stage = NULL;
+	size_t index;
+	int r;
+
+	*ret_source = (struct ix_source){ 0 };
+	if (context) {
+		*ret_source = context->source;
+		if (ret_source->kind == IX_SOURCE_IMAGE || ret_source->kind == IX_SOURCE_LAYOUT)
+			ret_source->platform = platform;
+		return 0;
+	}
+	if (lower_inner_stage(self, name, limit, numbers, &index)) {
+		ret_source->kind = IX_SOURCE_STAGE;
+		return lower_stage(self, index, &ret_source->stage);
+	}
+	r = lower_stage_link(self, name, pos, &stage);
+	if (r < 0)
+		return r;
+	if (!stage && strcmp(name, self->opts->name) != 0) {
+		/* A stage that needs its own name means the image of that name. */
+		stage = project_stage(self, name);
+		if (!stage && self->err->code != IX_OK)
+			return lower_failed(self);
+	}
+	if (stage) {
+		ret_source->kind = IX_SOURCE_STAGE;
+		ret_source->stage = stage;
+		return 0;
+	}
+	ret_source->kind = IX_SOURCE_IMAGE;
+	ret_source->text = ix_arena_strdup(self->graph->arena, name);
+	ret_source->platform = platform;
+	return 0;
+}

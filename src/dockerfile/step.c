@@ -1,0 +1,256 @@
+#include "lower_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+void lower_link_source(struct making *self, const struct ix_source *source, bool is_base)
+{
+	if (source->kind == IX_SOURCE_STAGE)
+		ix_stage_link(self->lower->graph, self->stage, source->stage, is_base);
+}
+
+static void add_arg(struct making *self, struct ix_step *step, const struct scope_arg *arg)
+{
+	*IX_ARENA_PUSH(self->lower->graph->arena, step->args, step->nargs) = (struct ix_arg){ arg->name, arg->value, arg->link };
+	if (arg->link)
+		ix_stage_link(self->lower->graph, self->stage, arg->link, false);
+}
+
+/* What the step can see of the outside: all of it for RUN, what it names for the rest. The environment hides arguments. */
+static void add_args(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	char escape = self->lower->file->escape;
+	ix_auto_strv names = { 0 };
+
+	if (step->kind != IX_STEP_RUN) {
+		bool literal = instr->exec && step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD;
+
+		for (size_t i = 0; i < instr->nwords && !literal && step->kind != IX_STEP_CMD && step->kind != IX_STEP_ENTRYPOINT; i++)
+			if (instr->words[i])
+				ix_expand_names(instr->words[i], escape, &names);
+		if (step->dest)
+			ix_expand_names(step->dest, escape, &names);
+		if (step->chown)
+			ix_expand_names(step->chown, escape, &names);
+		if (step->chmod)
+			ix_expand_names(step->chmod, escape, &names);
+		for (size_t i = 0; i < step->ndocs; i++)
+			if (step->docs[i].expand)
+				ix_expand_names(step->docs[i].body, escape, &names);
+	}
+	for (size_t i = 0; i < self->scope.nargs; i++) {
+		const struct scope_arg *arg = &self->scope.args[i];
+
+		if ((step->kind == IX_STEP_RUN || ix_strv_has(&names, arg->name)) && !ix_env_get(&self->stage->env, arg->name))
+			add_arg(self, step, arg);
+	}
+}
+
+static int do_arg(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	struct lower *lower = self->lower;
+	const struct ix_build_arg *given = lower_build_arg(lower, instr->words[0]);
+	const struct scope_arg *global = scope_find(&lower->globals, instr->words[0]);
+	const char *value = NULL;
+	struct scope_arg *arg;
+
+	if (given && given->value) {
+		value = given->value;
+	} else if (instr->nwords > 1) {
+		struct values values = { &self->scope, self->stage, false };
+
+		if (lower_expand(lower, &values, instr->words[1], &instr->pos, &value) < 0)
+			return lower_failed(lower);
+	} else if (global) {
+		value = global->value;
+	}
+	arg = scope_set(lower, &self->scope, instr->words[0], value);
+	if (value && lower_stage_link(lower, value, &instr->pos, &arg->link) < 0)
+		return lower_failed(lower);
+	add_arg(self, step, arg);
+	return 0;
+}
+
+static int do_env(struct making *self, const struct df_instr *instr)
+{
+	struct ix_strv values_now = { 0 };
+	int r = 0;
+
+	/* All values see the environment as it was before the instruction. */
+	for (size_t i = 0; i + 1 < instr->nwords && r == 0; i += 2) {
+		struct values values = { &self->scope, self->stage, false };
+		const char *key, *value;
+
+		r = lower_expand(self->lower, &values, instr->words[i], &instr->pos, &key);
+		if (r == 0)
+			r = lower_expand(self->lower, &values, instr->words[i + 1], &instr->pos, &value);
+		if (r < 0)
+			break;
+		ix_strv_add(&values_now, key);
+		ix_strv_add(&values_now, values.unknown ? lower_unknown : value);
+	}
+	for (size_t i = 0; i + 1 < values_now.count && r == 0; i += 2)
+		ix_env_set(&self->stage->env, values_now.items[i], values_now.items[i + 1]);
+	ix_strv_release(&values_now);
+	return r;
+}
+
+static int context_source(struct making *self, const struct df_instr *instr, struct ix_source *ret_source)
+{
+	if (!self->lower->opts->context)
+		return df_err(self->lower->file, self->lower->err, &instr->pos,
+			      "%s needs a build context, and there is none (the Dockerfile came from standard input)", instr->word);
+	*ret_source = (struct ix_source){ .kind = IX_SOURCE_DIR, .dir = self->lower->opts->context };
+	return 0;
+}
+
+static bool only_heredocs(const struct df_instr *instr)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < instr->nwords; i++)
+		n += ix_starts(instr->words[i], "<<");
+	return n == instr->nwords && instr->ndocs > 0;
+}
+
+static int do_copy(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	struct lower *lower = self->lower;
+	const char *from = df_flag_value(instr, "from"), *name, *link = df_flag_value(instr, "link");
+
+	step->dest = instr->dest;
+	step->chown = df_flag_value(instr, "chown");
+	step->chmod = df_flag_value(instr, "chmod");
+	step->link = df_has_flag(instr, "link") && !(link && strcmp(link, "false") == 0);
+	if (link && strcmp(link, "true") != 0 && strcmp(link, "false") != 0)
+		return df_err(lower->file, lower->err, &instr->pos, "invalid boolean value for flag link: \"%s\"", link);
+	if (from) {
+		if (lower_expand_known(lower, &self->scope, self->stage, from, &instr->pos, &name) < 0)
+			return lower_failed(lower);
+		if (!*name)
+			return df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
+		if (lower_resolve(lower, name, self->index, true, self->stage->platform, &instr->pos, &step->from) < 0)
+			return lower_failed(lower);
+		lower_link_source(self, &step->from, false);
+	} else if (!only_heredocs(instr) && context_source(self, instr, &step->from) < 0) {
+		return lower_failed(lower);
+	}
+	step->words = NULL;
+	step->nwords = 0;
+	for (size_t i = 0; i < instr->nwords; i++) {
+		const char *word = instr->words[i];
+
+		if (!(ix_starts(word, "<<") && instr->ndocs > 0) &&
+		    lower_expand_known(lower, &self->scope, self->stage, word, &instr->pos, &word) < 0)
+			return lower_failed(lower);
+		*IX_ARENA_PUSH(lower->graph->arena, step->words, step->nwords) = ix_arena_strdup(lower->graph->arena, word);
+	}
+	return 0;
+}
+
+static int do_mount(struct making *self, const struct df_instr *instr, const struct df_flag *flag, struct ix_step *step)
+{
+	struct lower *lower = self->lower;
+	struct df_mount parsed;
+	const char *name;
+
+	if (df_parse_mount(lower->file, flag, &parsed, lower->err) < 0)
+		return lower_failed(lower);
+	if (parsed.mount.source &&
+	    lower_expand_known(lower, &self->scope, self->stage, parsed.mount.source, &flag->pos, &parsed.mount.source) < 0)
+		return lower_failed(lower);
+	if (parsed.from) {
+		if (lower_expand_known(lower, &self->scope, self->stage, parsed.from, &flag->pos, &name) < 0 ||
+		    lower_resolve(lower, name, self->index, true, self->stage->platform, &flag->pos, &parsed.mount.from) < 0)
+			return lower_failed(lower);
+		lower_link_source(self, &parsed.mount.from, false);
+	} else if (parsed.mount.kind == IX_MOUNT_BIND && context_source(self, instr, &parsed.mount.from) < 0) {
+		return lower_failed(lower);
+	}
+	*IX_ARENA_PUSH(lower->graph->arena, step->mounts, step->nmounts) = parsed.mount;
+	return 0;
+}
+
+static int do_run(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	static const char *const networks[] = { "default", "none", "host" };
+	const char *network = df_flag_value(instr, "network");
+
+	for (size_t i = 0; i < instr->nflags; i++)
+		if (strcmp(instr->flags[i].name, "mount") == 0 && do_mount(self, instr, &instr->flags[i], step) < 0)
+			return lower_failed(self->lower);
+	if (!network)
+		return 0;
+	for (size_t i = 0; i < IX_ARRAY_LEN(networks); i++) {
+		if (strcmp(network, networks[i]) == 0) {
+			step->network = (enum ix_network)i;
+			return 0;
+		}
+	}
+	return df_err(self->lower->file, self->lower->err, &instr->pos, "unsupported network mode \"%s\": default, none or host", network);
+}
+
+int lower_add_step(struct making *self, const struct df_instr *instr, bool trigger)
+{
+	struct ix_arena *arena = self->lower->graph->arena;
+	struct ix_step *step = IX_ARENA_PUSH(arena, self->stage->steps, self->stage->nsteps);
+	int r = 0;
+
+	*step = (struct ix_step){
+		.kind = (enum ix_step_kind)instr->kind,
+		.pos = instr->pos,
+		.last_line = instr->last_line,
+		.text = instr->text,
+		.words = instr->words,
+		.nwords = instr->nwords,
+		.exec = instr->exec,
+		.docs = instr->docs,
+		.ndocs = instr->ndocs,
+		.interval = instr->interval,
+		.timeout = instr->timeout,
+		.start_period = instr->start_period,
+		.start_interval = instr->start_interval,
+		.retries = instr->retries,
+		.trigger = trigger,
+	};
+	if (instr->kind == IX_STEP_ARG)
+		return do_arg(self, instr, step);
+	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
+		r = do_copy(self, instr, step);
+	else if (instr->kind == IX_STEP_RUN)
+		r = do_run(self, instr, step);
+	if (r < 0)
+		return r;
+	add_args(self, instr, step);
+	if (instr->kind == IX_STEP_ENV)
+		return do_env(self, instr);
+	if (instr->kind == IX_STEP_ONBUILD)
+		*IX_ARENA_PUSH(arena, self->stage->onbuild, self->stage->nonbuild) = instr->words[0];
+	return 0;
+}
+
+/* A trigger's text is parsed like a file of its own, placed at the FROM that sets it off. */
+int lower_add_trigger(struct making *self, const char *text)
+{
+	struct lower *lower = self->lower;
+	const struct df_stage *source = &lower->file->stages[self->index];
+	struct ix_dockerfile piece = { .arena = lower->graph->arena, .name = source->from.pos.file, .text = text, .escape = '\\' };
+	struct df_lexer lexer = { .file = &piece, .next = text };
+	struct df_line line;
+	struct df_instr instr;
+	int r = df_next_line(&lexer, &line, lower->err);
+
+	if (r <= 0)
+		return r;
+	r = df_parse_instr(&lexer, &line, true, &instr, lower->err);
+	ix_strv_release(&piece.warnings);
+	if (r < 0)
+		return ix_err_wrap(lower->err, "ONBUILD trigger of the base image");
+	instr.pos = source->from.pos;
+	if (instr.kind == IX_STEP_ARG && instr.nwords > 1 && !instr.words[1])
+		instr.nwords = 1;
+	return lower_add_step(self, &instr, true);
+}
