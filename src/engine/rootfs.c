@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -6,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "engine_int.h"
+
+enum { FETCH_THREADS = 4 };
 
 void lowers_release(struct lowers *lowers)
 {
@@ -93,19 +97,75 @@ static bool listed(const struct lowers *lowers, const char *dir)
 	return false;
 }
 
+/* Layers of one image on their way, several at once: one waits for the network while another is decompressed. */
+struct fetch {
+	const struct ix_engine_opts *opts;
+	const struct image *image;
+	const char *stage;
+	char **dirs; /* by layer */
+	atomic_size_t next;
+	pthread_mutex_t lock;
+	bool failed;
+	struct ix_err err;
+};
+
+static void *fetch_layers(void *data)
+{
+	struct fetch *self = data;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&self->next, 1)) < self->image->nlayers) {
+		struct ix_err err;
+
+		if (unpack_layer(self->opts, &self->image->layers[i], self->stage, &self->dirs[i], &err) == 0)
+			continue;
+		pthread_mutex_lock(&self->lock);
+		if (!self->failed)
+			self->err = err;
+		self->failed = true;
+		pthread_mutex_unlock(&self->lock);
+		atomic_store(&self->next, self->image->nlayers);
+	}
+	return NULL;
+}
+
+static int fetch_all(struct fetch *self, struct ix_err *err)
+{
+	pthread_t threads[FETCH_THREADS];
+	size_t n = 0, want = 0;
+
+	for (size_t i = 0; i < self->image->nlayers && want < FETCH_THREADS; i++) {
+		ix_auto_free char *there = NULL;
+
+		want += ix_layer_dir(self->opts->store, &self->image->layers[i].diff_id, &there, err) < 0;
+	}
+	pthread_mutex_init(&self->lock, NULL);
+	while (n + 1 < want && pthread_create(&threads[n], NULL, fetch_layers, self) == 0)
+		n++;
+	fetch_layers(self);
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+	pthread_mutex_destroy(&self->lock);
+	if (self->failed)
+		*err = self->err;
+	return self->failed ? -(int)err->code : 0;
+}
+
 int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers,
 		  struct ix_err *err)
 {
 	auto_lowers lowers = { .dirs = ix_calloc(image->nlayers + 1, sizeof(char *)) };
+	ix_auto_free char **dirs = ix_calloc(image->nlayers + 1, sizeof(char *));
+	struct fetch fetch = { .opts = opts, .image = image, .stage = stage, .dirs = dirs };
+	int r = fetch_all(&fetch, err);
 
 	for (size_t i = image->nlayers; i-- > 0;) {
-		ix_auto_free char *dir = NULL;
-
-		if (unpack_layer(opts, &image->layers[i], stage, &dir, err) < 0)
-			return -(int)err->code;
-		if (!listed(&lowers, dir))
-			lowers.dirs[lowers.count++] = ix_steal(&dir);
+		if (r == 0 && !listed(&lowers, dirs[i]))
+			lowers.dirs[lowers.count++] = ix_steal(&dirs[i]);
+		free(dirs[i]);
 	}
+	if (r < 0)
+		return r;
 	if (lowers.count == 0) {
 		if (empty_dir(opts->store, &lowers.dirs[0], err) < 0)
 			return -(int)err->code;

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -41,12 +42,37 @@ static void read_boot_id(struct ix_store *store)
 		snprintf(store->boot_id, sizeof(store->boot_id), "%.*s", (int)strcspn(ix_buf_str(&text), "\n"), ix_buf_str(&text));
 }
 
+/* What a killed process left in tmp/ goes when nobody else uses the store: every process holds a shared lock as long as it lives. */
+static int clear_leftovers(struct ix_store *store, struct ix_err *err)
+{
+	ix_auto_closedir DIR *dir = NULL;
+	struct dirent *entry;
+	struct ix_err ignored;
+	int tmp;
+
+	store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (store->alive_fd < 0)
+		return ix_err_sys(err, "lock %s/locks/alive", store->path);
+	if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0) {
+		tmp = openat(store->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = tmp < 0 ? NULL : fdopendir(tmp);
+		/* Outside the user namespace files of its other users cannot be removed: they go the next time a build runs. */
+		while (dir && (entry = readdir(dir)) != NULL)
+			if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+				(void)ix_remove_tree(tmp, entry->d_name, &ignored);
+	}
+	while (flock(store->alive_fd, LOCK_SH) < 0)
+		if (errno != EINTR)
+			return ix_err_sys(err, "lock %s/locks/alive", store->path);
+	return 0;
+}
+
 int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *err)
 {
 	ix_scoped(ix_store_closep) struct ix_store *store = ix_calloc(1, sizeof(*store));
 
 	store->path = ix_path_clean(path);
-	store->fd = store->blobs_fd = -1;
+	store->fd = store->blobs_fd = store->alive_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
 	read_boot_id(store);
 	if (ix_mkdir_p(AT_FDCWD, store->path, 0711, err) < 0)
@@ -54,7 +80,7 @@ int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
 		return ix_err_sys(err, "store %s", store->path);
-	if (make_layout(store, err) < 0)
+	if (make_layout(store, err) < 0 || clear_leftovers(store, err) < 0)
 		return ix_err_wrap(err, "store %s", store->path);
 	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->blobs_fd < 0)
@@ -70,6 +96,7 @@ void ix_store_close(struct ix_store *store)
 	if (!store)
 		return;
 	sqlite3_close(store->db);
+	ix_closep(&store->alive_fd);
 	ix_closep(&store->blobs_fd);
 	ix_closep(&store->fd);
 	pthread_mutex_destroy(&store->lock);

@@ -11,6 +11,7 @@ struct ix_store {
 	char *path;
 	int fd;       /* of path */
 	int blobs_fd; /* oci/blobs/sha256 */
+	int alive_fd; /* locked shared as long as the process uses the store */
 	char boot_id[64];
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement at a time */

@@ -323,9 +323,11 @@ def test_killed_build_leaves_no_process_and_goes_on_next_time(team):
     p.wait()
     time.sleep(0.5)
     assert subprocess.run(["pgrep", "-f", "sleep 301"], stdout=subprocess.DEVNULL).returncode == 1
+    assert list((machine.store / "tmp").iterdir())
     write(team.project, **{"base.df": "FROM base:1\nRUN echo kept > /kept\nRUN true\n"})
     _, r = team.built(machine, "base")
     assert "CACHED RUN echo kept" in r.err
+    assert not list((machine.store / "tmp").iterdir()), "what the killed build left is cleared away"
 
 
 @pytest.mark.parametrize("point", ["blob.fsync", "blob.rename", "blob.dirsync", "layer.rename", "db.step", "file.fsync", "file.rename"])
