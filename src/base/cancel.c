@@ -1,12 +1,14 @@
 #include "base/cancel.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 struct ix_cancel {
 	atomic_bool raised;
@@ -53,4 +55,21 @@ int ix_cancel_fd(const struct ix_cancel *cancel)
 int ix_cancel_check(const struct ix_cancel *cancel, struct ix_err *err)
 {
 	return ix_cancel_raised(cancel) ? ix_err_set(err, IX_ECANCELED, "canceled") : 0;
+}
+
+int ix_cancel_sleep(const struct ix_cancel *cancel, uint64_t ms, struct ix_err *err)
+{
+	uint64_t end = ix_now_ms() + ms;
+
+	for (;;) {
+		struct pollfd fd = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
+		uint64_t now = ix_now_ms();
+
+		if (ix_cancel_check(cancel, err) < 0)
+			return -(int)err->code;
+		if (now >= end)
+			return 0;
+		if (poll(&fd, 1, end - now > 60000 ? 60000 : (int)(end - now)) < 0 && errno != EINTR)
+			return ix_err_sys(err, "poll");
+	}
 }

@@ -6,6 +6,7 @@
 #define IX_BASE_CANCEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -18,5 +19,7 @@ bool ix_cancel_raised(const struct ix_cancel *cancel); /* NULL is never raised *
 int ix_cancel_fd(const struct ix_cancel *cancel);      /* borrowed; -1 for NULL */
 /* 0, or -IX_ECANCELED with err set. */
 int ix_cancel_check(const struct ix_cancel *cancel, struct ix_err *err);
+/* Sleep, but not through a cancellation: then -IX_ECANCELED. */
+int ix_cancel_sleep(const struct ix_cancel *cancel, uint64_t ms, struct ix_err *err);
 
 #endif

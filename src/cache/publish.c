@@ -60,25 +60,37 @@ static int push_blob(struct push *self, const struct ix_descriptor *blob, struct
 	return upload(self, blob, same_host && !same_repository ? self->source->repository : NULL, err);
 }
 
+static int push_blobs(struct push *self, const struct ix_manifest *manifest, struct ix_err *err)
+{
+	for (size_t i = 0; i < manifest->nlayers; i++)
+		if (push_blob(self, &manifest->layers[i], err) < 0)
+			return -(int)err->code;
+	return push_blob(self, &manifest->config, err);
+}
+
+/* Two builders that push the same blob can confuse a registry for a moment: then its blobs are looked at again. */
 static int push_image(struct push *self, const struct ix_digest *manifest_digest, struct ix_err *err)
 {
+	enum { TRIES = 5, FIRST_WAIT_MS = 50 };
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest manifest = { 0 };
-	bool same_repository = self->source && strcmp(self->source->host, self->to->host) == 0 &&
-			       strcmp(self->source->repository, self->to->repository) == 0;
+	/* An image that is in this repository under another tag has all its blobs there. */
+	bool there = self->source && strcmp(self->source->host, self->to->host) == 0 &&
+		     strcmp(self->source->repository, self->to->repository) == 0;
+	int r;
 
 	if (cache_fetch_manifest(self->cache, self->source, manifest_digest, &body, err) < 0 ||
 	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
 		return -(int)err->code;
-	/* An image that is in this repository under another tag has all its blobs there. */
-	if (!same_repository) {
-		for (size_t i = 0; i < manifest.nlayers; i++)
-			if (push_blob(self, &manifest.layers[i], err) < 0)
-				return -(int)err->code;
-		if (push_blob(self, &manifest.config, err) < 0)
+	for (unsigned i = 0;; i++) {
+		if ((!there || i > 0) && push_blobs(self, &manifest, err) < 0)
+			return -(int)err->code;
+		r = ix_registry_put_manifest(self->cache->registry, self->to, body.data, body.len, manifest.media_type, err);
+		if (r != -IX_ENOTFOUND || i + 1 == TRIES)
+			return r;
+		if (ix_cancel_sleep(self->cache->cancel, (uint64_t)FIRST_WAIT_MS << (2 * i), err) < 0)
 			return -(int)err->code;
 	}
-	return ix_registry_put_manifest(self->cache->registry, self->to, body.data, body.len, manifest.media_type, err);
 }
 
 static int publish(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,

@@ -26,6 +26,14 @@ static bool is_conflict(long status)
 	return status == 400 || status == 409 || status == 412;
 }
 
+/* MANIFEST_BLOB_UNKNOWN, or what a registry says that reads the link to a blob while another client writes it. */
+static bool misses_blobs(const struct reply *reply)
+{
+	const char *text = ix_buf_str(&reply->text);
+
+	return (reply->status == 400 || reply->status == 404) && (strstr(text, "BLOB_UNKNOWN") || strstr(text, "DIGEST_INVALID"));
+}
+
 static int put(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct body *body, const char *media_type,
 	       const struct ix_digest *digest, struct ix_err *err)
 {
@@ -44,6 +52,11 @@ static int put(struct ix_registry *registry, struct endpoint *ep, const struct i
 	status = req->reply.status;
 	if (is_conflict(status) && is_there(registry, ep, ref, rest, digest))
 		return 0;
+	if (misses_blobs(&req->reply)) {
+		(void)reply_error(req, err);
+		err->code = IX_ENOTFOUND;
+		return -IX_ENOTFOUND;
+	}
 	if (status != 201 && status != 200 && status != 202 && status != 204)
 		return reply_error(req, err);
 	if (client_check_digest(&req->reply, digest, "manifest", err) < 0)

@@ -245,7 +245,7 @@ static int upload_with_retries(struct push *push, struct ix_err *err)
 		if (r == 0 || !push->again || !retry_again(&push->retry, push->after_ms, &wait))
 			return r;
 		ix_trace("registry", "upload: %s, again in %llu ms", err->msg, (unsigned long long)wait);
-		if (retry_sleep(wait, push->registry->cancel, err) < 0)
+		if (ix_cancel_sleep(push->registry->cancel, wait, err) < 0)
 			return -(int)err->code;
 	}
 }

@@ -91,7 +91,8 @@ enum ix_push_result { IX_PUSH_EXISTED, IX_PUSH_MOUNTED, IX_PUSH_UPLOADED };
  * mount_from (a repository of the same host, NULL: none), then POST and one PUT. Single flight per digest and repository in this process. */
 int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
 			 const char *mount_from, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result, struct ix_err *err);
-/* Put a manifest under ref's tag (or digest). The reply's digest is checked. */
+/* Put a manifest under ref's tag (or digest). The reply's digest is checked. -IX_ENOTFOUND: the registry does not see one of its blobs, which
+ * may also be because another client is writing it just now: look at the blobs again and repeat. */
 int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *ref, const void *bytes, size_t len, const char *media_type,
 			     struct ix_err *err);
 /* All tags of ref's repository, following Link pagination, appended. */

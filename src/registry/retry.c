@@ -1,7 +1,5 @@
 #include "registry/retry_int.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -62,21 +60,4 @@ bool retry_again(struct retry *retry, uint64_t after_ms, uint64_t *ret_wait_ms)
 	retry->waited_ms += wait;
 	*ret_wait_ms = wait;
 	return true;
-}
-
-int retry_sleep(uint64_t ms, const struct ix_cancel *cancel, struct ix_err *err)
-{
-	uint64_t end = ix_now_ms() + ms;
-
-	for (;;) {
-		struct pollfd fd = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
-		uint64_t now = ix_now_ms();
-
-		if (ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
-		if (now >= end)
-			return 0;
-		if (poll(&fd, 1, end - now > 60000 ? 60000 : (int)(end - now)) < 0 && errno != EINTR)
-			return ix_err_sys(err, "poll");
-	}
 }

@@ -25,7 +25,5 @@ bool retry_after_parse(const char *value, int64_t now_s, uint64_t *ret_ms);
 uint64_t retry_backoff(unsigned tries, uint32_t random);
 /* Count a failure: true and how long to wait, or false when tries or budget are used up. after_ms 0: the server named no time. */
 bool retry_again(struct retry *retry, uint64_t after_ms, uint64_t *ret_wait_ms);
-/* Sleep, or -IX_ECANCELED. */
-int retry_sleep(uint64_t ms, const struct ix_cancel *cancel, struct ix_err *err);
 
 #endif

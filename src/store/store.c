@@ -67,6 +67,19 @@ static int clear_leftovers(struct ix_store *store, struct ix_err *err)
 	return 0;
 }
 
+/* One at a time: switching a fresh database to its journal mode does not wait for others that do the same. */
+static int open_db(struct ix_store *store, struct ix_err *err)
+{
+	ix_auto_close int fd = openat(store->fd, "locks/db", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return ix_err_sys(err, "lock %s/locks/db", store->path);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return ix_err_sys(err, "lock %s/locks/db", store->path);
+	return store_db_open(store, err);
+}
+
 int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *err)
 {
 	ix_scoped(ix_store_closep) struct ix_store *store = ix_calloc(1, sizeof(*store));
@@ -85,7 +98,7 @@ int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *
 	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->blobs_fd < 0)
 		return ix_err_sys(err, "store %s/oci/blobs/sha256", store->path);
-	if (store_db_open(store, err) < 0)
+	if (open_db(store, err) < 0)
 		return -(int)err->code;
 	*ret_store = ix_steal(&store);
 	return 0;

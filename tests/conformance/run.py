@@ -1,0 +1,462 @@
+#!/usr/bin/env python3
+"""Conformance with docker's reading of Dockerfiles: each case is built, and the image's config, history and files are compared.
+
+A case file holds cases; a case begins with a line "=== what it shows" and has sections that begin with "--- ":
+
+    --- flags --build-arg A=1       options for the build
+    --- Dockerfile                  the file to build (or: --- Dockerfile other.Dockerfile)
+    --- file PATH [MODE]            a file of the context
+    --- dir PATH [MODE]             a directory
+    --- link PATH TARGET            a symbolic link
+    --- setup                       a shell script, run in the context
+    --- only ix: WHY                docker is not asked: what the engine used for recording does not know
+    --- differs: WHY                ix means to differ; docker's expectation is kept, what ix makes stands under "--- expect ix"
+    --- expect                      what docker made: files, config and history, or an error
+
+usage: run.py [--ix PROGRAM] [--docker COMMAND] [--record] [CASE-FILE | NAME-PART]...
+
+With --docker both are built and compared with each other and with the record; with --record the record is written from docker (from ix where
+docker is not asked). Without docker ix is compared with the record. The last line is "N passed, N failed, N skipped".
+"""
+
+import argparse
+import concurrent.futures
+import difflib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+BASE_LINKS = ("sh cat echo ls mkdir touch ln chmod chown env id pwd test true false printf grep stat rm mv cp find sort readlink "
+              "sed head tail wc tr cut umask sleep kill mknod awk dd truncate sha256sum tar gzip").split()
+PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home/app:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+GROUP = "root:x:0:\napp:x:1001:\nstaff:x:50:app\nnogroup:x:65534:\n"
+NOT_FILES = ("dev", "proc", "sys", "etc/resolv.conf", "etc/hosts", "etc/hostname")  # engines leave mount points behind
+
+
+class Case:
+    def __init__(self, path, name):
+        self.path, self.name = path, name
+        self.sections = []  # [header, text]
+
+    def get(self, kind):
+        return [(h[len(kind):].strip(), t) for h, t in self.sections if h == kind or h.startswith(kind + " ") or h.startswith(kind + ":")]
+
+    def text(self, kind):
+        found = [t for h, t in self.sections if h == kind]
+        return found[0] if found else None
+
+    def set(self, kind, text):
+        for section in self.sections:
+            if section[0] == kind:
+                section[1] = text
+                return
+        self.sections.append([kind, text])
+
+    @property
+    def only_ix(self):
+        return bool(self.get("only ix"))
+
+    @property
+    def differs(self):
+        return bool(self.get("differs"))
+
+
+def parse(path):
+    lead, cases, current = [], [], None
+    for line in re.split(r"(?<=\n)", path.read_bytes().decode()):
+        if line.startswith("=== "):
+            cases.append(Case(path, line[4:].strip()))
+            current = None
+        elif line.startswith("--- ") and cases:
+            current = [line[4:].rstrip("\n"), ""]
+            cases[-1].sections.append(current)
+        elif current:
+            current[1] += line
+        elif not cases:
+            lead.append(line)
+    for case in cases:
+        for section in case.sections:
+            section[1] = re.sub(r"\n\n+\Z", "\n", section[1])
+    return "".join(lead), cases
+
+
+def write(path, lead, cases):
+    out = lead
+    for case in cases:
+        out += f"=== {case.name}\n"
+        for header, text in case.sections:
+            out += f"--- {header}\n{text}"
+            if text and not text.endswith("\n"):
+                out += "\n"
+        out += "\n"
+    path.write_bytes((out.rstrip("\n") + "\n").encode())
+
+
+def make_context(case, root):
+    root.mkdir()
+    os.chmod(root, 0o755)
+    for header, text in case.sections:
+        words = shlex.split(header) if header.split(" ")[0] in ("file", "dir", "link") else header.split()
+        if words[0] not in ("file", "dir", "link", "Dockerfile", "setup"):
+            continue
+        target = root / (words[1] if len(words) > 1 else "Dockerfile")
+        missing = [p for p in target.parents if not p.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in missing:
+            os.chmod(parent, 0o755)
+        if words[0] == "file" or words[0] == "Dockerfile":
+            target.write_bytes(text.encode())
+            os.chmod(target, int(words[2], 8) if len(words) > 2 else 0o644)
+        elif words[0] == "dir":
+            target.mkdir(exist_ok=True)
+            os.chmod(target, int(words[2], 8) if len(words) > 2 else 0o755)
+        elif words[0] == "link":
+            target.symlink_to(words[2])
+        else:
+            subprocess.run(["/bin/sh", "-euc", text], cwd=root, check=True)
+
+
+# --- what an image is ---
+
+def entries_of(tar):
+    for member in tar:
+        path = member.name.strip("/")
+        path = path[2:] if path.startswith("./") else path
+        if path in ("", "."):
+            continue
+        yield path, member
+
+
+def describe(tar, member):
+    kind = {tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.CHRTYPE: "c", tarfile.BLKTYPE: "b", tarfile.FIFOTYPE: "p"}.get(member.type, "f")
+    entry = {"kind": kind, "mode": member.mode & 0o7777, "owner": (member.uid, member.gid), "extra": ""}
+    if kind == "f":
+        data = tar.extractfile(member)
+        digest, size, head = hashlib.sha256(), 0, b""
+        while chunk := data.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+            head = head or chunk
+        if size <= 200 and re.fullmatch(rb"[\t\n -~]*", head):
+            entry["extra"] = json.dumps(head.decode())
+        else:
+            entry["extra"] = f"{size} bytes sha256:{digest.hexdigest()[:16]}"
+    elif kind == "l":
+        entry["mode"] = 0o777
+        entry["extra"] = "-> " + member.linkname
+    elif kind in "cb":
+        entry["extra"] = f"{member.devmajor},{member.devminor}"
+    xattrs = sorted((k[13:], v) for k, v in member.pax_headers.items() if k.startswith("SCHILY.xattr."))
+    for name, value in xattrs:
+        entry["extra"] += f" {name}={value.encode('utf-8', 'surrogateescape').hex()}"
+    return entry
+
+
+def apply_layer(tree, tar):
+    added = {}
+    removed, opaque = [], []
+    for path, member in entries_of(tar):
+        parent, _, name = path.rpartition("/")
+        if name == ".wh..wh..opq":
+            opaque.append(parent)
+        elif name.startswith(".wh."):
+            removed.append((parent + "/" if parent else "") + name[4:])
+        elif member.islnk():
+            target = member.linkname.strip("/")
+            target = target[2:] if target.startswith("./") else target
+            entry = dict(added.get(target) or tree.get(target) or {"kind": "?", "mode": 0, "owner": (0, 0), "extra": ""})
+            entry["hard"] = target
+            added[path] = entry
+        else:
+            added[path] = describe(tar, member)
+    for path in opaque:
+        for old in [p for p in tree if p.startswith(path + "/")]:
+            del tree[old]
+    for path in removed:
+        for old in [p for p in tree if p == path or p.startswith(path + "/")]:
+            del tree[old]
+    for path, entry in added.items():
+        if entry["kind"] != "d":
+            for old in [p for p in tree if p.startswith(path + "/")]:
+                del tree[old]
+        tree[path] = entry
+
+
+def blob(tar, digest):
+    return tar.extractfile("blobs/" + digest.replace(":", "/")).read()
+
+
+def read_image(archive):
+    """(config, tree of path -> entry) of an OCI or docker archive."""
+    with tarfile.open(archive) as tar:
+        index = json.loads(tar.extractfile("index.json").read())
+        manifest = json.loads(blob(tar, index["manifests"][0]["digest"]))
+        config = json.loads(blob(tar, manifest["config"]["digest"]))
+        tree = {}
+        for layer in manifest["layers"]:
+            with tarfile.open(fileobj=io.BytesIO(blob(tar, layer["digest"])), errorlevel=2, encoding="utf-8", errors="surrogateescape") as inner:
+                apply_layer(tree, inner)
+    return config, tree
+
+
+def show(config, tree, base):
+    lines = []
+    inherited = {h.get("created_by", "") for h in base["history"]}
+    for key in sorted(config.get("config") or {}):
+        value = config["config"][key]
+        if value in (None, "", [], {}, False):
+            continue
+        lines.append(f"{key}: {json.dumps(value, sort_keys=True, ensure_ascii=False)}")
+    if config.get("author"):
+        lines.append(f"author: {config['author']}")
+    if config.get("architecture") != "amd64" or config.get("os") != "linux":
+        lines.append(f"platform: {config.get('os')}/{config.get('architecture')}{'/' + config['variant'] if config.get('variant') else ''}")
+    for entry in config.get("history") or []:
+        text = entry.get("created_by", "")
+        if text not in inherited:
+            lines.append(f"history{' (empty)' if entry.get('empty_layer') else ''}: {json.dumps(text, ensure_ascii=False)}")
+    hard = {}
+    for path in sorted(tree, key=lambda p: p.split("/")):
+        if path.startswith(NOT_FILES) and not path.startswith(tuple(n + "-" for n in NOT_FILES)) or base["tree"].get(path) == tree[path]:
+            continue
+        entry = tree[path]
+        shown = path if re.fullmatch(r"[!-~]+( [!-~]+)*", path) else json.dumps(path)
+        extra = entry["extra"]
+        if "hard" in entry:
+            extra = f"= {hard.setdefault(entry['hard'], entry['hard'])}"
+        lines.append(f"{entry['kind']} {entry['mode']:o} {entry['owner'][0]}:{entry['owner'][1]} {shown}" + (f" {extra}" if extra else ""))
+    for path in sorted(set(base["tree"]) - set(tree)):
+        if base["stands"] and not path.startswith(NOT_FILES):
+            lines.append(f"gone {path}")
+    return "".join(line + "\n" for line in lines)
+
+
+# --- builders ---
+
+class Builder:
+    def __init__(self, work):
+        self.work = pathlib.Path(work)
+        self.env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and k != "SOURCE_DATE_EPOCH"}
+        self.base = {"tree": {}, "history": [], "stands": False}
+
+    def run(self, command, **options):
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env, timeout=300, **options)
+
+    def learn_base(self, archive):
+        config, tree = read_image(archive)
+        self.base = {"tree": tree, "history": config.get("history") or [], "stands": True}
+
+    def build(self, case, context, number):
+        words = [w for flags, _ in case.get("flags") for w in shlex.split(flags)]
+        archive = self.work / f"{type(self).__name__}-{number}.tar"
+        env_words = [w for w in words if re.match(r"[A-Z_]+=", w)]
+        words = [w for w in words if w not in env_words]
+        path = str(context)
+        if "@stdin" in words:
+            words.remove("@stdin")
+            path, data = "-", (context / "stdin").read_bytes()
+        else:
+            data = None
+        words = [w.replace("@CTX", str(context)) for w in words]
+        status, output = self.make(words, path, archive, data, dict(self.env, **dict(w.split("=", 1) for w in env_words)))
+        if status != 0:
+            return "error: " + self.message(output.decode("utf-8", "replace")) + "\n"
+        config, tree = read_image(archive)
+        archive.unlink()
+        # What is there from the base image is left out where the stage was built on it.
+        stands = self.base["stands"] and "bin/busybox" in tree
+        base = self.base if stands else {"tree": {}, "history": [], "stands": False}
+        return show(config, tree, base)
+
+
+class Ix(Builder):
+    def __init__(self, work, program):
+        super().__init__(work)
+        self.words = [program]
+        (self.work / "config.yaml").write_text("")
+        self.common = ["--store", str(self.work / "store"), "--config", str(self.work / "config.yaml")]
+        self.env.update(HOME=str(self.work))
+
+    def setup(self, rootfs):
+        result = self.run([*self.words, "import", *self.common, str(rootfs), "base"])
+        assert result.returncode == 0, result.stdout.decode()
+        archive = self.work / "base.tar"
+        result = self.run([*self.words, "export", *self.common, "--type", "oci", "-o", str(archive), "base"])
+        assert result.returncode == 0, result.stdout.decode()
+        self.learn_base(archive)
+        archive.unlink()
+
+    def make(self, words, path, archive, data, env):
+        command = [*self.words, "build", *self.common, "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, input=data, timeout=300)
+        if result.returncode not in (0, 1, 2) or b"Sanitizer" in result.stdout or b"runtime error:" in result.stdout:
+            return 99, b"ix: CRASHED " + result.stdout
+        return result.returncode, result.stdout
+
+    def message(self, output):
+        lines = [line for line in output.splitlines() if line.startswith("ix: ")]
+        return lines[-1][4:] if lines else output[-2000:]
+
+
+class Docker(Builder):
+    def __init__(self, work, command):
+        super().__init__(work)
+        self.words = shlex.split(command)
+
+    def version(self):
+        result = self.run([*self.words, "version", "-f", "{{.Server.Version}}"])
+        return result.stdout.decode().strip() if result.returncode == 0 else None
+
+    def setup(self, rootfs):
+        with open(rootfs, "rb") as f:
+            result = self.run([*self.words, "import", "-c", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "-", "base"], stdin=f)
+        assert result.returncode == 0, result.stdout.decode()
+        archive = self.work / "base.tar"
+        assert self.run([*self.words, "save", "-o", str(archive), "base"]).returncode == 0
+        self.learn_base(archive)
+        archive.unlink()
+
+    def make(self, words, path, archive, data, env):
+        tag = f"ixconf:{archive.stem.lower()}"
+        command = ["env", *[f"{k}={env[k]}" for k in env if k not in os.environ], *self.words, "build", "--progress", "plain", "--network", "host", "-t", tag, *words, path]
+        if any(w.startswith("--network") for w in words):
+            command.remove("--network"), command.remove("host")
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, input=data, timeout=300)
+        if result.returncode == 0:
+            saved = self.run([*self.words, "save", "-o", str(archive), tag])
+            assert saved.returncode == 0, saved.stdout.decode()
+            self.run([*self.words, "rmi", "-f", tag])
+        return result.returncode, result.stdout
+
+    def message(self, output):
+        lines = [line for line in output.splitlines() if line.startswith("ERROR: ")]
+        text = lines[-1][7:] if lines else output[-2000:]
+        return re.sub(r"[0-9a-f]{25}", "…", re.sub(r"^failed to (build|solve): ", "", re.sub(r"^failed to build: ", "", text)))
+
+
+def make_rootfs(path):
+    busybox = pathlib.Path("/bin/busybox")
+    with tarfile.open(path, "w") as tar:
+        def add(name, kind=tarfile.REGTYPE, mode=0o644, data=b"", link=""):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.size, info.linkname, info.mtime = kind, mode, len(data), link, 1700000000
+            tar.addfile(info, io.BytesIO(data))
+        for name in ("bin", "dev", "etc", "proc", "sys", "root", "home", "home/app", "usr", "usr/bin", "var", "run"):
+            add(name, tarfile.DIRTYPE, 0o755)
+        add("tmp", tarfile.DIRTYPE, 0o1777)
+        add("bin/busybox", mode=0o755, data=busybox.read_bytes())
+        for name in BASE_LINKS:
+            add(f"bin/{name}", tarfile.SYMTYPE, 0o777, link="busybox")
+        add("etc/passwd", data=PASSWD.encode())
+        add("etc/group", data=GROUP.encode())
+        for name in ("etc/resolv.conf", "etc/hosts", "etc/hostname"):
+            add(name)
+
+
+# --- running ---
+
+def differences(want, got, a, b):
+    return "".join(difflib.unified_diff(want.splitlines(True), got.splitlines(True), a, b, n=1))
+
+
+def same(want, got):
+    """Errors agree when both are errors: the words are each engine's own."""
+    if want is None:
+        return False
+    return want == got or (want.startswith("error:") and got.startswith("error:") and "CRASHED" not in got)
+
+
+def judge(case, number, ix, docker, options):
+    with tempfile.TemporaryDirectory(dir=options.work) as directory:
+        context = pathlib.Path(directory) / "context"
+        make_context(case, context)
+        made = theirs = None
+        if docker and not case.only_ix:
+            theirs = docker.build(case, context, number)
+        if ix:
+            made = ix.build(case, context, number)
+    if options.record:
+        if theirs is not None:
+            case.set("expect", theirs)
+        if made is not None and (case.only_ix or case.differs):
+            case.set("expect" if case.only_ix else "expect ix", made)
+    want = case.text("expect ix") if case.differs else case.text("expect")
+    problems = []
+    if theirs is not None and not same(case.text("expect"), theirs):
+        problems.append(differences(case.text("expect") or "", theirs, "record", "docker"))
+    if made is not None and not same(want, made):
+        problems.append(differences(want or "", made, "expected", "ix"))
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ix", default=os.environ.get("IX"))
+    parser.add_argument("--docker", default=os.environ.get("IX_DOCKER"))
+    parser.add_argument("--no-ix", action="store_true")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("what", nargs="*")
+    options = parser.parse_args()
+
+    files = [(path, *parse(path)) for path in sorted((HERE / "cases").glob("*.cases"))]
+    chosen = [c for path, _, cases in files for c in cases
+              if not options.what or any(w == path.stem or w == str(path) or w.lower() in c.name.lower() for w in options.what)]
+    if options.list:
+        for case in chosen:
+            print(f"{case.path.stem}: {case.name}")
+        print(len(chosen), "cases")
+        return 0
+    options.work = tempfile.mkdtemp(prefix="ix-conformance-")
+    passed = failed = skipped = 0
+    try:
+        rootfs = pathlib.Path(options.work) / "rootfs.tar"
+        make_rootfs(rootfs)
+        ix = None if options.no_ix or not options.ix else Ix(options.work, options.ix)
+        docker = Docker(options.work, options.docker) if options.docker else None
+        if docker and not docker.version():
+            print("no docker engine answers: the recorded expectations are compared")
+            docker = None
+        for builder in (ix, docker):
+            if builder:
+                builder.setup(rootfs)
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            jobs = [(case, pool.submit(judge, case, i, ix, docker, options)) for i, case in enumerate(chosen)]
+            for case, job in jobs:
+                try:
+                    problems = job.result()
+                except Exception as error:  # a case that cannot be set up is a failure of that case
+                    problems = [f"{type(error).__name__}: {error}\n"]
+                if problems:
+                    failed += 1
+                    print(f"FAILED {case.path.stem}: {case.name}")
+                    print("".join("    " + line for p in problems for line in p.splitlines(True)))
+                else:
+                    passed += 1
+        if options.record:
+            for path, lead, cases in files:
+                if any(c in chosen for c in cases):
+                    write(path, lead, cases)
+        if docker:
+            print(f"compared with docker {docker.version()}")
+    finally:
+        if ix:
+            ix.run([*ix.words, "rm", *ix.common, "--everything"])
+        shutil.rmtree(options.work, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
