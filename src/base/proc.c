@@ -81,7 +81,10 @@ static int converse(struct talk *talk, struct ix_err *err)
 	uint64_t start = ix_now_ms();
 
 	while (talk->in >= 0 || talk->out >= 0 || talk->errs >= 0) {
-		struct pollfd fds[3] = { { talk->in, POLLOUT, 0 }, { talk->out, POLLIN, 0 }, { talk->errs, POLLIN, 0 } };
+		struct pollfd fds[4] = { { talk->in, POLLOUT, 0 },
+					 { talk->out, POLLIN, 0 },
+					 { talk->errs, POLLIN, 0 },
+					 { ix_cancel_fd(talk->opts->cancel), POLLIN, 0 } };
 		int wait = -1, n;
 
 		if (talk->opts->timeout_ms) {
@@ -89,13 +92,15 @@ static int converse(struct talk *talk, struct ix_err *err)
 
 			wait = spent >= talk->opts->timeout_ms ? 0 : (int)(talk->opts->timeout_ms - spent);
 		}
-		n = poll(fds, 3, wait);
+		n = poll(fds, 4, wait);
 		if (n < 0 && errno != EINTR)
 			return ix_err_sys(err, "poll");
 		if (n == 0)
 			return ix_err_set(err, IX_EFAIL, "no answer within %u ms", talk->opts->timeout_ms);
 		if (n < 0)
 			continue;
+		if (ix_cancel_check(talk->opts->cancel, err) < 0)
+			return -(int)err->code;
 		if (fds[0].revents)
 			feed(talk);
 		if (fds[1].revents && drain(&talk->out, talk->opts->output, err) < 0)
@@ -172,7 +177,7 @@ int ix_proc_run(const struct ix_proc_opts *opts, int *ret_status, struct ix_err 
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (r < 0)
-		return ix_err_wrap(err, "%s", opts->argv[0]);
+		return err->code == IX_ECANCELED ? r : ix_err_wrap(err, "%s", opts->argv[0]);
 	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return 0;
 }

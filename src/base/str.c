@@ -270,3 +270,28 @@ bool ix_unhex(const char *text, void *bytes, size_t len)
 	}
 	return text[2 * len] == '\0';
 }
+
+bool ix_parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char units[] = "bkmgtp";
+	size_t digits = strspn(text, "0123456789");
+	ix_auto_free char *number = ix_strndup(text, digits);
+	uint64_t n;
+
+	if (digits == 0 || !ix_parse_u64(number, UINT64_MAX >> 1, &n))
+		return false;
+	text += digits;
+	if (*text) {
+		char c = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
+		const char *unit = strchr(units, c);
+
+		text++;
+		text += *text == 'i';
+		text += *text == 'b' || *text == 'B';
+		if (!unit || *text || n > (UINT64_MAX >> 1) >> (10 * (unit - units)))
+			return false;
+		n <<= 10 * (unit - units);
+	}
+	*ret_bytes = n;
+	return true;
+}

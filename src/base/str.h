@@ -35,6 +35,8 @@ bool ix_starts(const char *text, const char *prefix);
 bool ix_ends(const char *text, const char *suffix);
 /* Whole decimal number within [0, max]; signs, blanks and trailing bytes are refused. */
 bool ix_parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
+/* 64m, 1g, 512: whole numbers with docker's binary units b k m g t p, upper case too, "i" and "b" behind them allowed. */
+bool ix_parse_size(const char *text, uint64_t *ret_bytes);
 /* The nearest of names to text, for "did you mean": NULL when none is near. */
 const char *ix_nearest(const char *text, const char *const *names, size_t count);
 /* Text made safe for one line of a terminal: control bytes as \xNN, cut after max bytes with "...". Caller frees. */

@@ -16,6 +16,7 @@
 #include "plan/plan.h"
 #include "project/project.h"
 #include "registry/registry.h"
+#include "remote/remote.h"
 #include "state/state.h"
 #include "store/store.h"
 #include "ui/ui.h"
@@ -47,6 +48,7 @@ int complain(const struct ix_err *err);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_images(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
@@ -73,6 +75,15 @@ struct common_opts {
 		'h', "help", NULL, OPT_FLAG, &(c)->help, "show this help"                                                                  \
 	}
 
+/* The context and Dockerfile of a lone build, read once. */
+struct lone {
+	bool ready;
+	char *dir;          /* NULL: there is no context */
+	char *path;         /* of the Dockerfile, for its own ignore file */
+	char *shown;        /* how messages name it; NULL: by its path */
+	struct ix_buf text; /* of the Dockerfile */
+};
+
 struct session {
 	struct common_opts common;
 	struct ix_cancel *cancel;
@@ -80,6 +91,7 @@ struct session {
 	struct ix_project *project; /* NULL for a lone Dockerfile */
 	struct ix_registry *registry;
 	struct ix_store *store;
+	struct ix_remotes *remotes;
 	struct ix_cache *cache;
 	struct ix_stat_cache *stat_cache;
 	struct ix_ui *ui;
@@ -97,7 +109,13 @@ struct session {
 	struct ix_state *state;
 	struct ix_plan *plan;
 	struct ix_strv warned; /* warnings shown already */
-	bool tasks_done;
+	struct lone lone;
+	struct ix_strv dirs;  /* temporary, to remove */
+	int64_t context_time; /* of a fetched context: commit time, Last-Modified, newest entry; 0: unknown */
+	bool checking;        /* Dockerfiles are checked, not built: checks are kept for printing, and may fetch configs of base images */
+	struct ix_ignore *lint_ignore;         /* while a file is checked: its context's ignore rules, or NULL */
+	const struct ix_build_secret *secrets; /* borrowed */
+	size_t nsecrets;
 };
 
 /* What a build asks for, besides the project. */
@@ -112,7 +130,11 @@ struct build_request {
 	struct ix_strv labels;
 	struct ix_strv tags;
 	struct ix_strv force;
-	bool force_all, no_cache, pull;
+	struct ix_strv annotations;
+	struct ix_strv no_cache_filter; /* inner stages */
+	struct ix_strv run_settings;    /* "add-host=...", "ulimit=...", "shm-size=..." */
+	enum ix_network network;
+	bool force_all, no_cache, pull, allow_insecure;
 	bool publish;
 };
 
@@ -124,10 +146,44 @@ void session_warn(struct session *session, const char *fmt, ...) ix_printf(2, 3)
 /* "host/" that publish names without a host get; NULL for none. */
 char *session_prefix(const struct session *session);
 
+/* --- context.c --- */
+
+/* A directory of files with the ignore file that holds for it: the one beside dockerfile (may be NULL), else its own. Takes path. */
+const struct ix_dir *session_dir(struct session *session, char *path_take, const char *dockerfile, const char *label);
+int need_directory(const char *path, const char *what, struct ix_err *err);
+/* A named context's value: docker-image://, oci-layout://, stage:NAME, a URL or a directory relative to base. */
+int session_context(struct session *session, const char *value, const char *base, const char *platform, struct ix_source *ret_source,
+		    struct ix_err *err);
+/* A repository or archive by URL becomes a directory: 1. Another text is none: 0. A URL of a file that is no archive goes to ret_text, when that
+ * is not NULL, and there is no directory. */
+int remote_context(struct session *session, const char *text, char **ret_dir, struct ix_buf *ret_text, struct ix_err *err);
+/* Fill session->lone. */
+int lone_prepare(struct session *session, struct ix_err *err);
+void lone_release(struct lone *lone);
+
 /* --- load.c --- */
+
+/* Text that lives as long as the graph. */
+const char *session_keep(struct session *session, char *text_take);
+/* A stage of the project, loaded. NULL when there is none or, with *ret_failed, when it could not be loaded. */
+struct ix_stage *session_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err);
 
 /* Dockerfiles become a graph with targets, keys and a plan, asking for base images' configs only when something has to be built on them. */
 int session_plan(struct session *session, struct ix_err *err);
+/* SOURCE_DATE_EPOCH for what is built: of the request, the environment or the Dockerfile; -1: none. After session_plan. */
+int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err);
+
+/* Read everything and make the graph, without keys or a plan. */
+int session_load(struct session *session, struct ix_err *err);
+int session_outline(struct session *session, struct ix_outline *ret_outline, struct ix_err *err);
+
+/* Operands are stages, or one PATH, URL or "-" of a lone Dockerfile. in_project: a project file was named. */
+int request_operands(const struct ix_strv *operands, struct build_request *request, bool in_project, struct ix_err *err);
+
+/* --- call.c --- */
+
+/* What --call asks for: "check", "outline", "targets", each with ",format=json"; printed. */
+int call_run(struct session *session, const char *call, int *ret_status, struct ix_err *err);
 
 /* --- table.c --- */
 void print_plan(const struct session *session);

@@ -7,51 +7,39 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fsutil.h"
-#include "cli_int.h"
+#include "build_int.h"
 #include "signals_int.h"
 
 static const char text[] = "Build what is missing. In a project (ix.yaml) the operands are stages; without operands everything that\n"
 			   "nobody else is built on. With a path (., ./DIR, /DIR, or - for a Dockerfile on standard input) a lone\n"
 			   "Dockerfile is built, with docker build's options.";
 
-struct build_opts {
-	struct ix_strv operands, outputs, secrets, add_hosts, no_cache_filter;
-	const char *compression, *jobs, *iidfile, *epoch_text;
-	bool push, no_push, load;
-	struct ix_build_secret *secret_list;
-	size_t nsecrets;
-	struct ix_strv secret_texts;
-};
-
 static void build_opts_release(struct build_opts *opts)
 {
-	struct ix_strv *lists[] = { &opts->operands,  &opts->outputs,         &opts->secrets,
-				    &opts->add_hosts, &opts->no_cache_filter, &opts->secret_texts };
+	struct ix_strv *lists[] = { &opts->operands,  &opts->outputs, &opts->secrets, &opts->ssh,
+				    &opts->add_hosts, &opts->ulimits, &opts->allow,   &opts->secret_texts };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
+	outputs_release(&opts->parsed);
+	ssh_release(&opts->agents);
 	free(opts->secret_list);
+	free(opts->limits);
+}
+
+static bool is_url(const char *operand)
+{
+	ix_scoped(ix_arena_freep) struct ix_arena *arena = ix_arena_new();
+	struct ix_remote remote;
+	struct ix_err ignored;
+
+	/* A malformed one is a URL too, and an error later. */
+	return ix_remote_parse(arena, operand, &remote, &ignored) < 0 || remote.kind != IX_REMOTE_NONE;
 }
 
 static bool is_path(const char *operand)
 {
-	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || strstr(operand, "://");
-}
-
-/* --- comma-separated key=value options --- */
-
-static const char *csv_get(const struct ix_strv *fields, const char *key)
-{
-	return ix_env_get(fields, key);
-}
-
-static void csv_split(const char *text_in, struct ix_strv *fields)
-{
-	ix_auto_free char *copy = ix_strdup(text_in);
-	char *rest = copy, *field;
-
-	while ((field = strsep(&rest, ",")) != NULL)
-		ix_strv_add(fields, field);
+	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
 }
 
 /* id=ID[,src=FILE|,env=NAME]; without either: the variable of that name if there is one, otherwise the file. */
@@ -63,7 +51,7 @@ static int parse_secrets(struct build_opts *opts, struct ix_err *err)
 		struct ix_build_secret *secret = &opts->secret_list[opts->nsecrets++];
 		const char *id, *file, *env, *type;
 
-		csv_split(opts->secrets.items[i], &fields);
+		csv_fields(opts->secrets.items[i], &fields);
 		id = csv_get(&fields, "id");
 		file = csv_get(&fields, "src") ? csv_get(&fields, "src") : csv_get(&fields, "source");
 		env = csv_get(&fields, "env");
@@ -86,16 +74,76 @@ static int parse_secrets(struct build_opts *opts, struct ix_err *err)
 	return 0;
 }
 
+/* --- what can be said about RUN steps --- */
+
+static int parse_network(const char *name, enum ix_network *ret_network, struct ix_err *err)
+{
+	if (!name || strcmp(name, "default") == 0 || strcmp(name, "host") == 0)
+		*ret_network = IX_NETWORK_DEFAULT; /* which is the host's */
+	else if (strcmp(name, "none") == 0)
+		*ret_network = IX_NETWORK_NONE;
+	else
+		return ix_err_set(err, IX_EARG, "--network %s: default, host or none", name);
+	return 0;
+}
+
+/* The host's network is what steps have anyhow; devices cannot be asked for. */
+static int parse_allow(const struct ix_strv *allow, bool *ret_insecure, struct ix_err *err)
+{
+	for (size_t i = 0; i < allow->count; i++) {
+		if (strcmp(allow->items[i], "security.insecure") == 0)
+			*ret_insecure = true;
+		else if (strcmp(allow->items[i], "network.host") != 0)
+			return ix_err_set(err, IX_EARG, "--allow %s: network.host or security.insecure", allow->items[i]);
+	}
+	return 0;
+}
+
+static int parse_limits(struct build_opts *opts, struct ix_err *err)
+{
+	opts->limits = ix_calloc(opts->ulimits.count, sizeof(*opts->limits));
+	for (size_t i = 0; i < opts->ulimits.count; i++)
+		if (ix_sandbox_limit_parse(opts->ulimits.items[i], &opts->limits[i], err) < 0)
+			return ix_err_wrap(err, "--ulimit");
+	return 0;
+}
+
+/* They can change what a step does, so they are part of its key. */
+static void add_settings(struct ix_strv *settings, const char *name, const struct ix_strv *values)
+{
+	for (size_t i = 0; i < values->count; i++)
+		ix_strv_addf(settings, "%s=%s", name, values->items[i]);
+	ix_strv_sort(settings);
+}
+
+static int parse_settings(struct build_opts *opts, struct build_request *request, struct ix_err *err)
+{
+	for (size_t i = 0; i < opts->add_hosts.count; i++) {
+		/* HOST=IP is docker's newer way to write it, good for IPv6. */
+		char *equals = strchr(opts->add_hosts.items[i], '=');
+
+		if (equals)
+			*equals = ':';
+		if (!strchr(opts->add_hosts.items[i], ':'))
+			return ix_err_set(err, IX_EARG, "--add-host %s: write HOST:IP", opts->add_hosts.items[i]);
+	}
+	add_settings(&request->run_settings, "add-host", &opts->add_hosts);
+	add_settings(&request->run_settings, "ulimit", &opts->ulimits);
+	if (opts->shm_size)
+		ix_strv_addf(&request->run_settings, "shm-size=%s", opts->shm_size);
+	if (parse_network(opts->network, &request->network, err) < 0 || parse_allow(&opts->allow, &request->allow_insecure, err) < 0)
+		return -(int)err->code;
+	return parse_limits(opts, err);
+}
+
 /* --- engine --- */
 
 void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 {
-	const char *epoch = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
-	uint64_t seconds;
-
 	*ret_opts = (struct ix_engine_opts){
 		.store = session->store,
 		.cache = session->cache,
+		.remotes = session->remotes,
 		.sink = ix_ui_sink(session->ui),
 		.cancel = session->cancel,
 		.project = session->project ? session->project->name : NULL,
@@ -103,21 +151,37 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 		.epoch = -1,
 		.image_tls = session->project && session->project->image_tls,
 	};
-	if (epoch && ix_parse_u64(epoch, INT64_MAX, &seconds))
-		ret_opts->epoch = (int64_t)seconds;
 }
 
-static int set_compression(const char *name, struct ix_engine_opts *engine, struct ix_err *err)
+static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
 {
-	if (!name || strcmp(name, "gzip") == 0)
-		engine->compression = IX_COMPRESSION_GZIP;
-	else if (strcmp(name, "zstd") == 0)
-		engine->compression = IX_COMPRESSION_ZSTD;
-	else if (strcmp(name, "uncompressed") == 0)
-		engine->compression = IX_COMPRESSION_NONE;
-	else
-		return ix_err_set(err, IX_EARG, "--compression %s: gzip, zstd or uncompressed", name);
-	return 0;
+	uint64_t jobs = 0, level = 0;
+
+	if (opts->jobs && !ix_parse_u64(opts->jobs, 1000, &jobs))
+		return ix_err_set(err, IX_EARG, "--jobs %s: not a number", opts->jobs);
+	if (opts->shm_size && !ix_parse_size(opts->shm_size, &engine->shm_size))
+		return ix_err_set(err, IX_EARG, "--shm-size %s: not a size, as 128m", opts->shm_size);
+	if (opts->compression_level && !ix_parse_u64(opts->compression_level, 22, &level))
+		return ix_err_set(err, IX_EARG, "--compression-level %s: 0 to 9 for gzip, 0 to 22 for zstd", opts->compression_level);
+	engine->parallel = (unsigned)jobs;
+	engine->compression_level = (int)level;
+	return opts->compression && compression_parse(opts->compression, &engine->compression, err) < 0 ? ix_err_wrap(err, "--compression")
+													: 0;
+}
+
+static int engine_fill(struct session *session, const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
+{
+	engine_options(session, engine);
+	engine->secrets = opts->secret_list;
+	engine->nsecrets = opts->nsecrets;
+	engine->ssh = opts->agents.items;
+	engine->nssh = opts->agents.count;
+	engine->limits = opts->limits;
+	engine->nlimits = opts->ulimits.count;
+	engine->add_hosts = (const char *const *)opts->add_hosts.items;
+	engine->no_step_cache = session->request->no_cache;
+	engine->publish = session->project && !opts->no_push;
+	return set_numbers(opts, engine, err);
 }
 
 static void announce(struct session *session)
@@ -136,150 +200,6 @@ static void announce(struct session *session)
 									       .why = planned->reason,
 									       .parent = parent });
 	}
-}
-
-/* --- outputs --- */
-
-struct output {
-	struct ix_export spec;
-	struct ix_strv fields;
-	bool to_registry;
-};
-
-static int parse_output(const char *text_in, struct output *output, struct ix_err *err)
-{
-	const char *type, *tar;
-
-	*output = (struct output){ 0 };
-	if (strcmp(text_in, "-") == 0) {
-		output->spec.kind = IX_EXPORT_TAR;
-		return 0;
-	}
-	if (!strchr(text_in, '=')) {
-		ix_strv_add(&output->fields, text_in);
-		output->spec.kind = IX_EXPORT_LOCAL;
-		output->spec.dest = output->fields.items[0];
-		return 0;
-	}
-	csv_split(text_in, &output->fields);
-	type = csv_get(&output->fields, "type");
-	output->spec.dest = csv_get(&output->fields, "dest");
-	tar = csv_get(&output->fields, "tar");
-	output->spec.directory = tar && strcmp(tar, "false") == 0;
-	if (ix_streq(type, "oci"))
-		output->spec.kind = IX_EXPORT_OCI;
-	else if (ix_streq(type, "docker"))
-		output->spec.kind = IX_EXPORT_DOCKER;
-	else if (ix_streq(type, "tar"))
-		output->spec.kind = IX_EXPORT_TAR;
-	else if (ix_streq(type, "local"))
-		output->spec.kind = IX_EXPORT_LOCAL;
-	else if (ix_streq(type, "registry") || ix_streq(type, "image"))
-		output->to_registry = ix_streq(type, "registry") || ix_streq(csv_get(&output->fields, "push"), "true");
-	else
-		return ix_err_set(err, IX_EARG, "--output %s: type is one of oci, docker, tar, local, registry and image", text_in);
-	for (size_t i = 0; i < output->fields.count; i++) {
-		static const char *const known[] = { "type=", "dest=", "tar=", "push=" };
-		bool ok = false;
-
-		for (size_t j = 0; j < IX_ARRAY_LEN(known); j++)
-			ok = ok || ix_starts(output->fields.items[i], known[j]);
-		if (!ok)
-			return ix_err_set(err, IX_EARG, "--output: '%s' is not supported", output->fields.items[i]);
-	}
-	return 0;
-}
-
-/* The one image that outputs and tags are about. */
-static int only_target(struct session *session, const struct ix_plan_stage **ret_planned, struct ix_err *err)
-{
-	if (session->ntargets != 1)
-		return ix_err_set(err, IX_EARG, "--output, --tag and --iidfile are about one image: name one stage");
-	*ret_planned = &session->plan->stages[session->targets[0]->index];
-	return 0;
-}
-
-static int tag_names(const struct build_request *request, struct ix_strv *names, struct ix_err *err)
-{
-	for (size_t i = 0; i < request->tags.count; i++) {
-		ix_auto_ref ref = { 0 };
-
-		if (ix_ref_parse(request->tags.items[i], &ref, err) < 0)
-			return ix_err_wrap(err, "--tag %s", request->tags.items[i]);
-		ix_strv_take(names, ix_ref_text(&ref));
-	}
-	return 0;
-}
-
-static int tag_image(struct session *session, const struct ix_strv *names, const struct ix_digest *manifest, const char *ref,
-		     struct ix_err *err)
-{
-	ix_auto_manifest parsed = { 0 };
-	ix_auto_config config = { 0 };
-	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
-
-	if (names->count == 0)
-		return 0;
-	if (ix_cache_image(session->cache, ref, manifest, &parsed, &config, err) < 0 ||
-	    ix_blob_read(session->store, manifest, &body, err) < 0)
-		return -(int)err->code;
-	for (size_t i = 0; i < names->count; i++)
-		if (ix_store_tag(session->store, names->items[i], manifest, parsed.media_type, body.len, err) < 0)
-			return -(int)err->code;
-	return 0;
-}
-
-static int write_outputs(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine,
-			 const struct ix_digest *manifest, const char *ref, const struct ix_strv *names, bool *ret_push, struct ix_err *err)
-{
-	for (size_t i = 0; i < opts->outputs.count; i++) {
-		struct output output;
-		int r = parse_output(opts->outputs.items[i], &output, err);
-
-		output.spec.names = (const char *const *)names->items;
-		if (r == 0 && output.to_registry)
-			*ret_push = true;
-		else if (r == 0 && !ix_streq(csv_get(&output.fields, "type"), "image"))
-			r = ix_export_image(engine, manifest, ref, &output.spec, err);
-		ix_strv_release(&output.fields);
-		if (r < 0)
-			return ix_err_wrap(err, "--output %s", opts->outputs.items[i]);
-	}
-	(void)session;
-	return 0;
-}
-
-static int finish_target(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine,
-			 const struct ix_engine *run, struct ix_err *err)
-{
-	const struct ix_plan_stage *planned = NULL;
-	const struct ix_stage_result *result;
-	ix_auto_strv names = { 0 };
-	char digest[IX_DIGEST_TEXT];
-	bool push = opts->push && !session->project;
-	const char *ref;
-
-	if (opts->outputs.count == 0 && session->request->tags.count == 0 && !opts->iidfile && !push)
-		return 0;
-	if (only_target(session, &planned, err) < 0 || tag_names(session->request, &names, err) < 0)
-		return -(int)err->code;
-	result = ix_engine_result(run, planned->stage);
-	ref = planned->remote && result->outcome != IX_OUTCOME_BUILT ? planned->ref : NULL;
-	if (tag_image(session, &names, &result->manifest, ref, err) < 0 ||
-	    write_outputs(session, opts, engine, &result->manifest, ref, &names, &push, err) < 0)
-		return -(int)err->code;
-	if (push && names.count == 0)
-		return ix_err_set(err, IX_EARG, "--push needs a name: --tag REGISTRY/NAME");
-	for (size_t i = 0; push && i < names.count; i++) {
-		struct ix_published moved;
-
-		if (ix_cache_publish_name(session->cache, names.items[i], &result->manifest, ref, planned->stage->name, &moved, err) < 0)
-			return -(int)err->code;
-	}
-	ix_digest_text(&result->manifest, digest);
-	if (opts->iidfile && ix_publish_file(AT_FDCWD, opts->iidfile, digest, strlen(digest), 0644, err) < 0)
-		return -(int)err->code;
-	return 0;
 }
 
 /* --- what happened --- */
@@ -321,43 +241,64 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 {
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	uint64_t start = ix_now_ms();
-	bool to_stdout = false;
 
-	for (size_t i = 0; i < opts->outputs.count; i++)
-		to_stdout = to_stdout || strcmp(opts->outputs.items[i], "-") == 0 ||
-			    (strstr(opts->outputs.items[i], "type=") &&
-			     (!strstr(opts->outputs.items[i], "dest=") || strstr(opts->outputs.items[i], "dest=-")));
-	if (session_plan(session, err) < 0)
+	if (session_plan(session, err) < 0 || session_epoch(session, &engine->epoch, err) < 0)
 		return -(int)err->code;
 	announce(session);
 	if (ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
-	    finish_target(session, opts, engine, run, err) < 0)
+	    outputs_write(session, opts, engine, run, err) < 0)
 		return -(int)err->code;
 	ix_ui_finish(session->ui);
 	if (!session->common.quiet)
 		summary(session, run, start);
-	if (!to_stdout)
+	if (!outputs_to_stdout(&opts->parsed))
 		print_result(session, run);
 	return 0;
 }
 
-static int check_operands(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
+int request_operands(const struct ix_strv *operands, struct build_request *request, bool in_project, struct ix_err *err)
 {
 	bool lone = false;
 
-	for (size_t i = 0; i < opts->operands.count; i++)
-		lone = lone || (is_path(opts->operands.items[i]) && !session->common.project_file);
-	if (lone && opts->operands.count != 1)
-		return ix_err_set(err, IX_EARG, "ix build takes one PATH, or names of stages");
-	if (lone && strstr(opts->operands.items[0], "://"))
-		return ix_err_set(err, IX_EARG, "a URL as build context is not supported yet: fetch it and name the directory");
+	for (size_t i = 0; i < operands->count; i++)
+		lone = lone || (is_path(operands->items[i]) && !in_project);
+	if (lone && operands->count != 1)
+		return ix_err_set(err, IX_EARG, "one PATH, or names of stages");
 	if (lone)
-		request->lone_context = opts->operands.items[0];
+		request->lone_context = operands->items[0];
 	else
-		ix_strv_copy(&request->stages, &opts->operands);
+		ix_strv_copy(&request->stages, operands);
 	if (!lone && (request->lone_file || request->target))
 		return ix_err_set(err, IX_EARG, "--file and --target go with a PATH; stages of a project have theirs in ix.yaml");
 	return 0;
+}
+
+/* Everything that can be wrong with the command line is found before anything is opened. */
+static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
+{
+	request->publish = !opts->no_push;
+	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 || parse_secrets(opts, err) < 0 ||
+	    parse_settings(opts, request, err) < 0 ||
+	    outputs_parse(&opts->outputs, opts->push && request->lone_context, &opts->parsed, err) < 0 ||
+	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
+		return -(int)err->code;
+	session->secrets = opts->secret_list;
+	session->nsecrets = opts->nsecrets;
+	return 0;
+}
+
+static int run(struct session *session, struct build_opts *opts, struct build_request *request, int *ret_status, struct ix_err *err)
+{
+	struct ix_engine_opts engine;
+	const char *call = opts->check ? "check" : opts->call;
+
+	if (prepare(opts, request, session, err) < 0)
+		return -(int)err->code;
+	if (call && strcmp(call, "build") != 0)
+		return session_open(session, request, false, err) < 0 ? -(int)err->code : call_run(session, call, ret_status, err);
+	if (session_open(session, request, true, err) < 0 || engine_fill(session, opts, &engine, err) < 0)
+		return -(int)err->code;
+	return build(session, opts, &engine, err);
 }
 
 int cmd_build(int argc, char **argv)
@@ -365,8 +306,6 @@ int cmd_build(int argc, char **argv)
 	ix_scoped(build_request_release) struct build_request request = { 0 };
 	ix_scoped(build_opts_release) struct build_opts b = { 0 };
 	auto_session session = { .cancel = signals_cancel() };
-	struct ix_engine_opts engine;
-	uint64_t jobs = 0;
 	const struct opt opts[] = {
 		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
 		{ 'f', "file", "FILE", OPT_TEXT, &request.lone_file, "Dockerfile (default: PATH/Dockerfile; - for standard input)" },
@@ -374,20 +313,33 @@ int cmd_build(int argc, char **argv)
 		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile to build" },
 		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
 		{ 0, "build-context", "NAME=VALUE", OPT_LIST, &request.build_contexts,
-		  "named context: directory, docker-image://, oci-layout://" },
+		  "named context: directory, URL, docker-image://, oci-layout://" },
 		{ 0, "label", "K=V", OPT_LIST, &request.labels, "label for the image" },
+		{ 0, "annotation", "K=V", OPT_LIST, &request.annotations, "annotation for the image's manifest" },
 		{ 0, "secret", "id=ID,src=FILE", OPT_LIST, &b.secrets, "secret for RUN --mount=type=secret (src=FILE or env=NAME)" },
+		{ 0, "ssh", "ID[=SOCKET|KEY]", OPT_LIST, &b.ssh, "agent or keys for RUN --mount=type=ssh" },
 		{ 0, "add-host", "HOST:IP", OPT_LIST, &b.add_hosts, "line for /etc/hosts in steps" },
+		{ 0, "network", "MODE", OPT_TEXT, &b.network, "network of steps: default (the host's), host or none" },
+		{ 0, "shm-size", "SIZE", OPT_TEXT, &b.shm_size, "size of /dev/shm in steps" },
+		{ 0, "ulimit", "NAME=N[:N]", OPT_LIST, &b.ulimits, "resource limit of steps" },
+		{ 0, "allow", "WHAT", OPT_LIST, &b.allow, "permit security.insecure" },
 		{ 0, "platform", "OS/ARCH", OPT_TEXT, &request.platform, "platform to build for" },
 		{ 0, "no-cache", NULL, OPT_FLAG, &request.no_cache, "build everything again" },
+		{ 0, "no-cache-filter", "STAGE,...", OPT_LIST, &request.no_cache_filter, "build these inner stages again" },
 		{ 0, "force", "STAGE", OPT_LIST, &request.force, "build this stage, and those built on it, though the images exist" },
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },
-		{ 'o', "output", "SPEC", OPT_LIST, &b.outputs, "type=oci|docker|tar|local|registry[,dest=PATH]; a directory; - for a tar" },
+		{ 0, "load", NULL, OPT_FLAG, &b.load, "keep the image in the local store, which is always done" },
+		{ 'o', "output", "SPEC", OPT_LIST, &b.outputs,
+		  "type=oci|docker|tar|local|registry|image[,dest=PATH][,compression=...]; a directory; - for a tar" },
 		{ 0, "compression", "KIND", OPT_TEXT, &b.compression, "gzip (default), zstd or uncompressed layers" },
-		{ 0, "iidfile", "FILE", OPT_TEXT, &b.iidfile, "write the image's digest to a file" },
+		{ 0, "compression-level", "N", OPT_TEXT, &b.compression_level, "level for new layers" },
+		{ 0, "iidfile", "FILE", OPT_TEXT, &b.iidfile, "write the image's id to a file" },
+		{ 0, "metadata-file", "FILE", OPT_TEXT, &b.metadata_file, "write digests and names as JSON to a file" },
+		{ 0, "call", "WHAT", OPT_TEXT, &b.call, "check, outline or targets instead of building; check,format=json" },
+		{ 0, "check", NULL, OPT_FLAG, &b.check, "the same as --call=check" },
 		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs, "stages to build at once (default: one per CPU)" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		{ 'q', "quiet", NULL, OPT_FLAG, &session.common.quiet, "print only the result" },
@@ -395,6 +347,7 @@ int cmd_build(int argc, char **argv)
 	};
 	static const struct command self = { "build", "[STAGE...] | PATH", NULL, NULL };
 	struct ix_err err;
+	int status = 0;
 
 	if (opt_parse(argc, argv, opts, IX_ARRAY_LEN(opts), &b.operands, &err) < 0)
 		return complain(&err);
@@ -402,26 +355,9 @@ int cmd_build(int argc, char **argv)
 		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
 		return 0;
 	}
-	if (b.jobs && !ix_parse_u64(b.jobs, 1000, &jobs)) {
-		ix_err_set(&err, IX_EARG, "--jobs %s: not a number", b.jobs);
-		return complain(&err);
-	}
-	request.publish = !b.no_push;
-	if (check_operands(&b, &request, &session, &err) < 0 || parse_secrets(&b, &err) < 0 ||
-	    session_open(&session, &request, true, &err) < 0) {
+	if (run(&session, &b, &request, &status, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}
-	engine_options(&session, &engine);
-	engine.parallel = (unsigned)jobs;
-	engine.secrets = b.secret_list;
-	engine.nsecrets = b.nsecrets;
-	engine.add_hosts = (const char *const *)b.add_hosts.items;
-	engine.no_step_cache = request.no_cache;
-	engine.publish = session.project && !b.no_push;
-	if (set_compression(b.compression, &engine, &err) < 0 || build(&session, &b, &engine, &err) < 0) {
-		ix_ui_finish(session.ui);
-		return complain(&err);
-	}
-	return 0;
+	return status;
 }

@@ -8,85 +8,12 @@
 #include "base/path.h"
 #include "cli_int.h"
 
-/* --- sources --- */
-
-static const char *arena_take(struct session *session, char *text_take)
+const char *session_keep(struct session *session, char *text_take)
 {
 	const char *kept = ix_arena_strdup(session->graph->arena, text_take);
 
 	free(text_take);
 	return kept;
-}
-
-static const struct ix_dir *make_dir(struct session *session, char *path_take, const char *dockerfile, const char *label)
-{
-	struct ix_dir *dir = ix_arena_alloc(session->graph->arena, sizeof(*dir));
-	ix_auto_free char *beside = dockerfile ? ix_asprintf("%s.dockerignore", dockerfile) : NULL;
-	ix_auto_free char *inside = ix_asprintf("%s/.dockerignore", path_take);
-
-	dir->path = arena_take(session, path_take);
-	dir->label = ix_arena_strdup(session->graph->arena, label);
-	/* The file beside the Dockerfile wins. */
-	if (beside && access(beside, F_OK) == 0)
-		dir->ignore_path = ix_arena_strdup(session->graph->arena, beside);
-	else if (access(inside, F_OK) == 0)
-		dir->ignore_path = ix_arena_strdup(session->graph->arena, inside);
-	return dir;
-}
-
-static int need_directory(const char *path, const char *what, struct ix_err *err)
-{
-	ix_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? ix_err_sys(err, "%s %s", what, path) : 0;
-}
-
-static struct ix_stage *find_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err);
-
-/* A named context's value: docker-image://, oci-layout://, stage:NAME or a directory relative to base. */
-static int parse_context(struct session *session, const char *value, const char *base, const char *platform, struct ix_source *ret_source,
-			 struct ix_err *err)
-{
-	bool failed = false;
-	char *path;
-
-	*ret_source = (struct ix_source){ .platform = platform };
-	if (ix_starts(value, "docker-image://")) {
-		ret_source->kind = IX_SOURCE_IMAGE;
-		ret_source->text = ix_arena_strdup(session->graph->arena, value + 15);
-		return 0;
-	}
-	if (ix_starts(value, "oci-layout://")) {
-		ix_auto_free char *dir = ix_strdup(value + 13);
-		char *at = strchr(dir, '@'), *colon = strrchr(dir, ':');
-
-		ret_source->kind = IX_SOURCE_LAYOUT;
-		if (at || (colon && !strchr(colon, '/'))) {
-			char *cut = at ? at : colon;
-
-			*cut = '\0';
-			ret_source->layout_ref = ix_arena_strdup(session->graph->arena, cut + 1);
-		}
-		ret_source->text = arena_take(session, ix_path_resolve(base, dir));
-		return 0;
-	}
-	if (ix_starts(value, "stage:") && session->project) {
-		ret_source->kind = IX_SOURCE_STAGE;
-		ret_source->stage = find_stage(session, value + 6, &failed, err);
-		if (ret_source->stage)
-			return 0;
-		return failed ? -(int)err->code : ix_project_unknown_stage(session->project, value + 6, err);
-	}
-	if (strstr(value, "://"))
-		return ix_err_set(err, IX_EARG, "context '%s' is not supported yet: docker-image://, oci-layout:// or a directory", value);
-	path = ix_path_resolve(base, value);
-	if (need_directory(path, "context", err) < 0) {
-		free(path);
-		return -(int)err->code;
-	}
-	ret_source->kind = IX_SOURCE_DIR;
-	ret_source->dir = make_dir(session, path, NULL, value);
-	return 0;
 }
 
 /* --- facts of base images --- */
@@ -165,6 +92,11 @@ static void add_arg(struct lowering *lowering, const char *name, const char *val
 static void add_request_args(struct session *session, struct lowering *lowering)
 {
 	const struct ix_strv *args = &session->request->build_args;
+	const char *epoch = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
+
+	/* As docker has it; --build-arg, which comes later, wins. */
+	if (epoch && *epoch && !session->project)
+		add_arg(lowering, "SOURCE_DATE_EPOCH", epoch);
 
 	for (size_t i = 0; i < args->count; i++) {
 		const char *equals = strchr(args->items[i], '=');
@@ -197,11 +129,69 @@ static int add_request_contexts(struct session *session, struct lowering *loweri
 
 		if (!equals || equals == contexts->items[i])
 			return ix_err_set(err, IX_EARG, "--build-context %s: write NAME=VALUE", contexts->items[i]);
-		if (parse_context(session, equals + 1, cwd, lowering->opts.platform, &source, err) < 0)
+		if (session_context(session, equals + 1, cwd, lowering->opts.platform, &source, err) < 0)
 			return ix_err_wrap(err, "--build-context %s", contexts->items[i]);
-		add_context(lowering, arena_take(session, ix_strndup(contexts->items[i], (size_t)(equals - contexts->items[i]))), &source);
+		add_context(lowering, session_keep(session, ix_strndup(contexts->items[i], (size_t)(equals - contexts->items[i]))),
+			    &source);
 	}
 	return 0;
+}
+
+static bool is_ignored(void *data, const char *path)
+{
+	const struct session *session = data;
+	ix_auto_free char *rooted = ix_asprintf("/%s", path);
+	ix_auto_free char *clean = ix_path_clean(rooted);
+
+	return session->lint_ignore && clean[1] && ix_ignore_match(session->lint_ignore, clean + 1);
+}
+
+static struct ix_ignore *read_ignore(const struct ix_dir *dir)
+{
+	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
+	struct ix_ignore *ignore = NULL;
+	struct ix_err ignored; /* of a malformed one the build tells */
+
+	if (dir && dir->ignore_path && ix_read_file(AT_FDCWD, dir->ignore_path, &text, &ignored) == 0)
+		(void)ix_ignore_parse(dir->ignore_path, ix_buf_str(&text), text.len, &ignore, &ignored);
+	return ignore;
+}
+
+static int tell_checks(struct session *session, struct ix_dockerfile *file, struct ix_err *err)
+{
+	size_t n;
+	const struct ix_check *checks = ix_dockerfile_checks(file, &n);
+	ix_auto_buf names = { 0 };
+
+	if (session->checking)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		session_warn(session, "%s:%u:%u: %s: %s", checks[i].pos.file, checks[i].pos.line, checks[i].pos.column, checks[i].rule,
+			     checks[i].message);
+		if (!strstr(ix_buf_str(&names), checks[i].rule))
+			ix_buf_printf(&names, "%s%s", names.len ? ", " : "", checks[i].rule);
+	}
+	if (ix_dockerfile_checks_fail(file))
+		return ix_err_set(err, IX_EARG, "%s:%u:%u: lint violation found for rules: %s", checks[0].pos.file, checks[0].pos.line,
+				  checks[0].pos.column, ix_buf_str(&names));
+	return 0;
+}
+
+static int lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
+{
+	struct ix_lower_opts opts = *given;
+
+	for (size_t i = 0; i < opts.nargs; i++)
+		if (strcmp(opts.args[i].name, "BUILDKIT_DOCKERFILE_CHECK") == 0 && opts.args[i].value &&
+		    ix_dockerfile_set_checks(file, opts.args[i].value, err) < 0)
+			return -(int)err->code;
+	opts.ignored = is_ignored;
+	opts.lint_needs_facts = session->checking;
+	session->lint_ignore = read_ignore(opts.context);
+	ix_dockerfile_lint(file, &opts);
+	ix_ignore_free(session->lint_ignore);
+	session->lint_ignore = NULL;
+	return tell_checks(session, file, err);
 }
 
 static int lower_text(struct session *session, const char *name, const struct ix_buf *text, const struct lowering *lowering,
@@ -214,7 +204,8 @@ static int lower_text(struct session *session, const char *name, const struct ix
 		return -(int)err->code;
 	session->files = ix_realloc_array(session->files, session->nfiles + 1, sizeof(*session->files));
 	session->files[session->nfiles++] = file; /* the graph points into it */
-	if (ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
+	if (lint(session, file, &lowering->opts, err) < 0 ||
+	    ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
 		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
@@ -249,7 +240,7 @@ static const char *platform_of(struct session *session, const char *given, struc
 		return NULL;
 	if (!given)
 		ix_platform_host(&platform);
-	return arena_take(session, ix_platform_text(&platform));
+	return session_keep(session, ix_platform_text(&platform));
 }
 
 static void set_common(struct session *session, struct lowering *lowering, const char *name, const char *platform)
@@ -259,7 +250,7 @@ static void set_common(struct session *session, struct lowering *lowering, const
 	ix_platform_host(&host);
 	lowering->opts.name = name;
 	lowering->opts.platform = platform;
-	lowering->opts.build_platform = arena_take(session, ix_platform_text(&host));
+	lowering->opts.build_platform = session_keep(session, ix_platform_text(&host));
 	lowering->opts.facts = facts_of;
 	lowering->opts.data = session;
 	add_request_args(session, lowering);
@@ -302,7 +293,7 @@ static int fill_lowering(struct session *session, const struct ix_project_stage 
 	for (size_t i = 0; i < spec->ncontexts; i++) {
 		struct ix_source source;
 
-		if (parse_context(session, spec->contexts[i].value, session->project->dir, lowering->opts.platform, &source, err) < 0)
+		if (session_context(session, spec->contexts[i].value, session->project->dir, lowering->opts.platform, &source, err) < 0)
 			return ix_err_wrap(err, "%s:%u:%u: context '%s'", session->project->path, spec->contexts[i].place.line,
 					   spec->contexts[i].place.column, spec->contexts[i].name);
 		add_context(lowering, spec->contexts[i].name, &source);
@@ -328,8 +319,8 @@ static int load_stage(struct session *session, const struct ix_project_stage *sp
 		names[i] = session->project->stages[i].name;
 	set_common(session, &lowering, spec->name, platform);
 	lowering.opts.target = spec->target;
-	lowering.opts.context = make_dir(session, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
-	lowering.opts.find_stage = find_stage;
+	lowering.opts.context = session_dir(session, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
+	lowering.opts.find_stage = session_stage;
 	lowering.opts.stage_names = names;
 	shown = spec->inline_text ? ix_strdup(path) : shown_path(path);
 	if (fill_lowering(session, spec, &lowering, err) < 0 || lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
@@ -340,7 +331,7 @@ static int load_stage(struct session *session, const struct ix_project_stage *sp
 	return 0;
 }
 
-static struct ix_stage *find_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err)
+struct ix_stage *session_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err)
 {
 	struct session *session = data;
 	const struct ix_project_stage *spec = ix_project_stage(session->project, name);
@@ -364,59 +355,34 @@ static struct ix_stage *find_stage(void *data, const char *name, bool *ret_faile
 
 /* --- a lone Dockerfile --- */
 
-static int read_lone(struct session *session, const char *context, char **ret_path, struct ix_buf *text, struct ix_err *err)
+static int fill_lone(struct session *session, struct lowering *lowering, struct ix_err *err)
 {
-	const char *file = session->request->lone_file;
-	ix_auto_free char *cwd = getcwd(NULL, 0);
+	const struct build_request *request = session->request;
+	const struct lone *lone = &session->lone;
+	const char *platform = platform_of(session, request->platform, err);
 
-	if ((file && strcmp(file, "-") == 0) || !context) {
-		*ret_path = ix_strdup("Dockerfile");
-		if (ix_buf_read_fd(text, STDIN_FILENO, err) < 0)
-			return ix_err_wrap(err, "standard input");
-		if (text->len > 262 && memcmp(text->data + 257, "ustar", 5) == 0)
-			return ix_err_set(
-				err, IX_EARG,
-				"a tar archive as context on standard input is not supported yet: unpack it and name the directory");
-		return 0;
-	}
-	*ret_path = file ? ix_path_resolve(cwd, file) : ix_path_join(context, "Dockerfile");
-	if (!file && access(*ret_path, F_OK) != 0) {
-		char *lower = ix_path_join(context, "dockerfile");
-
-		if (access(lower, F_OK) == 0) {
-			free(*ret_path);
-			*ret_path = lower;
-		} else {
-			free(lower);
-		}
-	}
-	if (ix_read_file(AT_FDCWD, *ret_path, text, err) < 0)
-		return ix_err_wrap(err, "failed to read dockerfile");
-	return 0;
+	if (!platform || lone_prepare(session, err) < 0)
+		return -(int)err->code;
+	set_common(session, lowering, "image", platform);
+	lowering->opts.target = request->target;
+	lowering->opts.network = request->network;
+	lowering->opts.allow_insecure = request->allow_insecure;
+	if (lone->dir)
+		lowering->opts.context = session_dir(session, ix_strdup(lone->dir), lone->path, request->lone_context);
+	return add_request_contexts(session, lowering, err);
 }
 
 static int load_lone(struct session *session, struct ix_stage **ret_stage, struct ix_err *err)
 {
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
-	const struct build_request *request = session->request;
-	ix_auto_free char *cwd = getcwd(NULL, 0);
-	ix_auto_free char *context = strcmp(request->lone_context, "-") == 0 ? NULL : ix_path_resolve(cwd, request->lone_context);
-	ix_auto_free char *path = NULL;
+	const struct lone *lone = &session->lone;
 	ix_auto_free char *shown = NULL;
-	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
-	const char *platform = platform_of(session, request->platform, err);
 
-	if (!platform || (context && need_directory(context, "build context", err) < 0) ||
-	    read_lone(session, context, &path, &text, err) < 0)
+	if (fill_lone(session, &lowering, err) < 0)
 		return -(int)err->code;
-	set_common(session, &lowering, "image", platform);
-	lowering.opts.target = request->target;
-	if (context)
-		lowering.opts.context = make_dir(session, ix_strdup(context), path, request->lone_context);
-	shown = shown_path(path);
-	if (add_request_contexts(session, &lowering, err) < 0 || lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
+	shown = lone->shown ? ix_strdup(lone->shown) : shown_path(lone->path);
+	if (lower_text(session, shown, &lone->text, &lowering, ret_stage, err) < 0)
 		return -(int)err->code;
-	(*ret_stage)->no_cache = request->no_cache;
 	apply_labels(session, *ret_stage, NULL);
 	return 0;
 }
@@ -456,7 +422,7 @@ static int load_targets(struct session *session, struct ix_err *err)
 	for (size_t i = 0; i < n; i++) {
 		const char *name = named->count ? named->items[i] : session->project->stages[i].name;
 		bool failed = false;
-		struct ix_stage *stage = find_stage(session, name, &failed, err);
+		struct ix_stage *stage = session_stage(session, name, &failed, err);
 
 		if (!stage)
 			return failed ? -(int)err->code : ix_project_unknown_stage(session->project, name, err);
@@ -466,6 +432,33 @@ static int load_targets(struct session *session, struct ix_err *err)
 	if (!named->count)
 		default_targets(session);
 	return 0;
+}
+
+static bool in_list(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ','), at = at ? at + 1 : NULL)
+		if (strncmp(at, name, len) == 0 && (at[len] == ',' || !at[len]))
+			return true;
+	return false;
+}
+
+/* What the request says about all stages. */
+static void apply_request(struct session *session)
+{
+	const struct build_request *request = session->request;
+
+	for (size_t i = 0; i < session->graph->nstages; i++) {
+		struct ix_stage *stage = session->graph->stages[i];
+
+		stage->run_settings = request->run_settings.items;
+		stage->nrun_settings = request->run_settings.count;
+		stage->no_cache = request->no_cache;
+		for (size_t j = 0; j < request->no_cache_filter.count; j++)
+			if (in_list(request->no_cache_filter.items[j], stage->alias ? stage->alias : stage->name))
+				stage->no_cache = true;
+	}
 }
 
 static int load_graph(struct session *session, struct ix_err *err)
@@ -481,11 +474,11 @@ static int load_graph(struct session *session, struct ix_err *err)
 	ix_graph_free(session->graph);
 	session->graph = ix_graph_new();
 	session->ntargets = 0;
-	if (session->project)
-		return load_targets(session, err);
-	if (load_lone(session, &stage, err) < 0)
+	if (session->project ? load_targets(session, err) < 0 : load_lone(session, &stage, err) < 0)
 		return -(int)err->code;
-	add_target(session, stage);
+	if (!session->project)
+		add_target(session, stage);
+	apply_request(session);
 	return 0;
 }
 
@@ -504,10 +497,17 @@ static int open_context(void *data, const struct ix_dir *dir, struct ix_context 
 	return 0;
 }
 
+static int remote_identity(void *data, const struct ix_remote *remote, char **ret_identity, struct ix_err *err)
+{
+	struct session *session = data;
+
+	return ix_remote_identity(session->remotes, remote, ret_identity, err);
+}
+
 static int make_plan(struct session *session, struct ix_err *err)
 {
 	const struct ix_state_inputs inputs = {
-		.image = resolve_image, .context = open_context, .data = session, .cancel = session->cancel
+		.image = resolve_image, .context = open_context, .remote = remote_identity, .data = session, .cancel = session->cancel
 	};
 	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
 	ix_auto_free char *prefix = session_prefix(session);
@@ -551,18 +551,77 @@ static int learn_facts(struct session *session, bool *ret_changed, struct ix_err
 	return 0;
 }
 
+static int need_input(const struct session *session, struct ix_err *err)
+{
+	if (session->project || session->request->lone_context)
+		return 0;
+	return ix_err_set(err, IX_EARG,
+			  "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
+}
+
 int session_plan(struct session *session, struct ix_err *err)
 {
 	bool changed;
 
-	if (!session->project && !session->request->lone_context)
-		return ix_err_set(err, IX_EARG,
-				  "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
+	if (need_input(session, err) < 0)
+		return -(int)err->code;
 	/* A key computed without knowing a base image's triggers is the right one exactly when it has none, and an image is published only by
 	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
 	do {
 		if (load_graph(session, err) < 0 || make_plan(session, err) < 0 || learn_facts(session, &changed, err) < 0)
 			return -(int)err->code;
 	} while (changed);
+	return 0;
+}
+
+int session_load(struct session *session, struct ix_err *err)
+{
+	return need_input(session, err) < 0 ? -(int)err->code : load_graph(session, err);
+}
+
+int session_outline(struct session *session, struct ix_outline *ret_outline, struct ix_err *err)
+{
+	ix_scoped(lowering_release) struct lowering lowering = { 0 };
+
+	if (fill_lone(session, &lowering, err) < 0)
+		return -(int)err->code;
+	return ix_dockerfile_outline(session->files[session->nfiles - 1], &lowering.opts, ret_outline, err);
+}
+
+static const char *epoch_text(const struct session *session)
+{
+	const struct ix_strv *args = &session->request->build_args;
+	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
+
+	for (size_t i = 0; i < args->count; i++)
+		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))
+			value = args->items[i] + 18;
+	if (!value && env && *env)
+		value = env;
+	if (!value && !session->project && session->nfiles > 0)
+		value = ix_dockerfile_global(session->files[session->nfiles - 1], "SOURCE_DATE_EPOCH");
+	return value && *value ? value : NULL;
+}
+
+int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err)
+{
+	const char *text = epoch_text(session);
+	uint64_t seconds;
+
+	*ret_epoch = -1;
+	if (!text)
+		return 0;
+	if (strcmp(text, "context") == 0) {
+		if (session->context_time > 0)
+			*ret_epoch = session->context_time; /* a directory of this machine has no time of its own */
+		return 0;
+	}
+	if (!ix_parse_u64(text, INT64_MAX, &seconds))
+		return ix_err_set(
+			err, IX_EARG,
+			"invalid SOURCE_DATE_EPOCH: %s: seconds since 1970 or \"context\" (a stage's time, docker/dockerfile:1.24, is "
+			"not supported)",
+			text);
+	*ret_epoch = (int64_t)seconds;
 	return 0;
 }

@@ -15,6 +15,7 @@
 static const struct command commands[] = {
 	{ "build", "[STAGE...] | PATH", "build what is missing, and publish it", cmd_build },
 	{ "plan", "[STAGE...]", "say what would be done, and why", cmd_plan },
+	{ "check", "[STAGE...] | PATH", "check Dockerfiles without building", cmd_check },
 	{ "run", "STAGE [-- COMMAND...]", "run a command in a stage's image", cmd_run },
 	{ "images", "", "list the images of the store", cmd_images },
 	{ "inspect", "IMAGE", "print an image's manifest and config", cmd_inspect },
@@ -89,8 +90,9 @@ static void catch_signals(void)
 
 void build_request_release(struct build_request *request)
 {
-	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts,
-				    &request->labels, &request->tags,       &request->force };
+	struct ix_strv *lists[] = { &request->stages,      &request->build_args, &request->build_contexts, &request->labels,
+				    &request->tags,        &request->force,      &request->annotations,    &request->no_cache_filter,
+				    &request->run_settings };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);

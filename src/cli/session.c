@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fsutil.h"
 #include "base/path.h"
 #include "cli_int.h"
 #include "sandbox/sandbox.h"
@@ -116,6 +118,13 @@ static int open_registry(struct session *session, struct ix_err *err)
 	return r;
 }
 
+static int session_secret(void *data, const char *id, struct ix_buf *ret_value, struct ix_err *err)
+{
+	const struct session *session = data;
+
+	return ix_build_secret_read(session->secrets, session->nsecrets, id, ret_value, err);
+}
+
 int session_open(struct session *session, const struct build_request *request, bool enter, struct ix_err *err)
 {
 	ix_auto_free char *path = NULL;
@@ -141,6 +150,8 @@ int session_open(struct session *session, const struct build_request *request, b
 		session_warn(session, "%s", degraded);
 	if (ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
 		return -(int)err->code;
+	session->remotes = ix_remotes_new(
+		&(struct ix_remotes_opts){ .store = session->store, .cancel = session->cancel, .secret = session_secret, .data = session });
 	stat_path = ix_store_sub(session->store, "stat");
 	session->stat_cache = ix_stat_cache_open(stat_path);
 	cache = (struct ix_cache_opts){
@@ -170,6 +181,8 @@ static void facts_free(struct ix_image_facts *facts)
 
 void session_close(struct session *session)
 {
+	struct ix_err ignored;
+
 	ix_ui_finish(session->ui);
 	ix_plan_free(session->plan);
 	ix_state_free(session->state);
@@ -186,6 +199,11 @@ void session_close(struct session *session)
 	free(session->files);
 	free(session->targets);
 	ix_cache_free(session->cache);
+	ix_remotes_free(session->remotes);
+	for (size_t i = 0; i < session->dirs.count; i++)
+		(void)ix_remove_tree(AT_FDCWD, session->dirs.items[i], &ignored);
+	ix_strv_release(&session->dirs);
+	lone_release(&session->lone);
 	ix_stat_cache_close(session->stat_cache);
 	ix_store_close(session->store);
 	ix_registry_free(session->registry);

@@ -98,7 +98,7 @@ void ix_selection_release(struct ix_selection *selection)
 
 /* --- patterns --- */
 
-static bool has_wildcard(const char *pattern)
+bool context_has_wildcard(const char *pattern)
 {
 	return strpbrk(pattern, "*?[\\") != NULL;
 }
@@ -131,6 +131,8 @@ static int glob(const struct ix_context *context, const char *pattern, struct ix
 {
 	ix_auto_strv level = { 0 };
 
+	bool wild = false;
+
 	ix_strv_add(&level, "");
 	while (*pattern) {
 		size_t n = strcspn(pattern, "/");
@@ -140,7 +142,9 @@ static int glob(const struct ix_context *context, const char *pattern, struct ix
 		pattern += n + (pattern[n] == '/');
 		for (size_t i = 0; i < level.count; i++) {
 			ix_auto_closedir DIR *dir = NULL;
-			int fd = ix_open_in_root(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY, err);
+			/* Links are followed up to the first wildcard, not among what it matches. */
+			int fd = wild ? ix_open_beneath(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err)
+				      : ix_open_in_root(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY, err);
 			struct dirent *entry;
 
 			if (fd < 0)
@@ -155,6 +159,7 @@ static int glob(const struct ix_context *context, const char *pattern, struct ix
 					ix_strv_addf(&next, "%s%s%s", level.items[i], level.items[i][0] ? "/" : "", entry->d_name);
 			}
 		}
+		wild = wild || context_has_wildcard(element);
 		ix_strv_release(&level);
 		level = next;
 		next = (struct ix_strv){ 0 };
@@ -164,9 +169,30 @@ static int glob(const struct ix_context *context, const char *pattern, struct ix
 	return 0;
 }
 
+/* Leave out what the patterns of --exclude match: paths below what was selected, or the name of a single file. */
+static void drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes)
+{
+	size_t kept = first;
+
+	for (size_t i = first; excludes && i < selection->nentries; i++) {
+		struct ix_entry *entry = &selection->entries[i];
+		bool single = selection->nentries == first + 1 && !S_ISDIR(entry->mode);
+		const char *name = single ? ix_path_base(entry->path) : entry->name;
+
+		if (*name && ix_ignore_match(excludes, name)) {
+			free(entry->path);
+			free(entry->link);
+		} else {
+			selection->entries[kept++] = *entry;
+		}
+	}
+	if (excludes)
+		selection->nentries = kept;
+}
+
 /* Does an ignored path have anything visible below it? Decided by the walk: the match then holds more than its own entry. */
-static int add_match(const struct ix_context *context, const char *path, const struct ix_select_opts *opts, struct ix_selection *selection,
-		     size_t *cap, bool *ret_added, struct ix_err *err)
+static int add_match(const struct ix_context *context, const char *path, const struct ix_select_opts *opts,
+		     const struct ix_ignore *excludes, struct ix_selection *selection, size_t *cap, bool *ret_added, struct ix_err *err)
 {
 	ix_auto_free char *real = NULL;
 	size_t first = selection->nentries;
@@ -178,13 +204,13 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	visible = context_visible(context, path) && context_visible(context, real);
 	if (context_walk(context, real, selection, cap, opts->cancel, err) < 0)
 		return -(int)err->code;
+	drop_excluded(selection, first, excludes);
+	if (selection->nentries == first) {
+		*ret_added = true; /* there is something, and it is not wanted */
+		return 0;
+	}
 	if (!visible && selection->nentries - first <= 1) {
-		while (selection->nentries > first) {
-			struct ix_entry *entry = &selection->entries[--selection->nentries];
-
-			free(entry->path);
-			free(entry->link);
-		}
+		context_drop(selection, first);
 		return 0;
 	}
 	selection->matches = ix_realloc_array(selection->matches, selection->nmatches + 1, sizeof(*selection->matches));
@@ -235,21 +261,21 @@ static void digest_selection(struct ix_selection *selection, bool owners)
 	ix_hash_final(hash, &selection->digest);
 }
 
-static int select_paths(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts, struct ix_selection *selection,
-			struct ix_err *err)
+static int select_paths(struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
+			const struct ix_ignore *excludes, struct ix_selection *selection, struct ix_err *err)
 {
 	ix_auto_free char *rooted = ix_asprintf("/%s", pattern);
 	ix_auto_free char *clean = ix_path_clean(rooted); /* ".." cannot climb above "/" */
 	ix_auto_strv paths = { 0 };
 	size_t cap = 0;
-	bool added, wild = has_wildcard(clean);
+	bool added, wild = context_has_wildcard(clean);
 
 	if (!wild)
 		ix_strv_add(&paths, clean + 1);
 	else if (glob(context, clean + 1, &paths, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < paths.count; i++) {
-		int r = add_match(context, paths.items[i], opts, selection, &cap, &added, err);
+		int r = add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
 
 		if (r == -IX_ENOTFOUND || (r == 0 && !added && !wild))
 			return ix_err_set(err, IX_ENOTFOUND, "\"/%s\": not found%s", paths.items[i],
@@ -264,9 +290,21 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 		      struct ix_selection *ret_selection, struct ix_err *err)
 {
 	ix_auto_selection selection = { 0 };
+	ix_scoped(ix_ignore_freep) struct ix_ignore *excludes = NULL;
+	int r;
 
-	if (select_paths(context, pattern, opts, &selection, err) < 0)
+	if (opts->nexcludes > 0 && ix_ignore_new(opts->excludes, opts->nexcludes, &excludes, err) < 0)
 		return -(int)err->code;
+	if (opts->parents) {
+		r = context_select_parents(context, pattern, opts, &selection, err);
+		drop_excluded(&selection, 0, excludes);
+		if (selection.nmatches > 0)
+			selection.matches[0].count = selection.nentries;
+	} else {
+		r = select_paths(context, pattern, opts, excludes, &selection, err);
+	}
+	if (r < 0)
+		return r;
 	if (opts->digest) {
 		if (context_hash(context, &selection, opts->cancel, err) < 0)
 			return -(int)err->code;

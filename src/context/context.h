@@ -30,6 +30,8 @@ void ix_stat_cache_close(struct ix_stat_cache *cache);
 struct ix_ignore;
 /* Text of an ignore file, name for messages. A malformed pattern is IX_EARG with its line. */
 int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ignore **ret_ignore, struct ix_err *err);
+/* The same from patterns, one for each rule: --exclude. */
+int ix_ignore_new(const char *const *patterns, size_t count, struct ix_ignore **ret_ignore, struct ix_err *err);
 void ix_ignore_free(struct ix_ignore *ignore);
 IX_DEFINE_FREEP(struct ix_ignore, ix_ignore_free)
 /* Is the path (clean, relative, no leading slash) ignored? Takes its parents into account. */
@@ -80,8 +82,11 @@ void ix_selection_release(struct ix_selection *selection);
 #define ix_auto_selection ix_scoped(ix_selection_release) struct ix_selection
 
 struct ix_select_opts {
-	bool digest; /* compute entry digests and the selection's */
-	bool owners; /* owners count in the digest (images, not contexts) */
+	bool digest;                 /* compute entry digests and the selection's */
+	bool owners;                 /* owners count in the digest (images, not contexts) */
+	const char *const *excludes; /* --exclude: patterns of the ignore language for what is below the selected path */
+	size_t nexcludes;
+	bool parents; /* --parents: what is selected keeps its directories, from the root or from a pivot "/./"; "**" is any number of them */
 	const struct ix_cancel *cancel;
 };
 

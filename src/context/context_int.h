@@ -18,9 +18,32 @@ static inline bool context_visible(const struct ix_context *context, const char 
 	return !context->ignore || path[0] == '\0' || !ix_ignore_match(context->ignore, path);
 }
 
+/* Can the path or anything below it be there? */
+static inline bool context_may_show(const struct ix_context *context, const char *path)
+{
+	return context_visible(context, path) || ix_ignore_has_exceptions(context->ignore);
+}
+bool context_has_wildcard(const char *pattern);
+
+/* --- walk.c --- */
+
+/* The path alone, appended to the entries. */
+int context_add(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap, struct ix_err *err);
+/* Forget entry i. */
+void context_drop(struct ix_selection *selection, size_t i);
+/* Entries from first on in their order, with names that begin at offset bytes of their paths. */
+void context_sort(struct ix_selection *selection, size_t first, size_t offset);
 /* Everything below (and including) the path of the match, appended to the selection's entries, sorted. */
 int context_walk(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap,
 		 const struct ix_cancel *cancel, struct ix_err *err);
+/* --- parents.c --- */
+
+/* COPY --parents: one match, of the root or the pivot, with what the pattern selects and the directories on the way. */
+int context_select_parents(const struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
+			   struct ix_selection *selection, struct ix_err *err);
+
+/* --- hash.c --- */
+
 /* Digest every regular file of the selection, on several threads. */
 int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_cancel *cancel, struct ix_err *err);
 

@@ -248,6 +248,20 @@ int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ig
 	return 0;
 }
 
+int ix_ignore_new(const char *const *patterns, size_t count, struct ix_ignore **ret_ignore, struct ix_err *err)
+{
+	ix_scoped(ix_ignore_freep) struct ix_ignore *ignore = ix_calloc(1, sizeof(*ignore));
+
+	for (size_t i = 0; i < count; i++) {
+		ix_auto_free char *copy = ix_strdup(patterns[i]);
+
+		if (*copy && add_rule(ignore, "--exclude", (unsigned)i + 1, copy, err) < 0)
+			return -(int)err->code;
+	}
+	*ret_ignore = ix_steal(&ignore);
+	return 0;
+}
+
 void ix_ignore_free(struct ix_ignore *ignore)
 {
 	if (!ignore)

@@ -159,6 +159,38 @@ static int compare_paths(const void *a, const void *b)
 	return *x < *y ? -1 : 1;
 }
 
+void context_sort(struct ix_selection *selection, size_t first, size_t offset)
+{
+	qsort(selection->entries + first, selection->nentries - first, sizeof(*selection->entries), compare_paths);
+	for (size_t i = first; i < selection->nentries; i++) {
+		struct ix_entry *entry = &selection->entries[i];
+		size_t len = strlen(entry->path);
+
+		entry->name = entry->path + (len > offset ? offset : len);
+	}
+}
+
+void context_drop(struct ix_selection *selection, size_t i)
+{
+	free(selection->entries[i].path);
+	free(selection->entries[i].link);
+	memmove(&selection->entries[i], &selection->entries[i + 1], (selection->nentries - i - 1) * sizeof(*selection->entries));
+	selection->nentries--;
+}
+
+int context_add(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap, struct ix_err *err)
+{
+	struct walk walk = { .context = context, .selection = selection, .cap = cap };
+	ix_auto_close int fd = ix_open_beneath(context->root_fd, path, O_PATH | O_NOFOLLOW, err);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return ix_err_sys(err, "stat %s", path);
+	return add_entry(&walk, fd, "", &st, ix_strdup(path), err);
+}
+
 int context_walk(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap,
 		 const struct ix_cancel *cancel, struct ix_err *err)
 {

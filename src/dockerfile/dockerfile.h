@@ -20,6 +20,19 @@ IX_DEFINE_FREEP(struct ix_dockerfile, ix_dockerfile_free)
 /* Things worth a warning that are not errors: "Dockerfile:3:5: ARG $BASE_IMAGE: read as ARG BASE_IMAGE; ...". Lives as long as file. */
 const struct ix_strv *ix_dockerfile_warnings(const struct ix_dockerfile *file);
 
+/* The default of an ARG before the first FROM, as written; NULL when there is none. */
+const char *ix_dockerfile_global(const struct ix_dockerfile *file, const char *name);
+
+/* A build check that found something. */
+struct ix_check {
+	const char *rule; /* "StageNameCasing" */
+	const char *description;
+	const char *url;
+	struct ix_pos pos;
+	unsigned last_line;
+	const char *message;
+};
+
 /* A build argument given from outside. */
 struct ix_build_arg {
 	const char *name;
@@ -41,6 +54,8 @@ struct ix_lower_opts {
 	size_t nargs;
 	const struct ix_named_context *contexts;
 	size_t ncontexts;
+	enum ix_network network; /* of RUN steps that do not say another */
+	bool allow_insecure;     /* RUN --security=insecure is permitted */
 
 	/* A stage of the project by name, NULL when there is none, for FROM, --from and from=. It is lowered when this returns.
 	 * "stage:NAME" as a whole expanded value asks for NAME and must exist. A failure (a cycle, an error in its file) sets *ret_failed and err. */
@@ -50,8 +65,38 @@ struct ix_lower_opts {
 	/* Facts of an external base image; NULL when not known. need: the graph cannot be made without them, so they are read now and NULL
 	 * means failure with err set. Without need, only what is known already. */
 	const struct ix_image_facts *(*facts)(void *data, const struct ix_source *image, bool need, struct ix_err *err);
+	/* Would the build context leave the path out? For checks; may be NULL. */
+	bool (*ignored)(void *data, const char *path);
+	bool lint_needs_facts; /* checks may fetch configs of base images */
 	void *data;
 };
+
+/* The build checks that look at instructions and stages; those of lines were made by parsing. */
+void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_opts *opts);
+/* What the checks found, by line; lives as long as file. */
+const struct ix_check *ix_dockerfile_checks(const struct ix_dockerfile *file, size_t *ret_count);
+/* Something was found, and the file says "# check=error=true". */
+bool ix_dockerfile_checks_fail(const struct ix_dockerfile *file);
+/* "skip=...;error=...": in place of what the file says (BUILDKIT_DOCKERFILE_CHECK). Before linting. */
+int ix_dockerfile_set_checks(struct ix_dockerfile *file, const char *text, struct ix_err *err);
+
+/* What a file offers. */
+struct ix_outline_item {
+	const char *name;        /* NULL: a stage without a name */
+	const char *value;       /* of an argument; of a target: its base */
+	const char *description; /* from the comment above it, or NULL */
+	bool required;           /* secrets, ssh */
+	unsigned line;
+};
+struct ix_outline {
+	const char *name, *description; /* of the target; NULL when it has none */
+	struct ix_outline_item *args, *secrets, *ssh, *targets;
+	size_t nargs, nsecrets, nssh, ntargets;
+};
+/* The arguments, secrets and agents that opts->target uses, and all targets. Everything lives as long as file. */
+int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_outline *ret_outline,
+			  struct ix_err *err);
+const char *ix_dockerfile_text(const struct ix_dockerfile *file);
 
 /* Add the file's stages that target needs to graph, and return the target's stage. Unused inner stages are checked but not added.
  * Unused build args are returned in *unused (names appended) when unused is not NULL. */

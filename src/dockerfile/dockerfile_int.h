@@ -11,10 +11,44 @@ struct df_flag {
 	struct ix_pos pos;
 };
 
+/* Build checks, in the order of BuildKit's list. */
+enum df_rule {
+	DF_STAGE_NAME_CASING,
+	DF_FROM_AS_CASING,
+	DF_NO_EMPTY_CONTINUATION,
+	DF_CONSISTENT_CASING,
+	DF_DUPLICATE_STAGE_NAME,
+	DF_RESERVED_STAGE_NAME,
+	DF_JSON_ARGS,
+	DF_MAINTAINER,
+	DF_UNDEFINED_ARG_IN_FROM,
+	DF_UNDEFINED_VAR,
+	DF_WORKDIR_RELATIVE,
+	DF_MULTIPLE_INSTRUCTIONS,
+	DF_LEGACY_KEY_VALUE,
+	DF_REDUNDANT_PLATFORM,
+	DF_SECRETS_IN_ENV,
+	DF_INVALID_DEFAULT_ARG,
+	DF_PLATFORM_CONST,
+	DF_COPY_IGNORED,
+	DF_DEFINITION_DESCRIPTION,
+	DF_EXPOSE_PROTO,
+	DF_EXPOSE_FORMAT,
+};
+
+struct df_checks {
+	const char *skip, *experimental; /* lists of rules, "all", or NULL */
+	bool error;
+	struct ix_check *items;
+	size_t count;
+};
+
 /* One instruction. words as ix_step documents them; COPY and ADD keep their destination apart in dest. */
 struct df_instr {
-	const char *word; /* upper case */
-	int kind;         /* enum ix_step_kind; DF_FROM */
+	const char *word;    /* upper case */
+	const char *written; /* the same as it is in the file */
+	const char *comment; /* the comment lines right above, without "#", or NULL */
+	int kind;            /* enum ix_step_kind; DF_FROM */
 	struct ix_pos pos;
 	unsigned last_line;
 	const char *text;
@@ -48,6 +82,7 @@ struct ix_dockerfile {
 	struct df_stage *stages;
 	size_t nstages;
 	struct ix_strv warnings;
+	struct df_checks *checks;
 };
 
 /* --- lex.c --- */
@@ -60,6 +95,7 @@ struct df_line {
 	const char *text;
 	size_t len;
 	struct df_place *at; /* len + 1 entries */
+	const char *comment; /* the comment lines right above, or NULL */
 	unsigned last_line;
 };
 struct df_lexer {
@@ -78,6 +114,14 @@ int df_read_directives(struct df_lexer *lexer, struct ix_err *err);
 int df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...) ix_printf(4, 5);
 struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *line, const char *at);
 
+/* --- checks.c --- */
+
+/* The value of a check directive. */
+int df_checks_configure(struct ix_dockerfile *file, const char *text, const struct ix_pos *pos, struct ix_err *err);
+/* Something a rule has found, unless the rule is not wanted. comment: what stands right above, which may say so; or NULL. */
+void df_check(const struct ix_dockerfile *file, enum df_rule rule, const struct ix_pos *pos, unsigned last_line, const char *comment,
+	      const char *fmt, ...) ix_printf(6, 7);
+
 /* --- words.c --- */
 
 /* Split at blanks outside quotes, keeping quotes and escapes; appended to words in the arena. */
@@ -92,10 +136,35 @@ bool df_duration(const char *text, int64_t *ret_ns);
 
 /* --- instr.c --- */
 
+/* An instruction in the making. */
+struct df_making {
+	struct df_lexer *lexer;
+	struct ix_dockerfile *file;
+	struct df_line *line;
+	const char *operands; /* behind the flags */
+	struct df_instr *instr;
+};
+
+/* A word of the language. */
+struct df_word {
+	const char *name;
+	int kind;
+	int (*parse)(struct df_making *self, struct ix_err *err);
+	const char *flags[8]; /* NULL terminated */
+	bool trigger;         /* ONBUILD may hold it */
+};
+
 /* One instruction from a line. onbuild: it is the trigger of an ONBUILD. */
 int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err);
+
+/* --- flags.c --- */
+
+/* The flags at self->operands, which then points behind them. */
+int df_parse_flags(struct df_making *self, const struct df_word *word, struct ix_err *err);
 const char *df_flag_value(const struct df_instr *instr, const char *name);
 bool df_has_flag(const struct df_instr *instr, const char *name);
+/* A boolean flag that is there and not =false. */
+bool df_flag_true(const struct df_instr *instr, const char *name);
 
 /* --- mount.c --- */
 

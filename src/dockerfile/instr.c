@@ -5,29 +5,20 @@
 #include "base/buf.h"
 #include "dockerfile_int.h"
 
-/* An instruction in the making. */
-struct making {
-	struct df_lexer *lexer;
-	struct ix_dockerfile *file;
-	struct df_line *line;
-	const char *operands; /* behind the flags */
-	struct df_instr *instr;
-};
-
-static int err_here(struct making *self, struct ix_err *err, const char *what)
+static int err_here(struct df_making *self, struct ix_err *err, const char *what)
 {
 	return df_err(self->file, err, &self->instr->pos, "%s %s", self->instr->word, what);
 }
 
 /* --- operand forms --- */
 
-static int operands_blank(struct making *self, struct ix_err *err)
+static int operands_blank(struct df_making *self, struct ix_err *err)
 {
 	df_split_blanks(self->file->arena, self->operands, &self->instr->words, &self->instr->nwords);
 	return self->instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
 }
 
-static int operands_one(struct making *self, struct ix_err *err)
+static int operands_one(struct df_making *self, struct ix_err *err)
 {
 	if (!*self->operands)
 		return err_here(self, err, "requires exactly one argument");
@@ -36,7 +27,7 @@ static int operands_one(struct making *self, struct ix_err *err)
 }
 
 /* Exec form, or the rest of the line for a shell. */
-static int operands_command(struct making *self, struct ix_err *err)
+static int operands_command(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 
@@ -55,7 +46,7 @@ static int operands_command(struct making *self, struct ix_err *err)
 	return 0;
 }
 
-static int parse_run(struct making *self, struct ix_err *err)
+static int parse_run(struct df_making *self, struct ix_err *err)
 {
 	if (operands_command(self, err) < 0)
 		return -(int)err->code;
@@ -64,14 +55,8 @@ static int parse_run(struct making *self, struct ix_err *err)
 	return self->instr->exec ? 0 : df_read_heredocs(self->lexer, self->line, self->operands, self->instr, err);
 }
 
-static bool names_url(const char *word)
-{
-	return ix_starts(word, "http://") || ix_starts(word, "https://") || ix_starts(word, "git@") || ix_starts(word, "git://") ||
-	       ix_starts(word, "ssh://");
-}
-
 /* A heredoc among the sources is known by its name from here on: "<<NAME". */
-static void name_heredocs(struct making *self)
+static void name_heredocs(struct df_making *self)
 {
 	struct df_instr *instr = self->instr;
 	size_t doc = 0;
@@ -86,7 +71,7 @@ static void name_heredocs(struct making *self)
 	}
 }
 
-static int parse_copy(struct making *self, struct ix_err *err)
+static int parse_copy(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 
@@ -109,14 +94,11 @@ static int parse_copy(struct making *self, struct ix_err *err)
 	if (instr->nwords > 1 && !ix_ends(instr->dest, "/") && !strchr(instr->dest, '$') && strcmp(instr->dest, ".") != 0 &&
 	    strcmp(instr->dest, "..") != 0)
 		return err_here(self, err, "with more than one source file, the destination must be a directory and end with a /");
-	for (size_t i = 0; instr->kind == IX_STEP_ADD && i < instr->nwords; i++)
-		if (names_url(instr->words[i]))
-			return err_here(self, err, "of URLs is not supported yet: fetch it in a RUN step");
 	return 0;
 }
 
 /* k=v words, or the legacy "key rest of the line". */
-static int parse_pairs(struct making *self, struct ix_err *err)
+static int parse_pairs(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
 	struct df_instr *instr = self->instr;
@@ -132,9 +114,8 @@ static int parse_pairs(struct making *self, struct ix_err *err)
 		rest += strspn(rest, " \t");
 		if (!*rest)
 			return err_here(self, err, "must have two arguments");
-		ix_strv_addf(&self->file->warnings,
-			     "%s:%u:%u: LegacyKeyValueFormat: \"%s key=value\" should be used instead of legacy \"%s key value\" format",
-			     instr->pos.file, instr->pos.line, instr->pos.column, instr->word, instr->word);
+		df_check(self->file, DF_LEGACY_KEY_VALUE, &instr->pos, instr->last_line, instr->comment,
+			 "\"%s key=value\" should be used instead of legacy \"%s key value\" format", instr->word, instr->word);
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = words[0];
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, rest);
 		return 0;
@@ -154,7 +135,7 @@ static int parse_pairs(struct making *self, struct ix_err *err)
 }
 
 /* name[=default] ...: as name, value, name, value with NULL for no default. The parser cuts it into one step for each. */
-static int parse_arg(struct making *self, struct ix_err *err)
+static int parse_arg(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
 	struct df_instr *instr = self->instr;
@@ -182,7 +163,7 @@ static int parse_arg(struct making *self, struct ix_err *err)
 	return 0;
 }
 
-static int parse_from(struct making *self, struct ix_err *err)
+static int parse_from(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 
@@ -192,7 +173,7 @@ static int parse_from(struct making *self, struct ix_err *err)
 	return 0;
 }
 
-static int parse_shell(struct making *self, struct ix_err *err)
+static int parse_shell(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 
@@ -202,7 +183,7 @@ static int parse_shell(struct making *self, struct ix_err *err)
 	return instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
 }
 
-static int parse_volume(struct making *self, struct ix_err *err)
+static int parse_volume(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 
@@ -213,7 +194,7 @@ static int parse_volume(struct making *self, struct ix_err *err)
 	return instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
 }
 
-static int health_flags(struct making *self, struct ix_err *err)
+static int health_flags(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
 	struct {
@@ -246,7 +227,7 @@ static int health_flags(struct making *self, struct ix_err *err)
 	return 0;
 }
 
-static int parse_healthcheck(struct making *self, struct ix_err *err)
+static int parse_healthcheck(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
 	struct df_instr *instr = self->instr;
@@ -278,7 +259,7 @@ static int parse_healthcheck(struct making *self, struct ix_err *err)
 	return 0;
 }
 
-static int parse_onbuild(struct making *self, struct ix_err *err)
+static int parse_onbuild(struct df_making *self, struct ix_err *err)
 {
 	struct df_line inner = *self->line;
 	size_t skip = (size_t)(self->operands - self->line->text);
@@ -305,42 +286,32 @@ static int parse_onbuild(struct making *self, struct ix_err *err)
 
 /* --- the table --- */
 
-struct word {
-	const char *name;
-	int kind;
-	int (*parse)(struct making *self, struct ix_err *err);
-	const char *flags[8]; /* NULL terminated */
-	const char *later[8]; /* flags of the language that are not supported yet */
-	bool trigger;         /* ONBUILD may hold it */
-};
-
-static const struct word words[] = {
-	{ "ADD", IX_STEP_ADD, parse_copy, { "chown", "chmod", "link" }, { "keep-git-dir", "checksum", "unpack", "exclude" }, true },
-	{ "ARG", IX_STEP_ARG, parse_arg, { NULL }, { NULL }, true },
-	{ "CMD", IX_STEP_CMD, operands_command, { NULL }, { NULL }, true },
-	{ "COPY", IX_STEP_COPY, parse_copy, { "from", "chown", "chmod", "link" }, { "parents", "exclude" }, true },
-	{ "ENTRYPOINT", IX_STEP_ENTRYPOINT, operands_command, { NULL }, { NULL }, true },
-	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, { NULL }, true },
-	{ "EXPOSE", IX_STEP_EXPOSE, operands_blank, { NULL }, { NULL }, true },
-	{ "FROM", DF_FROM, parse_from, { "platform" }, { NULL }, false },
+static const struct df_word words[] = {
+	{ "ADD", IX_STEP_ADD, parse_copy, { "chown", "chmod", "link", "keep-git-dir", "checksum", "unpack", "exclude" }, true },
+	{ "ARG", IX_STEP_ARG, parse_arg, { NULL }, true },
+	{ "CMD", IX_STEP_CMD, operands_command, { NULL }, true },
+	{ "COPY", IX_STEP_COPY, parse_copy, { "from", "chown", "chmod", "link", "parents", "exclude" }, true },
+	{ "ENTRYPOINT", IX_STEP_ENTRYPOINT, operands_command, { NULL }, true },
+	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, true },
+	{ "EXPOSE", IX_STEP_EXPOSE, operands_blank, { NULL }, true },
+	{ "FROM", DF_FROM, parse_from, { "platform" }, false },
 	{ "HEALTHCHECK",
 	  IX_STEP_HEALTHCHECK,
 	  parse_healthcheck,
 	  { "interval", "timeout", "start-period", "start-interval", "retries" },
-	  { NULL },
 	  true },
-	{ "LABEL", IX_STEP_LABEL, parse_pairs, { NULL }, { NULL }, true },
-	{ "MAINTAINER", IX_STEP_MAINTAINER, operands_one, { NULL }, { NULL }, false },
-	{ "ONBUILD", IX_STEP_ONBUILD, parse_onbuild, { NULL }, { NULL }, false },
-	{ "RUN", IX_STEP_RUN, parse_run, { "mount", "network" }, { "security", "device" }, true },
-	{ "SHELL", IX_STEP_SHELL, parse_shell, { NULL }, { NULL }, true },
-	{ "STOPSIGNAL", IX_STEP_STOPSIGNAL, operands_one, { NULL }, { NULL }, true },
-	{ "USER", IX_STEP_USER, operands_one, { NULL }, { NULL }, true },
-	{ "VOLUME", IX_STEP_VOLUME, parse_volume, { NULL }, { NULL }, true },
-	{ "WORKDIR", IX_STEP_WORKDIR, operands_one, { NULL }, { NULL }, true },
+	{ "LABEL", IX_STEP_LABEL, parse_pairs, { NULL }, true },
+	{ "MAINTAINER", IX_STEP_MAINTAINER, operands_one, { NULL }, false },
+	{ "ONBUILD", IX_STEP_ONBUILD, parse_onbuild, { NULL }, false },
+	{ "RUN", IX_STEP_RUN, parse_run, { "mount", "network", "security", "device" }, true },
+	{ "SHELL", IX_STEP_SHELL, parse_shell, { NULL }, true },
+	{ "STOPSIGNAL", IX_STEP_STOPSIGNAL, operands_one, { NULL }, true },
+	{ "USER", IX_STEP_USER, operands_one, { NULL }, true },
+	{ "VOLUME", IX_STEP_VOLUME, parse_volume, { NULL }, true },
+	{ "WORKDIR", IX_STEP_WORKDIR, operands_one, { NULL }, true },
 };
 
-static const struct word *find_word(const char *name)
+static const struct df_word *find_word(const char *name)
 {
 	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
 		if (strcmp(words[i].name, name) == 0)
@@ -357,88 +328,21 @@ static const char *nearest_word(const char *name)
 	return ix_nearest(name, names, IX_ARRAY_LEN(words));
 }
 
-static bool in_list(const char *const *list, const char *name, size_t *ret_count)
-{
-	bool found = false;
-
-	for (*ret_count = 0; *ret_count < 8 && list[*ret_count]; (*ret_count)++)
-		found = found || strcmp(list[*ret_count], name) == 0;
-	return found;
-}
-
-static int add_flag(struct making *self, const struct word *word, const char *text, size_t len, const struct ix_pos *pos,
-		    struct ix_err *err)
-{
-	const char *equals = memchr(text, '=', len);
-	struct df_flag flag = { .pos = *pos };
-	const char *near;
-	size_t n, later;
-
-	flag.name = ix_arena_strndup(self->file->arena, text + 2, (equals ? (size_t)(equals - text) : len) - 2);
-	flag.value = equals ? ix_arena_strndup(self->file->arena, equals + 1, len - (size_t)(equals + 1 - text)) : NULL;
-	if (in_list(word->later, flag.name, &later))
-		return df_err(self->file, err, pos, "%s --%s is not supported yet", word->name, flag.name);
-	if (!in_list(word->flags, flag.name, &n)) {
-		near = ix_nearest(flag.name, word->flags, n);
-		return df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name,
-			      near);
-	}
-	if (df_has_flag(self->instr, flag.name) && strcmp(flag.name, "mount") != 0)
-		return df_err(self->file, err, pos, "duplicate flag specified: --%s", flag.name);
-	if (!flag.value && strcmp(flag.name, "link") != 0)
-		return df_err(self->file, err, pos, "missing a value on flag: --%s", flag.name);
-	*IX_ARENA_PUSH(self->file->arena, self->instr->flags, self->instr->nflags) = flag;
-	return 0;
-}
-
-static int parse_flags(struct making *self, const struct word *word, struct ix_err *err)
-{
-	while (ix_starts(self->operands, "--")) {
-		char **one = NULL;
-		size_t n = 0, len;
-		struct ix_pos pos = df_pos(self->file, self->line, self->operands);
-
-		df_split_words(self->file->arena, self->operands, self->file->escape, &one, &n);
-		len = strlen(one[0]);
-		if (strcmp(one[0], "--") == 0) {
-			self->operands += 2 + strspn(self->operands + 2, " \t");
-			return 0;
-		}
-		if (add_flag(self, word, one[0], len, &pos, err) < 0)
-			return -(int)err->code;
-		self->operands += len;
-		self->operands += strspn(self->operands, " \t");
-	}
-	return 0;
-}
-
-const char *df_flag_value(const struct df_instr *instr, const char *name)
-{
-	for (size_t i = 0; i < instr->nflags; i++)
-		if (strcmp(instr->flags[i].name, name) == 0)
-			return instr->flags[i].value;
-	return NULL;
-}
-
-bool df_has_flag(const struct df_instr *instr, const char *name)
-{
-	for (size_t i = 0; i < instr->nflags; i++)
-		if (strcmp(instr->flags[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err)
 {
-	struct making self = { .lexer = lexer, .file = lexer->file, .line = line, .instr = ret_instr };
+	struct df_making self = { .lexer = lexer, .file = lexer->file, .line = line, .instr = ret_instr };
 	size_t len = strcspn(line->text, " \t");
 	char *name = ix_arena_strndup(lexer->file->arena, line->text, len);
-	const struct word *word;
+	const struct df_word *word;
 
 	for (char *c = name; *c; c++)
 		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
-	*ret_instr =
-		(struct df_instr){ .word = name, .pos = df_pos(lexer->file, line, NULL), .last_line = line->last_line, .text = line->text };
+	*ret_instr = (struct df_instr){ .word = name,
+					.written = ix_arena_strndup(lexer->file->arena, line->text, len),
+					.comment = line->comment,
+					.pos = df_pos(lexer->file, line, NULL),
+					.last_line = line->last_line,
+					.text = line->text };
 	word = find_word(name);
 	if (!word) {
 		const char *near = nearest_word(name);
@@ -452,7 +356,7 @@ int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, s
 	ret_instr->kind = word->kind;
 	self.operands = line->text + len;
 	self.operands += strspn(self.operands, " \t");
-	if (parse_flags(&self, word, err) < 0)
+	if (df_parse_flags(&self, word, err) < 0)
 		return -(int)err->code;
 	return word->parse(&self, err);
 }

@@ -102,6 +102,7 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 {
 	struct ix_dockerfile *file = lexer->file;
 	bool continues, warned = false;
+	unsigned start = lexer->line;
 	size_t end = strip_continuation(raw, file->escape, &continues);
 
 	(void)err;
@@ -111,8 +112,8 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 			continue;
 		if (is_empty(raw)) {
 			if (!warned)
-				ix_strv_addf(&file->warnings, "%s:%u:1: NoEmptyContinuation: empty continuation line", file->name,
-					     lexer->line);
+				df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, start, 1 }, lexer->line, NULL,
+					 "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
 			warned = true;
 			continue;
 		}
@@ -122,15 +123,29 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 	return 0;
 }
 
+static const char *add_comment(struct ix_arena *arena, const char *before, const struct raw *raw)
+{
+	size_t skip = leading_blanks(raw) + 1;
+
+	while (skip < raw->len && (raw->text[skip] == ' ' || raw->text[skip] == '\t'))
+		skip++;
+	return ix_arena_printf(arena, "%s%s%.*s", before ? before : "", before ? "\n" : "", (int)(raw->len - skip), raw->text + skip);
+}
+
 int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err)
 {
 	struct ix_arena *arena = lexer->file->arena;
 	struct joiner joiner = { 0 };
 	struct raw raw;
 
+	ret_line->comment = NULL;
 	do {
 		if (!next_raw(lexer, &raw))
 			return 0;
+		if (is_comment(&raw))
+			ret_line->comment = add_comment(arena, ret_line->comment, &raw);
+		else if (is_empty(&raw))
+			ret_line->comment = NULL;
 	} while (is_comment(&raw) || is_empty(&raw));
 	if (read_logical(lexer, &raw, &joiner, err) < 0)
 		return -(int)err->code;
@@ -196,7 +211,9 @@ static int apply_directive(struct df_lexer *lexer, const char *key, const char *
 			return df_err(file, err, &pos, "invalid escape token '%s' does not match ` or \\", value);
 		file->escape = *value;
 	}
-	/* syntax: the language is built in, and is at least as new as any frontend image it names. check: rules of a later lint. */
+	if (strcmp(key, "check") == 0)
+		return df_checks_configure(file, value, &pos, err);
+	/* syntax: the language is built in, and is as new as any frontend image it names. */
 	return 0;
 }
 

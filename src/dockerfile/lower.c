@@ -82,7 +82,7 @@ static int do_from(struct making *self)
 	}
 	if (!*name)
 		return df_err(lower->file, lower->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
-	if (strcmp(name, "scratch") == 0 && !lower_named_context(lower, "scratch")) {
+	if (strcmp(name, "scratch") == 0 && !lower_named_context(lower, "scratch", NULL)) {
 		self->stage->base.kind = IX_SOURCE_SCRATCH;
 	} else if (lower_resolve(lower, name, self->index, false, self->stage->platform, &from->pos, &self->stage->base) < 0) {
 		return lower_failed(lower);
@@ -115,6 +115,7 @@ int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
 	making.stage = ix_arena_alloc(self->graph->arena, sizeof(*making.stage));
 	making.stage->name = ix_arena_strdup(self->graph->arena, name);
 	making.stage->inner = index != self->target;
+	making.stage->alias = source->name;
 	if (do_from(&making) < 0)
 		goto fail;
 	for (size_t i = 0; i < source->ninstrs; i++)
@@ -268,4 +269,12 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 		if (!used[i] && !predefined(opts->args[i].name))
 			ix_strv_add(unused, opts->args[i].name);
 	return 0;
+}
+
+const char *ix_dockerfile_global(const struct ix_dockerfile *file, const char *name)
+{
+	for (size_t i = file->nglobals; i-- > 0;)
+		if (strcmp(file->globals[i].words[0], name) == 0 && file->globals[i].nwords > 1)
+			return file->globals[i].words[1];
+	return NULL;
 }

@@ -66,7 +66,7 @@ int lower_expand_known(struct lower *self, const struct scope *scope, const stru
 
 /* --- names.c: what names stand for --- */
 
-const struct ix_named_context *lower_named_context(const struct lower *self, const char *name);
+const struct ix_named_context *lower_named_context(const struct lower *self, const char *name, const char *platform);
 bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index);
 /* "stage:NAME" as a whole. 1: it is one, and *ret_stage is set; 0: it is not. */
 int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *pos, struct ix_stage **ret_stage);

@@ -42,35 +42,6 @@ static bool octal(const char *value, uint32_t *ret_mode)
 	return mode <= 07777;
 }
 
-/* 64m, 1.5 is not: docker's units.RAMInBytes for whole numbers. */
-static bool ram_size(const char *value, uint64_t *ret_bytes)
-{
-	size_t digits = value ? strspn(value, "0123456789") : 0;
-	ix_auto_free char *number = value ? ix_strndup(value, digits) : NULL;
-	static const char units[] = "bkmgtp";
-	const char *unit;
-	uint64_t n;
-
-	if (digits == 0 || !ix_parse_u64(number, UINT64_MAX >> 1, &n))
-		return false;
-	value += digits;
-	if (*value) {
-		char c = *value >= 'A' && *value <= 'Z' ? (char)(*value - 'A' + 'a') : *value;
-
-		unit = strchr(units, c);
-		value++;
-		if (*value == 'i')
-			value++;
-		if (*value == 'b' || *value == 'B')
-			value++;
-		if (!unit || *value || n > (UINT64_MAX >> 1) >> (10 * (unit - units)))
-			return false;
-		n <<= 10 * (unit - units);
-	}
-	*ret_bytes = n;
-	return true;
-}
-
 static const struct {
 	const char *name;
 	enum ix_mount_kind kind;
@@ -176,7 +147,7 @@ static int set_key(struct parse *self, const char *key, const char *value, struc
 	else if (strcmp(key, "mode") == 0)
 		return (mount->has_mode = octal(value, &mount->mode)) ? 0 : bad(self, err, key, value);
 	else if (strcmp(key, "size") == 0)
-		return (self->has_size = ram_size(value, &mount->size)) ? 0 : bad(self, err, key, value);
+		return (self->has_size = (value && ix_parse_size(value, &mount->size))) ? 0 : bad(self, err, key, value);
 	return 0;
 }
 
@@ -186,8 +157,6 @@ static int check(struct parse *self, struct ix_err *err)
 	struct ix_mount *mount = &self->out->mount;
 	const char *wrong = NULL;
 
-	if (mount->kind == IX_MOUNT_SSH)
-		return df_err(self->file, err, &self->flag->pos, "RUN --mount=type=ssh is not supported yet");
 	if ((mount->has_mode || mount->has_uid || mount->has_gid) && (mount->kind == IX_MOUNT_BIND || mount->kind == IX_MOUNT_TMPFS))
 		wrong = mount->has_mode ? "mode" : mount->has_uid ? "uid" : "gid";
 	else if (self->has_size && mount->kind != IX_MOUNT_TMPFS)
@@ -198,7 +167,7 @@ static int check(struct parse *self, struct ix_err *err)
 		wrong = "from";
 	else if (mount->env && mount->kind != IX_MOUNT_SECRET)
 		wrong = "env";
-	else if (mount->required && mount->kind != IX_MOUNT_SECRET)
+	else if (mount->required && mount->kind != IX_MOUNT_SECRET && mount->kind != IX_MOUNT_SSH)
 		wrong = "required";
 	if (wrong)
 		return df_err(self->file, err, &self->flag->pos, "unexpected key '%s' for mount type '%s'", wrong, kinds[mount->kind].name);
@@ -209,6 +178,11 @@ static int check(struct parse *self, struct ix_err *err)
 		mount->source = NULL;
 		if (!mount->id && !mount->target)
 			return df_err(self->file, err, &self->flag->pos, "invalid secret mount. one of source, target required");
+		return 0;
+	}
+	if (mount->kind == IX_MOUNT_SSH) {
+		if (mount->source)
+			return df_err(self->file, err, &self->flag->pos, "unexpected key 'source' for mount type 'ssh'");
 		return 0;
 	}
 	if (!mount->target)

@@ -3,14 +3,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/str.h"
 
-const struct ix_named_context *lower_named_context(const struct lower *self, const char *name)
+/* docker.io/library/alpine:latest is alpine, as people write it. */
+static char *familiar(const char *name)
 {
-	for (size_t i = 0; i < self->opts->ncontexts; i++)
-		if (ix_strcaseeq(self->opts->contexts[i].name, name))
+	size_t len;
+
+	if (ix_starts(name, "docker.io/"))
+		name += 10;
+	if (ix_starts(name, "library/"))
+		name += 8;
+	len = strlen(name);
+	return ix_strndup(name, ix_ends(name, ":latest") ? len - 7 : len);
+}
+
+static const struct ix_named_context *find_context(const struct lower *self, const char *name)
+{
+	ix_auto_free char *wanted = familiar(name);
+
+	for (size_t i = 0; i < self->opts->ncontexts; i++) {
+		ix_auto_free char *known = familiar(self->opts->contexts[i].name);
+
+		if (ix_strcaseeq(known, wanted))
 			return &self->opts->contexts[i];
+	}
 	return NULL;
+}
+
+/* One for the platform, "name::linux/arm64", goes before one for all. */
+const struct ix_named_context *lower_named_context(const struct lower *self, const char *name, const char *platform)
+{
+	ix_auto_free char *particular = platform ? ix_asprintf("%s::%s", name, platform) : NULL;
+	const struct ix_named_context *found = particular ? find_context(self, particular) : NULL;
+
+	return found ? found : find_context(self, name);
 }
 
 /* An inner stage before limit by name (the last one of that name) or, where numbers count, by number. */
@@ -71,7 +99,7 @@ int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *
 int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbers, const char *platform, const struct ix_pos *pos,
 		  struct ix_source *ret_source)
 {
-	const struct ix_named_context *context = lower_named_context(self, name);
+	const struct ix_named_context *context = lower_named_context(self, name, platform);
 	struct ix_stage *stage = NULL;
 	size_t index;
 	int r;

@@ -35,8 +35,8 @@ static int add_stage(struct ix_dockerfile *file, const struct df_instr *from, st
 		return -(int)err->code;
 	for (size_t i = 0; stage.name && i < file->nstages; i++)
 		if (file->stages[i].name && strcmp(file->stages[i].name, stage.name) == 0)
-			ix_strv_addf(&file->warnings, "%s:%u:%u: DuplicateStageName: duplicate stage name %s", file->name, from->pos.line,
-				     from->pos.column, stage.name);
+			df_check(file, DF_DUPLICATE_STAGE_NAME, &from->pos, from->last_line, from->comment,
+				 "Duplicate stage name \"%s\", stage names should be unique", stage.name);
 	*IX_ARENA_PUSH(file->arena, file->stages, file->nstages) = stage;
 	return 0;
 }
@@ -98,6 +98,7 @@ int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct i
 	file->name = ix_arena_strdup(file->arena, name);
 	file->text = ix_arena_strndup(file->arena, text + skip, len - skip);
 	file->escape = '\\';
+	file->checks = ix_arena_alloc(file->arena, sizeof(*file->checks));
 	if (nul)
 		ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
 	else if (parse_all(file, err) == 0) {
@@ -120,4 +121,9 @@ void ix_dockerfile_free(struct ix_dockerfile *file)
 const struct ix_strv *ix_dockerfile_warnings(const struct ix_dockerfile *file)
 {
 	return &file->warnings;
+}
+
+const char *ix_dockerfile_text(const struct ix_dockerfile *file)
+{
+	return file->text;
 }

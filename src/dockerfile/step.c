@@ -107,48 +107,122 @@ static int context_source(struct making *self, const struct df_instr *instr, str
 	return 0;
 }
 
-static bool only_heredocs(const struct df_instr *instr)
+/* Flags of ADD and COPY whose values are words. */
+static int copy_flags(struct making *self, const struct df_instr *instr, struct ix_step *step)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < instr->nwords; i++)
-		n += ix_starts(instr->words[i], "<<");
-	return n == instr->nwords && instr->ndocs > 0;
-}
-
-static int do_copy(struct making *self, const struct df_instr *instr, struct ix_step *step)
-{
-	struct lower *lower = self->lower;
-	const char *from = df_flag_value(instr, "from"), *name, *link = df_flag_value(instr, "link");
+	struct ix_arena *arena = self->lower->graph->arena;
 
 	step->dest = instr->dest;
 	step->chown = df_flag_value(instr, "chown");
 	step->chmod = df_flag_value(instr, "chmod");
-	step->link = df_has_flag(instr, "link") && !(link && strcmp(link, "false") == 0);
-	if (link && strcmp(link, "true") != 0 && strcmp(link, "false") != 0)
-		return df_err(lower->file, lower->err, &instr->pos, "invalid boolean value for flag link: \"%s\"", link);
-	if (from) {
-		if (lower_expand_known(lower, &self->scope, self->stage, from, &instr->pos, &name) < 0)
-			return lower_failed(lower);
-		if (!*name)
-			return df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
-		if (lower_resolve(lower, name, self->index, true, self->stage->platform, &instr->pos, &step->from) < 0)
-			return lower_failed(lower);
-		lower_link_source(self, &step->from, false);
-	} else if (!only_heredocs(instr) && context_source(self, instr, &step->from) < 0) {
-		return lower_failed(lower);
-	}
-	step->words = NULL;
-	step->nwords = 0;
-	for (size_t i = 0; i < instr->nwords; i++) {
-		const char *word = instr->words[i];
+	step->link = df_flag_true(instr, "link");
+	step->parents = df_flag_true(instr, "parents");
+	step->unpack = df_flag_true(instr, "unpack");
+	step->no_unpack = df_has_flag(instr, "unpack") && !step->unpack;
+	for (size_t i = 0; i < instr->nflags; i++) {
+		const char *text;
 
-		if (!(ix_starts(word, "<<") && instr->ndocs > 0) &&
-		    lower_expand_known(lower, &self->scope, self->stage, word, &instr->pos, &word) < 0)
-			return lower_failed(lower);
-		*IX_ARENA_PUSH(lower->graph->arena, step->words, step->nwords) = ix_arena_strdup(lower->graph->arena, word);
+		if (strcmp(instr->flags[i].name, "exclude") != 0)
+			continue;
+		if (lower_expand_known(self->lower, &self->scope, self->stage, instr->flags[i].value, &instr->flags[i].pos, &text) < 0)
+			return lower_failed(self->lower);
+		*IX_ARENA_PUSH(arena, step->excludes, step->nexcludes) = text;
 	}
 	return 0;
+}
+
+/* What --checksum and --keep-git-dir say of a source that is fetched. */
+static int remote_flags(struct making *self, const struct df_instr *instr, struct ix_remote *remote)
+{
+	struct lower *lower = self->lower;
+	const char *checksum = df_flag_value(instr, "checksum");
+
+	if (remote->kind == IX_REMOTE_GIT)
+		remote->keep_git_dir = remote->keep_git_dir || df_flag_true(instr, "keep-git-dir");
+	if (!checksum)
+		return 0;
+	if (instr->nwords != 1)
+		return df_err(lower->file, lower->err, &instr->pos, "--checksum can't be specified for multiple sources");
+	if (lower_expand_known(lower, &self->scope, self->stage, checksum, &instr->pos, &checksum) < 0)
+		return lower_failed(lower);
+	if (remote->checksum && strcmp(remote->checksum, checksum) != 0)
+		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s and the URL's %s are not the same", checksum,
+			      remote->checksum);
+	if (remote->kind == IX_REMOTE_HTTP &&
+	    (!ix_starts(checksum, "sha256:") || strlen(checksum) != 71 || strspn(checksum + 7, "0123456789abcdef") != 64))
+		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a file it is sha256: and 64 hexadecimal digits",
+			      checksum);
+	if (remote->kind == IX_REMOTE_GIT && (strspn(checksum, "0123456789abcdef") != strlen(checksum) || strlen(checksum) < 7))
+		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a repository it is a commit", checksum);
+	remote->checksum = checksum;
+	return 0;
+}
+
+/* One source: files, or something to fetch. */
+static int copy_word(struct making *self, const struct df_instr *instr, struct ix_step *step, size_t i, bool *ret_files)
+{
+	struct lower *lower = self->lower;
+	struct ix_arena *arena = lower->graph->arena;
+	const char *word = instr->words[i];
+	struct ix_remote remote;
+
+	if (ix_starts(word, "<<") && instr->ndocs > 0) {
+		step->words[i] = ix_arena_strdup(arena, word);
+		return 0;
+	}
+	if (lower_expand_known(lower, &self->scope, self->stage, word, &instr->pos, &word) < 0)
+		return lower_failed(lower);
+	step->words[i] = ix_arena_strdup(arena, word);
+	if (ix_remote_parse(arena, word, &remote, lower->err) < 0)
+		return lower_at(lower, &instr->pos);
+	if (remote.kind == IX_REMOTE_GIT && ix_starts(word, "github.com/"))
+		remote.kind = IX_REMOTE_NONE; /* among sources it is a path like any other */
+	*ret_files = *ret_files || remote.kind == IX_REMOTE_NONE;
+	if (remote.kind == IX_REMOTE_NONE) {
+		if (df_has_flag(instr, "checksum"))
+			return df_err(lower->file, lower->err, &instr->pos, "--checksum requires an HTTP(S) or git source");
+		return 0;
+	}
+	if (instr->kind == IX_STEP_COPY)
+		return df_err(lower->file, lower->err, &instr->pos,
+			      remote.kind == IX_REMOTE_GIT ? "source can't be a git ref for COPY: use ADD"
+							   : "source can't be a URL for COPY: use ADD");
+	if (remote_flags(self, instr, &remote) < 0)
+		return lower_failed(lower);
+	if (!step->remotes)
+		step->remotes = ix_arena_alloc(arena, instr->nwords * sizeof(*step->remotes));
+	step->remotes[i] = remote;
+	return 0;
+}
+
+static int copy_from(struct making *self, const struct df_instr *instr, const char *from, struct ix_source *ret_source)
+{
+	struct lower *lower = self->lower;
+	const char *name;
+
+	if (lower_expand_known(lower, &self->scope, self->stage, from, &instr->pos, &name) < 0)
+		return lower_failed(lower);
+	if (!*name)
+		return df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
+	if (lower_resolve(lower, name, self->index, true, self->stage->platform, &instr->pos, ret_source) < 0)
+		return lower_failed(lower);
+	lower_link_source(self, ret_source, false);
+	return 0;
+}
+
+static int do_copy(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	const char *from = df_flag_value(instr, "from");
+	bool files = false;
+
+	if (copy_flags(self, instr, step) < 0 || (from && copy_from(self, instr, from, &step->from) < 0))
+		return lower_failed(self->lower);
+	step->words = ix_arena_alloc(self->lower->graph->arena, (instr->nwords + 1) * sizeof(char *));
+	step->nwords = instr->nwords;
+	for (size_t i = 0; i < instr->nwords; i++)
+		if (copy_word(self, instr, step, i, &files) < 0)
+			return lower_failed(self->lower);
+	return files && !from ? context_source(self, instr, &step->from) : 0;
 }
 
 static int do_mount(struct making *self, const struct df_instr *instr, const struct df_flag *flag, struct ix_step *step)
@@ -174,11 +248,33 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 	return 0;
 }
 
+static int do_security(struct making *self, const struct df_instr *instr, struct ix_step *step)
+{
+	struct lower *lower = self->lower;
+	const char *security = df_flag_value(instr, "security");
+
+	if (df_has_flag(instr, "device"))
+		return df_err(lower->file, lower->err, &instr->pos,
+			      "RUN --device (docker/dockerfile:1-labs, CDI devices) is not supported: bind the device's files instead");
+	if (!security || strcmp(security, "sandbox") == 0)
+		return 0;
+	if (strcmp(security, "insecure") != 0)
+		return df_err(lower->file, lower->err, &instr->pos, "security \"%s\" is not valid: sandbox or insecure", security);
+	if (!lower->opts->allow_insecure)
+		return df_err(lower->file, lower->err, &instr->pos,
+			      "RUN --security=insecure is not allowed: permit it with --allow security.insecure");
+	step->insecure = true;
+	return 0;
+}
+
 static int do_run(struct making *self, const struct df_instr *instr, struct ix_step *step)
 {
 	static const char *const networks[] = { "default", "none", "host" };
 	const char *network = df_flag_value(instr, "network");
 
+	if (do_security(self, instr, step) < 0)
+		return lower_failed(self->lower);
+	step->network = self->lower->opts->network;
 	for (size_t i = 0; i < instr->nflags; i++)
 		if (strcmp(instr->flags[i].name, "mount") == 0 && do_mount(self, instr, &instr->flags[i], step) < 0)
 			return lower_failed(self->lower);
@@ -186,7 +282,8 @@ static int do_run(struct making *self, const struct df_instr *instr, struct ix_s
 		return 0;
 	for (size_t i = 0; i < IX_ARRAY_LEN(networks); i++) {
 		if (strcmp(network, networks[i]) == 0) {
-			step->network = (enum ix_network)i;
+			if (i != IX_NETWORK_DEFAULT)
+				step->network = (enum ix_network)i;
 			return 0;
 		}
 	}
@@ -238,10 +335,14 @@ int lower_add_trigger(struct making *self, const char *text)
 	struct lower *lower = self->lower;
 	const struct df_stage *source = &lower->file->stages[self->index];
 	struct ix_dockerfile piece = { .arena = lower->graph->arena, .name = source->from.pos.file, .text = text, .escape = '\\' };
+	struct df_checks ignored = { .skip = "all" };
 	struct df_lexer lexer = { .file = &piece, .next = text };
 	struct df_line line;
 	struct df_instr instr;
-	int r = df_next_line(&lexer, &line, lower->err);
+	int r;
+
+	piece.checks = &ignored;
+	r = df_next_line(&lexer, &line, lower->err);
 
 	if (r <= 0)
 		return r;

@@ -33,20 +33,22 @@ static int place_files(struct copy *self, struct scratch *scratch, struct ix_err
 	return ix_layer_unpack(reader, scratch->root_fd, &how, err);
 }
 
-static int unpack_archive(struct copy *self, const char *path, int dest_fd, struct ix_err *err)
+static int unpack_archive(struct copy *self, const struct archive *archive, int dest_fd, struct ix_err *err)
 {
-	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = self->build->engine->opts.cancel };
-	struct ix_entry entry = { .path = (char *)(uintptr_t)path };
+	const struct ix_engine_opts *opts = &self->build->engine->opts;
+	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = opts->cancel };
+	struct ix_entry entry = { .path = archive->path };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
 	int fd;
 
-	if (ix_context_open_entry(self->source, &entry, &fd, err) < 0)
+	if (archive->is_blob ? ix_blob_open(opts->store, &archive->blob, &fd, NULL, err) < 0
+			     : ix_context_open_entry(archive->context, &entry, &fd, err) < 0)
 		return -(int)err->code;
 	file = ix_fd_reader_new_take(fd);
 	tar = ix_decompress_reader_new(file);
 	if (ix_layer_unpack(tar, dest_fd, &how, err) < 0)
-		return ix_err_wrap(err, "unpack %s", path);
+		return ix_err_wrap(err, "unpack %s", archive->name);
 	return 0;
 }
 
@@ -66,8 +68,8 @@ int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct i
 		dest = ix_open_beneath(scratch.root_fd, self->dest, O_RDONLY | O_DIRECTORY, err);
 		if (dest < 0)
 			return dest;
-		for (size_t i = 0; i < self->archives.count; i++)
-			if (unpack_archive(self, self->archives.items[i], dest, err) < 0)
+		for (size_t i = 0; i < self->narchives; i++)
+			if (unpack_archive(self, &self->archives[i], dest, err) < 0)
 				return -(int)err->code;
 		if (self->has_owner && fchown(dest, self->uid, self->gid) < 0)
 			return ix_err_sys(err, "owner of /%s", self->dest);

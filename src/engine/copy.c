@@ -44,13 +44,32 @@ static void copy_release(struct copy *self)
 	for (size_t i = 0; i < self->nselections; i++)
 		ix_selection_release(&self->selections[i]);
 	free(self->selections);
+	for (size_t i = 0; i < self->narchives; i++) {
+		free(self->archives[i].path);
+		free(self->archives[i].name);
+	}
+	free(self->archives);
+	for (size_t i = 0; i < self->ncontexts; i++)
+		ix_context_free(self->contexts[i]);
+	free(self->contexts);
 	ix_closep(&self->root_fd);
 	ix_closep(&self->source_fd);
 	ix_context_free(self->root);
 	ix_context_free(self->source);
 	image_release(&self->source_image);
-	ix_strv_release(&self->archives);
 	free(self->dest);
+}
+
+struct archive *copy_archive(struct copy *self)
+{
+	self->archives = ix_realloc_array(self->archives, self->narchives + 1, sizeof(*self->archives));
+	return &self->archives[self->narchives++];
+}
+
+void copy_keep_context(struct copy *self, struct ix_context *context)
+{
+	self->contexts = ix_realloc_array(self->contexts, self->ncontexts + 1, sizeof(struct ix_context *));
+	self->contexts[self->ncontexts++] = context;
 }
 
 /* --- where it goes --- */
@@ -106,7 +125,6 @@ static int prepare_dest(struct copy *self, struct ix_err *err)
 		free(path);
 		path = rooted;
 	}
-	self->shown_dest = self->step->dest;
 	return resolve_dest(self, path, &self->dest, &self->dest_exists, err);
 }
 
@@ -129,22 +147,14 @@ static int prepare_owner(struct copy *self, struct ix_err *err)
 static int prepare_mode(struct copy *self, struct ix_err *err)
 {
 	ix_auto_free char *text = NULL;
-	unsigned mode = 0;
 
 	if (!self->step->chmod)
 		return 0;
 	if (build_expand(self->build, self->step, self->step->chmod, &text, err) < 0)
 		return -(int)err->code;
-	for (const char *c = text; *c; c++) {
-		if (*c < '0' || *c > '7' || mode > 07777)
-			return ix_err_at(err, &self->step->pos,
-					 "--chmod=%s: not an octal mode, as 0755 (symbolic modes are not supported yet)", text);
-		mode = mode * 8 + (unsigned)(*c - '0');
-	}
-	if (!*text || mode > 07777)
-		return ix_err_at(err, &self->step->pos, "--chmod=%s: not an octal mode, as 0755", text);
-	self->has_mode = true;
-	self->mode = mode;
+	if (!mode_parse(text, &self->chmod))
+		return ix_err_at(err, &self->step->pos,
+				 "invalid chmod parameter: '%s': it should be octal between 0 and 07777, or as u=rwX,go=rX", text);
 	return 0;
 }
 
@@ -166,12 +176,11 @@ static struct ix_tar_entry entry_from(const struct copy *self, const struct ix_e
 	if (self->has_owner) {
 		entry.uid = self->uid;
 		entry.gid = self->gid;
-	} else if (self->step->from.kind != IX_SOURCE_DIR) {
+	} else if (self->source_fd >= 0) {
 		entry.uid = from->uid;
 		entry.gid = from->gid;
 	}
-	if (self->has_mode && !S_ISLNK(entry.mode))
-		entry.mode = (entry.mode & S_IFMT) | self->mode;
+	entry.mode = mode_apply(&self->chmod, entry.mode);
 	return entry;
 }
 
@@ -182,31 +191,31 @@ static char *join(const char *dir, const char *name)
 	return ix_asprintf("%s/%s", dir, name);
 }
 
-static int list_match(struct copy *self, const struct ix_selection *files, const struct ix_match *match, struct ix_err *err)
+char *copy_target(const struct copy *self, const char *name)
 {
-	const struct ix_entry *top = &files->entries[match->first];
-	ix_auto_free char *base = NULL;
+	return self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
+}
+
+static void list_match(struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
+{
+	ix_auto_free char *base = match->is_dir ? ix_strdup(self->dest) : copy_target(self, ix_path_base(match->path));
 	struct ix_map links = { 0 };
 
-	(void)err;
-	if (match->is_dir)
-		base = ix_strdup(self->dest);
-	else
-		base = self->dest_is_dir || self->dest_exists ? join(self->dest, ix_path_base(match->path)) : ix_strdup(self->dest);
-	if (self->newest_s < top->mtime_s)
-		self->newest_s = top->mtime_s;
 	for (size_t i = 0; i < match->count; i++) {
 		const struct ix_entry *from = &files->entries[match->first + i];
 		ix_auto_free char *path = join(base, from->name);
 		struct out *out;
 		char key[48];
 
+		if (i == 0 && self->newest_s < from->mtime_s)
+			self->newest_s = from->mtime_s;
 		/* The directory copied onto an existing one leaves its attributes alone. */
 		if (match->is_dir && !from->name[0] && (self->dest_exists || !*path))
 			continue;
 		out = copy_put(self, path);
 		out->entry = entry_from(self, from, path);
 		out->from = from;
+		out->context = context;
 		if (!S_ISREG(from->mode) || from->nlink < 2)
 			continue;
 		snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)from->dev, (unsigned long long)from->ino);
@@ -215,25 +224,28 @@ static int list_match(struct copy *self, const struct ix_selection *files, const
 			ix_map_set(&links, key, out);
 	}
 	ix_map_release(&links);
-	return 0;
 }
 
-static bool is_archive(struct copy *self, const struct ix_selection *files, const struct ix_match *match)
+static bool is_archive(const struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
 {
 	ix_auto_close int fd = -1;
 	struct ix_err ignored;
 
-	return self->step->kind == IX_STEP_ADD && !match->is_dir && S_ISREG(files->entries[match->first].mode) &&
-	       ix_context_open_entry(self->source, &files->entries[match->first], &fd, &ignored) == 0 && ix_tar_detect(fd);
+	return self->step->kind == IX_STEP_ADD && !self->step->no_unpack && !match->is_dir && match->count == 1 &&
+	       S_ISREG(files->entries[match->first].mode) &&
+	       ix_context_open_entry(context, &files->entries[match->first], &fd, &ignored) == 0 && ix_tar_detect(fd);
 }
 
-static int list_files(struct copy *self, const struct ix_selection *files, struct ix_err *err)
+int copy_list(struct copy *self, struct ix_context *context, const struct ix_selection *files, struct ix_err *err)
 {
+	(void)err;
 	for (size_t i = 0; i < files->nmatches; i++) {
-		if (is_archive(self, files, &files->matches[i]))
-			ix_strv_add(&self->archives, files->entries[files->matches[i].first].path);
-		else if (list_match(self, files, &files->matches[i], err) < 0)
-			return -(int)err->code;
+		const char *path = files->matches[i].count ? files->entries[files->matches[i].first].path : "";
+
+		if (is_archive(self, context, files, &files->matches[i]))
+			*copy_archive(self) = (struct archive){ .context = context, .path = ix_strdup(path), .name = ix_strdup(path) };
+		else
+			list_match(self, context, files, &files->matches[i]);
 	}
 	return 0;
 }
@@ -257,11 +269,11 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 		text = ix_strdup(doc->body);
 	else if (build_expand_text(self->build, self->step, doc->body, &text, err) < 0)
 		return -(int)err->code;
-	path = self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
+	path = copy_target(self, name);
 	out = copy_put(self, path);
 	out->text = text;
 	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
-					    .mode = S_IFREG | (self->has_mode ? self->mode : 0644),
+					    .mode = mode_apply(&self->chmod, S_IFREG | 0644),
 					    .size = strlen(text),
 					    .mtime_s = HEREDOC_TIME,
 					    .uid = self->uid,
@@ -287,31 +299,41 @@ static int open_source(struct copy *self, struct ix_err *err)
 	return 0;
 }
 
+static int list_files(struct copy *self, size_t i, struct ix_err *err)
+{
+	const struct ix_step *step = self->step;
+	const struct ix_select_opts how = { .excludes = step->excludes,
+					    .nexcludes = step->nexcludes,
+					    .parents = step->parents,
+					    .cancel = self->build->engine->opts.cancel };
+	/* What the key was computed from, where that was files. */
+	const struct ix_selection *files = ix_state_selection(self->build->engine->state, self->build->stage, self->build->step, i);
+
+	if (!files) {
+		if (ix_context_select(self->source, step->words[i], &how, &self->selections[i], err) < 0)
+			return -(int)err->code;
+		files = &self->selections[i];
+	}
+	return copy_list(self, self->source, files, err);
+}
+
 static int list_sources(struct copy *self, struct ix_err *err)
 {
-	const struct ix_select_opts how = { .cancel = self->build->engine->opts.cancel };
 	const struct ix_step *step = self->step;
 
 	self->selections = ix_calloc(step->nwords, sizeof(*self->selections));
+	self->nselections = step->nwords;
 	for (size_t i = 0; i < step->nwords; i++) {
-		const struct ix_selection *files;
 		int r;
 
-		if (ix_starts(step->words[i], "<<")) {
-			if (list_heredoc(self, step->words[i] + 2, err) < 0)
-				return -(int)err->code;
-			continue;
-		}
-		files = ix_state_selection(self->build->engine->state, self->build->stage, self->build->step, i);
-		if (!files) {
-			r = ix_context_select(self->source, step->words[i], &how, &self->selections[i], err);
-			if (r < 0)
-				return r;
-			self->nselections = i + 1;
-			files = &self->selections[i];
-		}
-		if (list_files(self, files, err) < 0)
-			return -(int)err->code;
+		if (ix_starts(step->words[i], "<<") && step->ndocs > 0)
+			r = list_heredoc(self, step->words[i] + 2, err);
+		else if (step->remotes && step->remotes[i].kind != IX_REMOTE_NONE)
+			r = copy_fetched(self, &step->remotes[i], &self->selections[i], err);
+		else
+			r = list_files(self, i, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -377,8 +399,9 @@ static int compare_outs(const void *a, const void *b)
 }
 
 /* The bytes have to be those that the key was computed from. */
-static int check_unchanged(const struct copy *self, const struct ix_entry *from, int fd, struct ix_err *err)
+static int check_unchanged(const struct out *out, int fd, struct ix_err *err)
 {
+	const struct ix_entry *from = out->from;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
@@ -386,7 +409,7 @@ static int check_unchanged(const struct copy *self, const struct ix_entry *from,
 	if ((uint64_t)st.st_size == from->size && st.st_mtim.tv_sec == from->mtime_s && (uint32_t)st.st_mtim.tv_nsec == from->mtime_ns &&
 	    st.st_ino == from->ino)
 		return 0;
-	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(self->source),
+	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(out->context),
 			  from->path);
 }
 
@@ -396,6 +419,11 @@ static int write_out(struct copy *self, struct ix_layer_writer *layer, struct ou
 
 	if (out->text)
 		return ix_layer_add_bytes(layer, &out->entry, out->text, err);
+	if (out->is_blob) {
+		if (ix_blob_open(self->build->engine->opts.store, &out->blob, &fd, NULL, err) < 0)
+			return -(int)err->code;
+		return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);
+	}
 	if (out->from && S_ISREG(out->entry.mode)) {
 		if (out->same_as && out->same_as->written) {
 			out->entry.hardlink = true;
@@ -403,7 +431,7 @@ static int write_out(struct copy *self, struct ix_layer_writer *layer, struct ou
 			out->entry.link = ix_strdup(out->same_as->path);
 			return ix_layer_add(layer, &out->entry, -1, self->build->engine->opts.cancel, err);
 		}
-		if (ix_context_open_entry(self->source, out->from, &fd, err) < 0 || check_unchanged(self, out->from, fd, err) < 0 ||
+		if (ix_context_open_entry(out->context, out->from, &fd, err) < 0 || check_unchanged(out, fd, err) < 0 ||
 		    ix_xattrs_read(fd, out->path, &out->entry, err) < 0)
 			return -(int)err->code;
 		out->written = true;
@@ -457,7 +485,7 @@ static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct
 	if (prepare_dest(self, err) < 0 || prepare_owner(self, err) < 0 || prepare_mode(self, err) < 0 || open_source(self, err) < 0 ||
 	    list_sources(self, err) < 0 || add_parents(self, err) < 0)
 		return -(int)err->code;
-	return self->archives.count > 0 ? copy_archives(self, ret_result, err) : write_layer(self, ret_result, err);
+	return self->narchives > 0 ? copy_archives(self, ret_result, err) : write_layer(self, ret_result, err);
 }
 
 int copy_step(struct build *build, const struct ix_step *step, struct ix_step_result *ret_result, struct ix_err *err)

@@ -10,11 +10,41 @@
 struct out {
 	char *path;
 	struct ix_tar_entry entry;
-	const struct ix_entry *from; /* a file of the source; NULL for made-up directories and heredocs */
+	const struct ix_entry *from; /* a file of a source; NULL for made-up directories, heredocs and blobs */
+	struct ix_context *context;  /* of from */
 	char *text;                  /* a heredoc's text */
-	struct out *same_as;         /* an earlier name of the same file */
-	bool written;                /* its contents are in the layer */
+	bool is_blob;                /* a fetched file: its bytes are a blob of the store */
+	struct ix_digest blob;
+	struct out *same_as; /* an earlier name of the same file */
+	bool written;        /* its contents are in the layer */
 };
+
+/* ADD: a tar file to unpack. */
+struct archive {
+	struct ix_context *context; /* path is in it; or a blob */
+	char *path;
+	bool is_blob;
+	struct ix_digest blob;
+	char *name; /* for messages */
+};
+
+/* --chmod. */
+enum { MODE_CLAUSES_MAX = 16 };
+struct mode_clause {
+	unsigned who, bits;
+	char op, copy; /* copy: "g=u" */
+	bool search, set_id, sticky;
+};
+struct mode_change {
+	bool given;
+	unsigned octal; /* when there are no clauses */
+	struct mode_clause clauses[MODE_CLAUSES_MAX];
+	size_t nclauses;
+};
+/* Octal or symbolic as chmod(1) has it. */
+bool mode_parse(const char *text, struct mode_change *ret_change);
+/* The mode a file of that type and mode gets; links keep theirs. */
+uint32_t mode_apply(const struct mode_change *change, uint32_t mode);
 
 struct copy {
 	struct build *build;
@@ -23,24 +53,36 @@ struct copy {
 	struct ix_context *root;
 	struct image source_image;
 	int source_fd;
-	struct ix_context *source;       /* where files are read from */
-	struct ix_selection *selections; /* those made here; the state has the others */
+	struct ix_context *source;    /* where files are read from, unless they are fetched */
+	struct ix_context **contexts; /* of what was fetched */
+	size_t ncontexts;
+	struct ix_selection *selections; /* those made here, by source word; the state has the others */
 	size_t nselections;
 
-	char *dest; /* real path in the root, relative */
-	const char *shown_dest;
+	char *dest;       /* real path in the root, relative */
 	bool dest_is_dir; /* it was written with a slash at its end */
 	bool dest_exists; /* it is a directory of the image below */
-	bool has_owner, has_mode;
-	uint32_t uid, gid, mode;
-	int64_t newest_s;        /* time of the newest source, for directories made on the way */
-	struct ix_map by_path;   /* path -> struct out */
-	struct ix_strv archives; /* ADD: tar files to unpack, paths in the source */
+	bool has_owner;
+	uint32_t uid, gid;
+	struct mode_change chmod;
+	int64_t newest_s;      /* time of the newest source, for directories made on the way */
+	struct ix_map by_path; /* path -> struct out */
+	struct archive *archives;
+	size_t narchives;
 };
 
 /* A fresh entry for a path, replacing an earlier one. */
 struct out *copy_put(struct copy *copy, const char *path);
+struct archive *copy_archive(struct copy *copy);
+/* Takes the context, for as long as the copy lasts. */
+void copy_keep_context(struct copy *copy, struct ix_context *context_take);
+/* Where a single file of that name goes. Caller frees. */
+char *copy_target(const struct copy *copy, const char *name);
+/* Put everything that was selected, archives apart where ADD unpacks them. files outlives the copy. */
+int copy_list(struct copy *copy, struct ix_context *context, const struct ix_selection *files, struct ix_err *err);
 int copy_write(struct copy *copy, struct ix_layer_writer *layer, struct ix_err *err);
+/* A source that is fetched. files: where to keep what was selected. */
+int copy_fetched(struct copy *copy, const struct ix_remote *remote, struct ix_selection *files, struct ix_err *err);
 /* ADD with archives: everything is unpacked onto the root, and the changes become the layer. */
 int copy_archives(struct copy *copy, struct ix_step_result *ret_result, struct ix_err *err);
 /* "user[:group]" by the root's passwd and group. */

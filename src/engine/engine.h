@@ -16,7 +16,9 @@
 #include "graph/graph.h"
 #include "io/compress.h"
 #include "plan/plan.h"
+#include "remote/remote.h"
 #include "report/report.h"
+#include "sandbox/sandbox.h"
 #include "state/state.h"
 #include "store/store.h"
 
@@ -27,22 +29,37 @@ struct ix_build_secret {
 	const char *env;
 };
 
+/* An SSH agent of this machine for RUN --mount=type=ssh. */
+struct ix_build_ssh {
+	const char *id;
+	const char *socket; /* absolute path */
+};
+
+/* The value of a secret, appended. -IX_ENOTFOUND when it was not given. */
+int ix_build_secret_read(const struct ix_build_secret *secrets, size_t count, const char *id, struct ix_buf *ret_value, struct ix_err *err);
+
 struct ix_engine_opts {
 	struct ix_store *store; /* borrowed, as all of these */
 	struct ix_cache *cache;
+	struct ix_remotes *remotes; /* fetches what ADD names by URL */
 	struct ix_sink *sink;
 	struct ix_cancel *cancel;
 	const char *project; /* under which accounts are kept; NULL for a lone Dockerfile */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;
+	const struct ix_build_ssh *ssh;
+	size_t nssh;
 	enum ix_compression compression;
-	int compression_level;        /* 0: default */
-	int64_t epoch;                /* SOURCE_DATE_EPOCH, -1: none */
-	unsigned parallel;            /* stages at once; 0: one per CPU, at least 2 */
-	bool publish;                 /* push stages and names to the registry */
-	bool image_tls;               /* tls: image: the host's certificates are not shown to RUN */
-	const char *const *add_hosts; /* "name:address", NULL terminated or NULL */
-	bool no_step_cache;           /* --no-cache */
+	int compression_level;                 /* 0: default */
+	int64_t epoch;                         /* SOURCE_DATE_EPOCH, -1: none */
+	unsigned parallel;                     /* stages at once; 0: one per CPU, at least 2 */
+	bool publish;                          /* push stages and names to the registry */
+	bool image_tls;                        /* tls: image: the host's certificates are not shown to RUN */
+	const char *const *add_hosts;          /* "name:address", NULL terminated or NULL */
+	const struct ix_sandbox_limit *limits; /* --ulimit */
+	size_t nlimits;
+	uint64_t shm_size;  /* --shm-size in bytes, 0: 64 MiB as docker has it */
+	bool no_step_cache; /* --no-cache */
 };
 
 enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_FAILED };
@@ -78,6 +95,22 @@ struct ix_export {
 /* image: where blobs that are not in the store are fetched from, or NULL. */
 int ix_export_image(const struct ix_engine_opts *opts, const struct ix_digest *manifest, const char *image, const struct ix_export *spec,
 		    struct ix_err *err);
+
+/* Another form of an image. */
+struct ix_convert {
+	bool has_compression;
+	enum ix_compression compression;
+	int level;              /* 0: default */
+	bool force;             /* layers of the base image too */
+	bool rewrite_timestamp; /* times after epoch become it, except in layers of the base image */
+	int64_t epoch;
+	size_t base_layers;                /* how many layers come from the base image */
+	bool docker_types;                 /* docker's media types instead of OCI's */
+	const struct ix_strv *annotations; /* of the manifest: key, value, ...; NULL: none */
+};
+/* The converted image is in the store; its manifest may be the same. */
+int ix_image_convert(const struct ix_engine_opts *opts, const struct ix_digest *digest, const char *image, const struct ix_convert *spec,
+		     struct ix_digest *ret_digest, struct ix_err *err);
 
 /* --- running --- */
 

@@ -120,7 +120,10 @@ struct step_mounts {
 	struct ix_strv trees;   /* scratch directories to remove */
 	int *fds;               /* trees and locks to close */
 	size_t nfds;
-	struct ix_strv env; /* variables from secrets */
+	struct ix_strv env; /* variables from secrets, and where agents are */
+	struct agent **agents;
+	size_t nagents;
+	unsigned nssh; /* --mount=type=ssh so far */
 };
 int mounts_prepare(struct build *build, const struct ix_step *step, struct step_mounts *ret_mounts, struct ix_err *err);
 void mounts_release(struct step_mounts *mounts);

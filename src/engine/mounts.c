@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+
+#include "agent_int.h"
 #include "engine_int.h"
 
 enum { SECRET_MAX = 1 << 20 };
@@ -18,6 +20,9 @@ void mounts_release(struct step_mounts *mounts)
 
 	for (size_t i = 0; i < mounts->nfds; i++)
 		close(mounts->fds[i]);
+	for (size_t i = 0; i < mounts->nagents; i++)
+		agent_stop(mounts->agents[i]);
+	free(mounts->agents);
 	for (size_t i = 0; i < mounts->trees.count; i++)
 		(void)ix_remove_tree(AT_FDCWD, mounts->trees.items[i], &ignored);
 	for (size_t i = 0; i < mounts->env.count; i++)
@@ -297,12 +302,28 @@ static int read_secret(const struct ix_build_secret *secret, struct ix_buf *valu
 	return ix_buf_append(value, text, strlen(text), err);
 }
 
-static const struct ix_build_secret *find_secret(const struct ix_engine_opts *opts, const char *id)
+/* It was given, so it is not one that is not there. */
+static int given_badly(const char *id, struct ix_err *err)
+{
+	if (err->code == IX_ENOTFOUND)
+		err->code = IX_EFAIL;
+	return ix_err_wrap(err, "secret %s", id);
+}
+
+int ix_build_secret_read(const struct ix_build_secret *secrets, size_t count, const char *id, struct ix_buf *ret_value, struct ix_err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(secrets[i].id, id) == 0)
+			return read_secret(&secrets[i], ret_value, err) < 0 ? given_badly(id, err) : 0;
+	return ix_err_set(err, IX_ENOTFOUND, "secret %s: not found", id);
+}
+
+static bool has_secret(const struct ix_engine_opts *opts, const char *id)
 {
 	for (size_t i = 0; i < opts->nsecrets; i++)
 		if (strcmp(opts->secrets[i].id, id) == 0)
-			return &opts->secrets[i];
-	return NULL;
+			return true;
+	return false;
 }
 
 /* In memory, not on disk, where the machine has a tmpfs. */
@@ -337,19 +358,19 @@ static int secret_file(struct build *build, const struct ix_mount *spec, const s
 static int secret_mount(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id,
 			struct ix_sandbox_mount *mount, struct step_mounts *mounts, bool *ret_mount, struct ix_err *err)
 {
-	const struct ix_build_secret *secret = find_secret(&build->engine->opts, id);
+	const struct ix_engine_opts *opts = &build->engine->opts;
 	ix_auto_buf value = IX_BUF_INIT(SECRET_MAX);
 	int r = 0;
 
 	*ret_mount = false;
-	if (!secret) {
+	if (!has_secret(opts, id)) {
 		if (!spec->required)
 			return 0;
 		return ix_err_at(err, &step->pos, "secret %s: not found: pass it with --secret id=%s,src=FILE or --secret id=%s,env=NAME",
 				 id, id, id);
 	}
-	if (read_secret(secret, &value, err) < 0)
-		return ix_err_wrap(err, "secret %s", id);
+	if (ix_build_secret_read(opts->secrets, opts->nsecrets, id, &value, err) < 0)
+		return -(int)err->code;
 	if (spec->env)
 		ix_strv_addf(&mounts->env, "%s=%s", spec->env, ix_buf_str(&value));
 	if (!spec->env || spec->target) {
@@ -360,17 +381,58 @@ static int secret_mount(struct build *build, const struct ix_step *step, const s
 	return r;
 }
 
+/* --- ssh --- */
+
+static const char *find_agent(const struct ix_engine_opts *opts, const char *id)
+{
+	for (size_t i = 0; i < opts->nssh; i++)
+		if (strcmp(opts->ssh[i].id, id) == 0)
+			return opts->ssh[i].socket;
+	return NULL;
+}
+
+static int ssh_mount(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id,
+		     struct ix_sandbox_mount *mount, struct step_mounts *mounts, bool *ret_mount, struct ix_err *err)
+{
+	const struct agent_mode mode = { spec->has_mode ? spec->mode : 0600, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0 };
+	const char *socket = find_agent(&build->engine->opts, id);
+	ix_auto_free char *dir = ix_strdup("/tmp/ix-ssh-XXXXXX"); /* short: a socket's path has room for 107 bytes */
+	struct agent *agent;
+	char *path;
+
+	/* The first one is the one that ssh asks. */
+	if (mounts->nssh++ == 0)
+		ix_strv_addf(&mounts->env, "SSH_AUTH_SOCK=%s", mount->target);
+	*ret_mount = socket != NULL;
+	if (!socket && spec->required)
+		return ix_err_at(err, &step->pos, "unset ssh forward key %s: pass an agent with --ssh %s", id, id);
+	if (!socket)
+		return 0;
+	if (!mkdtemp(dir))
+		return ix_err_sys(err, "create %s", dir);
+	ix_strv_add(&mounts->trees, dir);
+	path = ix_asprintf("%s/agent", dir);
+	mount->kind = IX_SANDBOX_BIND;
+	mount->source = keep(mounts, path);
+	if (agent_start(socket, path, &mode, &agent, err) < 0)
+		return -(int)err->code;
+	mounts->agents = ix_realloc_array(mounts->agents, mounts->nagents + 1, sizeof(struct agent *));
+	mounts->agents[mounts->nagents++] = agent;
+	return 0;
+}
+
 /* --- all of a step --- */
 
 /* Words of the mount with variables replaced; target joined with the working directory. */
-static int mount_target(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id, char **ret_target,
-			struct ix_err *err)
+static int mount_target(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id, unsigned nssh,
+			char **ret_target, struct ix_err *err)
 {
 	const char *cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
 	ix_auto_free char *text = NULL;
 
 	if (!spec->target) {
-		*ret_target = ix_asprintf("/run/secrets/%s", ix_path_base(id));
+		*ret_target = spec->kind == IX_MOUNT_SSH ? ix_asprintf("/run/buildkit/ssh_agent.%u", nssh)
+							 : ix_asprintf("/run/secrets/%s", ix_path_base(id));
 		return 0;
 	}
 	if (build_expand(build, step, spec->target, &text, err) < 0)
@@ -389,11 +451,15 @@ static int mount_id(struct build *build, const struct ix_step *step, const struc
 
 	if (spec->id)
 		return build_expand(build, step, spec->id, ret_id, err);
+	if (spec->kind == IX_MOUNT_SSH) {
+		*ret_id = ix_strdup("default");
+		return 0;
+	}
 	if (!spec->target) {
 		*ret_id = ix_strdup(spec->env ? spec->env : "");
 		return 0;
 	}
-	if (mount_target(build, step, spec, "", &target, err) < 0)
+	if (mount_target(build, step, spec, "", 0, &target, err) < 0)
 		return -(int)err->code;
 	*ret_id = ix_strdup(spec->kind == IX_MOUNT_SECRET ? ix_path_base(target) : target);
 	return 0;
@@ -408,7 +474,7 @@ static int prepare_one(struct build *build, const struct ix_step *step, size_t i
 	char *target;
 	int r = 0;
 
-	if (mount_id(build, step, spec, &id, err) < 0 || mount_target(build, step, spec, id, &target, err) < 0)
+	if (mount_id(build, step, spec, &id, err) < 0 || mount_target(build, step, spec, id, mounts->nssh, &target, err) < 0)
 		return -(int)err->code;
 	mount.target = keep(mounts, target);
 	switch (spec->kind) {
@@ -427,7 +493,8 @@ static int prepare_one(struct build *build, const struct ix_step *step, size_t i
 		r = secret_mount(build, step, spec, id, &mount, mounts, &wanted, err);
 		break;
 	case IX_MOUNT_SSH:
-		return ix_err_at(err, &step->pos, "RUN --mount=type=ssh is not supported");
+		r = ssh_mount(build, step, spec, id, &mount, mounts, &wanted, err);
+		break;
 	}
 	if (r == 0 && wanted)
 		add(mounts, &mount);

@@ -198,6 +198,10 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	plan.user = build->image.config.user;
 	plan.hostname = "buildkitsandbox";
 	plan.no_network = step->network == IX_NETWORK_NONE;
+	plan.insecure = step->insecure;
+	plan.limits = engine->opts.limits;
+	plan.nlimits = engine->opts.nlimits;
+	plan.shm_size = engine->opts.shm_size;
 	plan.mounts = mounts->items;
 	plan.nmounts = mounts->count;
 	errs.stream = 2;

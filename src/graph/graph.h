@@ -50,6 +50,23 @@ struct ix_source {
 	const char *platform;     /* IMAGE, LAYOUT: "linux/amd64"; never NULL for those */
 };
 
+/* A file or a repository that ADD fetches. NONE: the word names files of the context. */
+enum ix_remote_kind { IX_REMOTE_NONE, IX_REMOTE_HTTP, IX_REMOTE_GIT };
+struct ix_remote {
+	enum ix_remote_kind kind;
+	const char *url;      /* HTTP: the whole URL; GIT: the repository as git takes it */
+	const char *checksum; /* HTTP: "sha256:..."; GIT: commit or its beginning; NULL: none was given */
+	const char *name;     /* HTTP: of the file: the last element of the URL's path */
+	const char *ref;      /* GIT: branch, tag or commit; NULL: the default branch */
+	const char *subdir;   /* GIT: directory of the repository, "" its root */
+	bool keep_git_dir;    /* GIT: .git stays */
+	bool no_submodules;   /* GIT: submodules are not fetched */
+	bool fetch_by_commit; /* GIT: ask for the commit itself, not for a ref that leads to it */
+};
+
+/* What a source word or a context's name says about being fetched; NONE when it names files of this machine. Malformed git URLs are IX_EARG. */
+int ix_remote_parse(struct ix_arena *arena, const char *text, struct ix_remote *ret_remote, struct ix_err *err);
+
 /* A value from outside that a step can see. */
 struct ix_arg {
 	const char *name;
@@ -109,7 +126,7 @@ enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
 /*
  * One instruction. words are its operands, raw as written (quotes and variables in place) unless said otherwise:
  *
- *	ADD COPY            sources, expanded, quotes removed; heredoc sources are "<<NAME"; dest is apart
+ *	ADD COPY            sources, expanded, quotes removed; heredoc sources are "<<NAME"; dest is apart; what is fetched is in remotes
  *	ARG                 name, value raw or absent: one step per name
  *	CMD ENTRYPOINT RUN  exec form: the argument list, literal; shell form: one word, the command line with continuations joined
  *	ENV LABEL           key, value, key, value, ...
@@ -138,11 +155,18 @@ struct ix_step {
 	const char *chown;     /* word or NULL */
 	const char *chmod;     /* word or NULL */
 	bool link;             /* --link */
+	bool parents;          /* COPY --parents */
+	const char **excludes; /* --exclude: words */
+	size_t nexcludes;
+	struct ix_remote *remotes; /* ADD: one for each word; NULL when all are files */
+	bool no_unpack;            /* ADD --unpack=false */
+	bool unpack;               /* ADD --unpack=true: what was fetched is unpacked too */
 
 	/* RUN */
 	struct ix_mount *mounts;
 	size_t nmounts;
 	enum ix_network network;
+	bool insecure; /* --security=insecure */
 
 	/* HEALTHCHECK: nanoseconds, 0 when not given */
 	int64_t interval, timeout, start_period, start_interval;
@@ -159,6 +183,7 @@ struct ix_link {
 
 struct ix_stage {
 	const char *name;     /* project stage: its name; inner stage: "owner.inner", unnamed inner stages "owner.0" */
+	const char *alias;    /* what its file calls it: FROM ... AS alias; NULL when it has no name there */
 	bool inner;           /* not published under a name of its own */
 	size_t index;         /* position in the graph */
 	struct ix_pos pos;    /* its FROM */
@@ -179,6 +204,8 @@ struct ix_stage {
 	/* settings that are part of the stage's key, applied to the finished config: key, value, key, value */
 	const char **labels;
 	size_t nlabels;
+	char *const *run_settings; /* what else RUN steps can see: "add-host=...", "ulimit=...", "shm-size=..." */
+	size_t nrun_settings;
 	bool no_cache; /* every step of it runs again */
 };
 

@@ -100,4 +100,8 @@ ssize_t ix_tar_read(struct ix_tar_reader *tar, void *bytes, size_t len, struct i
 /* Is the beginning of a file that of a tar archive, plain or compressed? Reads from offset 0 without moving fd. */
 bool ix_tar_detect(int fd);
 
+/* An entry of another archive with its contents, which tar is about to give. */
+int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, struct ix_tar_reader *tar,
+		     const struct ix_cancel *cancel, struct ix_err *err);
+
 #endif

@@ -276,6 +276,27 @@ int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry
 	return ix_write(layer->diff, zeros, (TAR_BLOCK - entry->size % TAR_BLOCK) % TAR_BLOCK, err);
 }
 
+int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, struct ix_tar_reader *tar,
+		     const struct ix_cancel *cancel, struct ix_err *err)
+{
+	uint64_t left = entry->size;
+
+	if (ix_cancel_check(cancel, err) < 0 || put_headers(layer, entry, err) < 0)
+		return -(int)err->code;
+	while (left > 0) {
+		ssize_t n = ix_tar_read(tar, layer->chunk, left < CHUNK ? (size_t)left : CHUNK, err);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return ix_err_set(err, IX_ECORRUPT, "%s ends early", entry->path);
+		if (ix_write(layer->diff, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
+			return -(int)err->code;
+		left -= (uint64_t)n;
+	}
+	return ix_write(layer->diff, zeros, (TAR_BLOCK - entry->size % TAR_BLOCK) % TAR_BLOCK, err);
+}
+
 int ix_layer_add_bytes(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, const void *bytes, struct ix_err *err)
 {
 	if (put_headers(layer, entry, err) < 0)

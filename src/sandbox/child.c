@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -87,24 +86,9 @@ static int enter_cwd(struct setup *setup, struct ix_err *err)
 	return chdir(cwd) < 0 ? ix_err_sys(err, "working directory %s", cwd) : 0;
 }
 
-static int raise_limits(struct setup *setup, struct ix_err *err)
-{
-	/* Some old programs close every possible descriptor at start: a limit of a thousand million would hang them. */
-	const rlim_t most = 1 << 20;
-	struct rlimit limit;
-
-	(void)setup;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return ix_err_sys(err, "getrlimit");
-	if (limit.rlim_cur >= most)
-		return 0;
-	limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : most;
-	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? ix_err_sys(err, "setrlimit") : 0;
-}
-
 static int (*const steps[])(struct setup *setup, struct ix_err *err) = {
-	start_loopback,    sandbox_root_stage,    sandbox_mount_dev,  sandbox_mount_proc, sandbox_mount_sys, sandbox_mask,
-	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          raise_limits,
+	start_loopback,    sandbox_root_stage,    sandbox_mount_dev,  sandbox_mount_proc, sandbox_mount_sys,  sandbox_mask,
+	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          sandbox_set_limits,
 };
 
 /* --- becoming the user --- */

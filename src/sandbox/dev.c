@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/compiler.h"
 #include "base/scope.h"
 #include "base/trace.h"
@@ -75,9 +76,10 @@ static int mount_pts(int dev_fd, struct ix_err *err)
 	return mount_in_dev(dev_fd, tree, "pts", 0755, err);
 }
 
-static int mount_shm(int dev_fd, struct ix_err *err)
+static int mount_shm(int dev_fd, uint64_t size, struct ix_err *err)
 {
-	static const struct tree_option options[] = { { "mode", "1777" }, { "size", "64m" } };
+	ix_auto_free char *bytes = size ? ix_asprintf("%llu", (unsigned long long)size) : ix_strdup("64m");
+	const struct tree_option options[] = { { "mode", "1777" }, { "size", bytes } };
 	ix_auto_close int tree = -1;
 
 	if (sandbox_tree_new("tmpfs", options, IX_ARRAY_LEN(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &tree,
@@ -113,7 +115,7 @@ int sandbox_mount_dev(struct setup *setup, struct ix_err *err)
 	for (size_t i = 0; i < IX_ARRAY_LEN(links); i++)
 		if (symlinkat(links[i].target, dev, links[i].name) < 0)
 			return ix_err_sys(err, "make /dev/%s", links[i].name);
-	if (mount_pts(dev, err) < 0 || mount_shm(dev, err) < 0)
+	if (mount_pts(dev, err) < 0 || mount_shm(dev, setup->orders->plan.shm_size, err) < 0)
 		return -(int)err->code;
 	return mount_mqueue(dev, err);
 }

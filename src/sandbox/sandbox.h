@@ -58,6 +58,14 @@ struct ix_sandbox_mount {
 	uint32_t mode; /* TMPFS: permissions of its root, 0: 01777 */
 };
 
+/* A resource limit by setrlimit(2)'s number. */
+struct ix_sandbox_limit {
+	int resource;
+	uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+/* "nofile=1024:4096", "core=0", "nproc=-1", as docker's --ulimit. */
+int ix_sandbox_limit_parse(const char *text, struct ix_sandbox_limit *ret_limit, struct ix_err *err);
+
 struct ix_sandbox_plan {
 	int root_fd;             /* detached tree that becomes /; borrowed */
 	const char *const *argv; /* NULL terminated; argv[0] searched in env's PATH as execvpe does */
@@ -70,10 +78,13 @@ struct ix_sandbox_plan {
 	size_t nmounts;
 	const char *hosts_file;  /* content bound at /etc/hosts; NULL: none */
 	const char *resolv_file; /* host path bound at /etc/resolv.conf; NULL: none */
-	bool insecure;           /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
-	bool interactive;        /* inherit the terminal: no new session (ix run) */
-	int stdin_fd;            /* -1: /dev/null */
-	int stdout_fd;           /* borrowed, must be valid */
+	const struct ix_sandbox_limit *limits;
+	size_t nlimits;
+	uint64_t shm_size; /* of /dev/shm in bytes, 0: 64 MiB */
+	bool insecure;     /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
+	bool interactive;  /* inherit the terminal: no new session (ix run) */
+	int stdin_fd;      /* -1: /dev/null */
+	int stdout_fd;     /* borrowed, must be valid */
 	int stderr_fd;
 };
 

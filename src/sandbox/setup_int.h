@@ -38,6 +38,9 @@ int sandbox_mask(struct setup *setup, struct ix_err *err);
 int sandbox_mount_etc(struct setup *setup, struct ix_err *err);
 int sandbox_mount_planned(struct setup *setup, struct ix_err *err);
 
+/* --- limits.c --- */
+int sandbox_set_limits(struct setup *setup, struct ix_err *err);
+
 /* --- exec.c --- */
 /* Become argv, found along env's PATH. Returns only on failure, with the exit status a shell would give; a line is on standard error. */
 int sandbox_exec(const char *const *argv, const char *const *env);

@@ -59,6 +59,13 @@ int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, str
 	put_text(bytes, plan->resolv_file);
 	put_u64(bytes, plan->insecure);
 	put_u64(bytes, plan->interactive);
+	put_u64(bytes, plan->shm_size);
+	put_u64(bytes, plan->nlimits);
+	for (size_t i = 0; i < plan->nlimits; i++) {
+		put_u64(bytes, (uint64_t)plan->limits[i].resource);
+		put_u64(bytes, plan->limits[i].soft);
+		put_u64(bytes, plan->limits[i].hard);
+	}
 	put_u64(bytes, plan->nmounts);
 	for (size_t i = 0; i < plan->nmounts; i++)
 		put_mount(bytes, &plan->mounts[i]);
@@ -145,6 +152,18 @@ static struct ix_sandbox_mount *take_mounts(struct cursor *cursor, size_t count)
 	return mounts;
 }
 
+static struct ix_sandbox_limit *take_limits(struct cursor *cursor, size_t count)
+{
+	struct ix_sandbox_limit *limits = ix_calloc(count + 1, sizeof(*limits));
+
+	for (size_t i = 0; i < count && !cursor->bad; i++) {
+		limits[i].resource = (int)take_u64(cursor);
+		limits[i].soft = take_u64(cursor);
+		limits[i].hard = take_u64(cursor);
+	}
+	return limits;
+}
+
 int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders, struct ix_err *err)
 {
 	struct cursor cursor = { .at = bytes->data, .left = bytes->len };
@@ -164,6 +183,10 @@ int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders,
 	plan->resolv_file = take_text(&cursor);
 	plan->insecure = take_u64(&cursor) != 0;
 	plan->interactive = take_u64(&cursor) != 0;
+	plan->shm_size = take_u64(&cursor);
+	plan->nlimits = take_u64(&cursor);
+	cursor.bad |= plan->nlimits > PLAN_LIMITS_MAX;
+	plan->limits = take_limits(&cursor, cursor.bad ? 0 : plan->nlimits);
 	plan->nmounts = take_u64(&cursor);
 	cursor.bad |= plan->nmounts > PLAN_MOUNTS_MAX;
 	plan->mounts = take_mounts(&cursor, cursor.bad ? 0 : plan->nmounts);
@@ -184,5 +207,6 @@ void sandbox_orders_release(struct orders *orders)
 	free((void *)(uintptr_t)orders->plan.argv);
 	free((void *)(uintptr_t)orders->plan.env);
 	free((void *)(uintptr_t)orders->plan.mounts);
+	free((void *)(uintptr_t)orders->plan.limits);
 	*orders = (struct orders){ 0 };
 }

@@ -11,7 +11,7 @@
 /* Where the child finds its descriptors; 0 to 2 are the command's. Trees of OVERLAY mounts follow in the order of the mounts. */
 enum { FD_PLAN = 3, FD_REPORT, FD_ROOT, FD_TREES };
 
-enum { PLAN_MAX = 32 << 20, PLAN_MOUNTS_MAX = 1000, PLAN_WORDS_MAX = 1 << 20 };
+enum { PLAN_MAX = 32 << 20, PLAN_MOUNTS_MAX = 1000, PLAN_LIMITS_MAX = 100, PLAN_WORDS_MAX = 1 << 20 };
 
 struct orders {
 	struct ix_sandbox_plan plan; /* strings point into the bytes it was decoded from; descriptors are the child's */

@@ -110,6 +110,12 @@ static json_t *step_json(const struct ix_state *state, const struct ix_stage *st
 
 		if (step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD && step->kind != IX_STEP_RUN)
 			break;
+		if (step->remotes && step->remotes[j].kind != IX_REMOTE_NONE) {
+			const char *identity = state->stages[stage->index]->steps[i].selections[j].identity;
+
+			json_array_append_new(sources, json_pack("{s:o, s:o}", "url", text_or_null(path), "is", text_or_null(identity)));
+			continue;
+		}
 		if (from->kind == IX_SOURCE_SCRATCH)
 			continue;
 		source = source_json(state, from);

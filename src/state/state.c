@@ -7,9 +7,9 @@
 #include "base/path.h"
 
 /* Bumped whenever what a key means changes. */
-enum { KEY_FORMAT = 1 };
+enum { KEY_FORMAT = 2 };
 
-/* Field tags of format 1: never reused, never renumbered. docs/identity.md lists them. */
+/* Field tags of format 2: never reused, never renumbered. docs/identity.md lists them. */
 enum {
 	T_FORMAT = 1,
 	T_PLATFORM,
@@ -43,6 +43,11 @@ enum {
 	T_HEALTH,
 	T_STAGE,
 	T_LABEL,
+	T_EXCLUDE,
+	T_COPY_OPTION,
+	T_FROM_REMOTE,
+	T_SECURITY,
+	T_RUN_SETTING,
 };
 
 struct compute {
@@ -140,9 +145,9 @@ static int hash_base(struct compute *self, const struct ix_stage *stage, struct 
 }
 
 /* Files, an image or a stage that a step takes something from. selection: where to keep what was selected in a directory. */
-static int hash_source(struct compute *self, const struct ix_source *from, const char *path, struct selected *selected, struct ix_err *err)
+static int hash_source(struct compute *self, const struct ix_source *from, const char *path, const struct ix_select_opts *opts,
+		       struct selected *selected, struct ix_err *err)
 {
-	const struct ix_select_opts opts = { .digest = true, .cancel = self->inputs->cancel };
 	const struct ix_digest *digest;
 	struct ix_context *context;
 
@@ -164,33 +169,65 @@ static int hash_source(struct compute *self, const struct ix_source *from, const
 		break;
 	}
 	if (self->inputs->context(self->inputs->data, from->dir, &context, err) < 0 ||
-	    ix_context_select(context, path, &opts, &selected->files, err) < 0)
+	    ix_context_select(context, path, opts, &selected->files, err) < 0)
 		return -(int)err->code;
 	selected->used = true;
 	ix_hash_digest(self->hash, T_FROM_FILES, &selected->files.digest);
 	return 0;
 }
 
+static int hash_remote(struct compute *self, const struct ix_remote *remote, struct step_state *result, size_t i, struct ix_err *err)
+{
+	ix_auto_free char *identity = NULL;
+
+	if (self->inputs->remote(self->inputs->data, remote, &identity, err) < 0)
+		return -(int)err->code;
+	ix_hash_text(self->hash, T_FROM_REMOTE, identity);
+	/* The same bytes under another name are another file. */
+	ix_hash_text(self->hash, T_WORD, remote->kind == IX_REMOTE_HTTP ? remote->name : remote->subdir);
+	ix_hash_u64(self->hash, T_COPY_OPTION);
+	ix_hash_u64(self->hash, (uint64_t)remote->keep_git_dir | (uint64_t)remote->no_submodules << 1);
+	result->selections[i].identity = ix_steal(&identity);
+	return 0;
+}
+
 static int hash_copy(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
 {
+	const struct ix_select_opts opts = { .digest = true,
+					     .excludes = step->excludes,
+					     .nexcludes = step->nexcludes,
+					     .parents = step->parents,
+					     .cancel = self->inputs->cancel };
+
 	result->nselections = step->nwords;
 	result->selections = ix_calloc(step->nwords, sizeof(*result->selections));
 	for (size_t i = 0; i < step->nwords; i++) {
-		if (ix_starts(step->words[i], "<<"))
+		int r;
+
+		if (ix_starts(step->words[i], "<<") && step->ndocs > 0)
 			continue; /* a heredoc: its text is hashed with the others */
-		if (hash_source(self, &step->from, step->words[i], &result->selections[i], err) < 0)
+		if (step->remotes && step->remotes[i].kind != IX_REMOTE_NONE)
+			r = hash_remote(self, &step->remotes[i], result, i, err);
+		else
+			r = hash_source(self, &step->from, step->words[i], &opts, &result->selections[i], err);
+		if (r < 0)
 			return at(err, &step->pos, ix_step_word(step->kind));
 	}
 	ix_hash_text(self->hash, T_DEST, step->dest);
 	ix_hash_text(self->hash, T_CHOWN, step->chown);
 	ix_hash_text(self->hash, T_CHMOD, step->chmod);
+	for (size_t i = 0; i < step->nexcludes; i++)
+		ix_hash_text(self->hash, T_EXCLUDE, step->excludes[i]);
 	ix_hash_u64(self->hash, T_LINK);
 	ix_hash_u64(self->hash, step->link);
+	ix_hash_u64(self->hash, T_COPY_OPTION);
+	ix_hash_u64(self->hash, (uint64_t)step->parents | (uint64_t)step->unpack << 1 | (uint64_t)step->no_unpack << 2);
 	return 0;
 }
 
 static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
 {
+	const struct ix_select_opts opts = { .digest = true, .cancel = self->inputs->cancel };
 	const struct ix_mount *mount = &step->mounts[i];
 	const uint64_t options[] = { mount->kind, mount->size,    mount->read_only, mount->required, mount->has_mode,
 				     mount->mode, mount->has_uid, mount->uid,       mount->has_gid,  mount->gid };
@@ -205,15 +242,20 @@ static int hash_mount(struct compute *self, const struct ix_step *step, size_t i
 		ix_hash_text(self->hash, T_MOUNT_ID, mount->id);
 	ix_hash_text(self->hash, T_MOUNT_SOURCE, mount->source);
 	if ((mount->kind == IX_MOUNT_BIND || mount->kind == IX_MOUNT_CACHE) &&
-	    hash_source(self, &mount->from, mount->source ? mount->source : "", &result->selections[i], err) < 0)
+	    hash_source(self, &mount->from, mount->source ? mount->source : "", &opts, &result->selections[i], err) < 0)
 		return at(err, &step->pos, "RUN --mount");
 	return 0;
 }
 
-static int hash_run(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
+static int hash_run(struct compute *self, const struct ix_stage *stage, const struct ix_step *step, struct step_state *result,
+		    struct ix_err *err)
 {
 	ix_hash_u64(self->hash, T_NETWORK);
 	ix_hash_u64(self->hash, step->network);
+	ix_hash_u64(self->hash, T_SECURITY);
+	ix_hash_u64(self->hash, step->insecure);
+	for (size_t i = 0; i < stage->nrun_settings; i++)
+		ix_hash_text(self->hash, T_RUN_SETTING, stage->run_settings[i]);
 	result->nselections = step->nmounts;
 	result->selections = ix_calloc(step->nmounts, sizeof(*result->selections));
 	for (size_t i = 0; i < step->nmounts; i++)
@@ -260,8 +302,8 @@ static void hash_health(struct compute *self, const struct ix_step *step)
 		ix_hash_u64(self->hash, (uint64_t)values[i]);
 }
 
-static int hash_step(struct compute *self, const struct ix_step *step, const struct ix_digest *parent, struct step_state *result,
-		     struct ix_err *err)
+static int hash_step(struct compute *self, const struct ix_stage *stage, const struct ix_step *step, const struct ix_digest *parent,
+		     struct step_state *result, struct ix_err *err)
 {
 	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 
@@ -275,7 +317,7 @@ static int hash_step(struct compute *self, const struct ix_step *step, const str
 	hash_args(self, step);
 	if (copies && hash_copy(self, step, result, err) < 0)
 		return -(int)err->code;
-	if (step->kind == IX_STEP_RUN && hash_run(self, step, result, err) < 0)
+	if (step->kind == IX_STEP_RUN && hash_run(self, stage, step, result, err) < 0)
 		return -(int)err->code;
 	if (step->kind == IX_STEP_HEALTHCHECK)
 		hash_health(self, step);
@@ -298,7 +340,7 @@ static int compute_stage(struct compute *self, const struct ix_stage *stage, str
 		return -(int)err->code;
 	ix_hash_final(self->hash, &parent);
 	for (size_t i = 0; i < stage->nsteps; i++) {
-		if (hash_step(self, &stage->steps[i], &parent, &result->steps[i], err) < 0)
+		if (hash_step(self, stage, &stage->steps[i], &parent, &result->steps[i], err) < 0)
 			return -(int)err->code;
 		parent = result->steps[i].key;
 	}
@@ -333,8 +375,10 @@ static void stage_state_free(struct stage_state *stage)
 	if (!stage)
 		return;
 	for (size_t i = 0; i < stage->nsteps; i++) {
-		for (size_t j = 0; j < stage->steps[i].nselections; j++)
+		for (size_t j = 0; j < stage->steps[i].nselections; j++) {
 			ix_selection_release(&stage->steps[i].selections[j].files);
+			free(stage->steps[i].selections[j].identity);
+		}
 		free(stage->steps[i].selections);
 	}
 	free(stage->steps);

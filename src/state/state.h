@@ -24,6 +24,8 @@ struct ix_state_inputs {
 	int (*image)(void *data, const struct ix_source *source, struct ix_digest *ret_digest, struct ix_err *err);
 	/* The opened context of a directory; borrowed, lives at least as long as the state. */
 	int (*context)(void *data, const struct ix_dir *dir, struct ix_context **ret_context, struct ix_err *err);
+	/* What a source that is fetched is: "sha256:..." of a file, the commit of a repository. Caller frees. */
+	int (*remote)(void *data, const struct ix_remote *remote, char **ret_identity, struct ix_err *err);
 	void *data;
 	const struct ix_cancel *cancel;
 };

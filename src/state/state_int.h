@@ -8,6 +8,7 @@
 struct selected {
 	bool used;
 	struct ix_selection files;
+	char *identity; /* of a source that is fetched: digest or commit; or NULL */
 };
 
 struct step_state {

@@ -36,6 +36,11 @@ static void diff_source(const char *role, const json_t *then, const json_t *now,
 {
 	if (json_object_get(now, "image") && json_object_get(then, "image")) {
 		diff_image(role, then, now, causes);
+	} else if (json_object_get(now, "url") && strcmp(text_of(then, "url"), text_of(now, "url")) == 0) {
+		ix_auto_free char *before = brief(text_of(then, "is"));
+		ix_auto_free char *after = brief(text_of(now, "is"));
+
+		ix_strv_addf(causes, "%s: %s changed from %s to %s", role, text_of(now, "url"), before, after);
 	} else if (json_object_get(now, "stage") && json_object_get(then, "stage")) {
 		if (strcmp(text_of(then, "stage"), text_of(now, "stage")) != 0)
 			ix_strv_addf(causes, "%s is now stage %s instead of %s", role, text_of(now, "stage"), text_of(then, "stage"));

@@ -1,0 +1,264 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+#include "cli_int.h"
+#include "signals_int.h"
+
+/* --call and ix check: what can be said about Dockerfiles without building them, in the form that docker buildx gives it. */
+
+#define auto_json ix_scoped(json_decrefp) json_t
+
+static void print_json(const json_t *json)
+{
+	ix_auto_free char *text = json_dumps(json, JSON_INDENT(2));
+
+	printf("%s\n", text);
+}
+
+static json_t *location(unsigned first, unsigned last)
+{
+	return json_pack("{s:[{s:{s:I}, s:{s:I}}]}", "ranges", "start", "line", (json_int_t)first, "end", "line", (json_int_t)last);
+}
+
+/* --- checks --- */
+
+/* The lines of the finding between two before and two behind, as docker shows them. */
+static void print_excerpt(const char *text, const struct ix_check *check)
+{
+	unsigned number = 1;
+
+	printf("%s:%u\n--------------------\n", check->pos.file, check->pos.line);
+	for (const char *line = text; *line && number <= check->last_line + 2; number++) {
+		size_t len = strcspn(line, "\n");
+		ix_auto_free char *copy = ix_strndup(line, len);
+		ix_auto_free char *shown = ix_printable(copy, 400);
+		bool hit = number >= check->pos.line && number <= check->last_line;
+
+		if (number + 2 >= check->pos.line)
+			printf("%4u | %s %s\n", number, hit ? ">>>" : "   ", shown);
+		if (number == check->pos.line && check->pos.column > 1)
+			printf("     |     %*s^\n", (int)(check->pos.column > 200 ? 200 : check->pos.column - 1), "");
+		line += len + (line[len] == '\n');
+	}
+	printf("--------------------\n");
+}
+
+static void print_check(const char *text, const struct ix_check *check)
+{
+	printf("\nWARNING: %s - %s\n%s\n", check->rule, check->url, check->message);
+	print_excerpt(text, check);
+}
+
+static json_t *check_json(const struct ix_check *check)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "ruleName", check->rule, "description", check->description, "url", check->url,
+			 "detail", check->message, "file", check->pos.file, "location", location(check->pos.line, check->last_line));
+}
+
+/* All Dockerfiles that were read. Exit status 1 when anything was found. */
+static int run_check(struct session *session, bool json, int *ret_status)
+{
+	auto_json *warnings = json_array();
+	size_t total = 0;
+
+	for (size_t i = 0; i < session->nfiles; i++) {
+		size_t n;
+		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
+
+		total += n;
+		for (size_t j = 0; j < n; j++)
+			json_array_append_new(warnings, check_json(&checks[j]));
+	}
+	*ret_status = total > 0;
+	if (json) {
+		auto_json *all = json_pack("{s:O}", "warnings", warnings);
+
+		print_json(all);
+		return 0;
+	}
+	if (total == 0)
+		printf("Check complete, no warnings found.\n");
+	else
+		printf("Check complete, %zu warning%s been found!\n", total, total == 1 ? " has" : "s have");
+	for (size_t i = 0; i < session->nfiles; i++) {
+		size_t n;
+		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
+
+		for (size_t j = 0; j < n; j++)
+			print_check(ix_dockerfile_text(session->files[i]), &checks[j]);
+	}
+	return 0;
+}
+
+/* --- outline --- */
+
+static json_t *items_json(const struct ix_outline_item *items, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *one = json_pack("{s:s}", "name", items[i].name);
+
+		if (items[i].description)
+			json_object_set_new(one, "description", json_string(items[i].description));
+		if (items[i].value)
+			json_object_set_new(one, "value", json_string(items[i].value));
+		if (items[i].required)
+			json_object_set_new(one, "required", json_true());
+		json_object_set_new(one, "location", location(items[i].line, items[i].line));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static void print_requirements(const char *title, const struct ix_outline_item *items, size_t n)
+{
+	if (n > 0)
+		printf("\n%-20s REQUIRED\n", title);
+	for (size_t i = 0; i < n; i++)
+		printf("%-20s %s\n", items[i].name, items[i].required ? "true" : "");
+}
+
+static void print_outline(const struct ix_outline *outline)
+{
+	if (outline->name)
+		printf("TARGET: %s\n", outline->name);
+	if (outline->description)
+		printf("DESCRIPTION: %s\n", outline->description);
+	if (outline->nargs > 0)
+		printf("\n%-20s %-20s %s\n", "BUILD ARG", "VALUE", "DESCRIPTION");
+	for (size_t i = 0; i < outline->nargs; i++)
+		printf("%-20s %-20s %s\n", outline->args[i].name, outline->args[i].value ? outline->args[i].value : "",
+		       outline->args[i].description ? outline->args[i].description : "");
+	print_requirements("SECRET", outline->secrets, outline->nsecrets);
+	print_requirements("SSH", outline->ssh, outline->nssh);
+}
+
+static void print_outline_json(const struct ix_outline *outline)
+{
+	auto_json *json = json_object();
+
+	if (outline->name)
+		json_object_set_new(json, "name", json_string(outline->name));
+	if (outline->description)
+		json_object_set_new(json, "description", json_string(outline->description));
+	json_object_set_new(json, "args", items_json(outline->args, outline->nargs));
+	json_object_set_new(json, "secrets", items_json(outline->secrets, outline->nsecrets));
+	json_object_set_new(json, "ssh", items_json(outline->ssh, outline->nssh));
+	print_json(json);
+}
+
+/* --- targets --- */
+
+static void print_targets(const struct ix_outline *outline)
+{
+	printf("%-24s %s\n", "TARGET", "DESCRIPTION");
+	for (size_t i = 0; i < outline->ntargets; i++) {
+		const struct ix_outline_item *target = &outline->targets[i];
+		bool last = i + 1 == outline->ntargets;
+		ix_auto_free char *name = ix_asprintf("%s%s", target->name ? target->name : "", last ? " (default)" : "");
+
+		if (target->name || last)
+			printf("%-24s %s\n", target->name ? name : "(default)", target->description ? target->description : "");
+	}
+}
+
+static void print_targets_json(const struct ix_outline *outline)
+{
+	auto_json *json = json_pack("{s:[]}", "targets");
+
+	for (size_t i = 0; i < outline->ntargets; i++) {
+		const struct ix_outline_item *target = &outline->targets[i];
+		json_t *one = json_object();
+
+		if (target->name)
+			json_object_set_new(one, "name", json_string(target->name));
+		if (target->description)
+			json_object_set_new(one, "description", json_string(target->description));
+		if (i + 1 == outline->ntargets)
+			json_object_set_new(one, "default", json_true());
+		json_object_set_new(one, "base", json_string(target->value));
+		json_object_set_new(one, "location", location(target->line, target->line));
+		json_array_append_new(json_object_get(json, "targets"), one);
+	}
+	print_json(json);
+}
+
+/* --- the calls --- */
+
+static int run_outline(struct session *session, const char *what, bool json, struct ix_err *err)
+{
+	struct ix_outline outline;
+
+	if (session->project || session->nfiles == 0)
+		return ix_err_set(err, IX_EARG, "--call %s is about a Dockerfile: name its directory", what);
+	if (session_outline(session, &outline, err) < 0)
+		return -(int)err->code;
+	if (strcmp(what, "targets") == 0)
+		(json ? print_targets_json : print_targets)(&outline);
+	else
+		(json ? print_outline_json : print_outline)(&outline);
+	return 0;
+}
+
+int call_run(struct session *session, const char *call, int *ret_status, struct ix_err *err)
+{
+	ix_auto_free char *what = ix_strndup(call, strcspn(call, ","));
+	const char *format = call[strlen(what)] ? call + strlen(what) + 1 : "";
+	bool json = strcmp(format, "format=json") == 0;
+
+	if (*format && !json && strcmp(format, "format=text") != 0)
+		return ix_err_set(err, IX_EARG, "--call %s: format=json or format=text", call);
+	if (strcmp(what, "check") != 0 && strcmp(what, "outline") != 0 && strcmp(what, "targets") != 0)
+		return ix_err_set(err, IX_EARG, "--call %s: build, check, outline or targets", call);
+	session->checking = true;
+	if (session_load(session, err) < 0)
+		return -(int)err->code;
+	ix_ui_finish(session->ui);
+	return strcmp(what, "check") == 0 ? run_check(session, json, ret_status) : run_outline(session, what, json, err);
+}
+
+/* --- ix check --- */
+
+static const char text[] =
+	"Check Dockerfiles without building: those of the project's stages, or the one of a PATH. The rules are those of\n"
+	"docker build --check. Exit status 0: nothing found, 1: warnings or an error.";
+
+int cmd_check(int argc, char **argv)
+{
+	ix_scoped(build_request_release) struct build_request request = { 0 };
+	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_strv operands = { 0 };
+	bool json = false;
+	const struct opt opts[] = {
+		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		{ 'f', "file", "FILE", OPT_TEXT, &request.lone_file, "Dockerfile (default: PATH/Dockerfile; - for standard input)" },
+		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile" },
+		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
+		{ 0, "build-context", "NAME=VALUE", OPT_LIST, &request.build_contexts, "named context" },
+		{ 0, "json", NULL, OPT_FLAG, &json, "print JSON" },
+		COMMON_OPTIONS(&session.common),
+	};
+	static const struct command self = { "check", "[STAGE...] | PATH", NULL, NULL };
+	struct ix_err err;
+	int status = 0;
+
+	if (opt_parse(argc, argv, opts, IX_ARRAY_LEN(opts), &operands, &err) < 0)
+		return complain(&err);
+	if (session.common.help) {
+		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
+		return 0;
+	}
+	session.common.quiet = true;
+	if (request_operands(&operands, &request, session.common.project_file != NULL, &err) < 0 ||
+	    session_open(&session, &request, false, &err) < 0 ||
+	    call_run(&session, json ? "check,format=json" : "check", &status, &err) < 0) {
+		ix_ui_finish(session.ui);
+		return complain(&err);
+	}
+	return status;
+}

@@ -1,0 +1,201 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "dockerfile_int.h"
+
+/* Build checks: the rules, what of them is wanted, and what was found. lint.c finds. */
+
+static const struct {
+	const char *name, *description;
+	bool experimental;
+} rules[] = {
+	[DF_STAGE_NAME_CASING] = { "StageNameCasing", "Stage names should be lowercase", false },
+	[DF_FROM_AS_CASING] = { "FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword", false },
+	[DF_NO_EMPTY_CONTINUATION] = { "NoEmptyContinuation", "Empty continuation lines will become errors in a future release", false },
+	[DF_CONSISTENT_CASING] = { "ConsistentInstructionCasing",
+				   "All commands within the Dockerfile should use the same casing (either upper or lower)", false },
+	[DF_DUPLICATE_STAGE_NAME] = { "DuplicateStageName", "Stage names should be unique", false },
+	[DF_RESERVED_STAGE_NAME] = { "ReservedStageName", "Reserved words should not be used as stage names", false },
+	[DF_JSON_ARGS] = { "JSONArgsRecommended",
+			   "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals", false },
+	[DF_MAINTAINER] = { "MaintainerDeprecated",
+			    "The MAINTAINER instruction is deprecated, use a label instead to define an image author", false },
+	[DF_UNDEFINED_ARG_IN_FROM] = { "UndefinedArgInFrom", "FROM command must use declared ARGs", false },
+	[DF_UNDEFINED_VAR] = { "UndefinedVar", "Variables should be defined before their use", false },
+	[DF_WORKDIR_RELATIVE] = { "WorkdirRelativePath",
+				  "Relative workdir without an absolute workdir declared within the build can have unexpected results if "
+				  "the base image "
+				  "changes",
+				  false },
+	[DF_MULTIPLE_INSTRUCTIONS] = { "MultipleInstructionsDisallowed",
+				       "Multiple instructions of the same type should not be used in the same stage", false },
+	[DF_LEGACY_KEY_VALUE] = { "LegacyKeyValueFormat", "Legacy key/value format with whitespace separator should not be used", false },
+	[DF_REDUNDANT_PLATFORM] = { "RedundantTargetPlatform",
+				    "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+				    false },
+	[DF_SECRETS_IN_ENV] = { "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands", false },
+	[DF_INVALID_DEFAULT_ARG] = { "InvalidDefaultArgInFrom",
+				     "Default value for global ARG results in an empty or invalid base image name", false },
+	[DF_PLATFORM_CONST] = { "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value", false },
+	[DF_COPY_IGNORED] = { "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore", true },
+	[DF_DEFINITION_DESCRIPTION] = { "InvalidDefinitionDescription",
+					"Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. "
+					"If this is not "
+					"intended to be a description comment, add an empty line or comment between the instruction and "
+					"the comment.",
+					true },
+	[DF_EXPOSE_PROTO] = { "ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase", false },
+	[DF_EXPOSE_FORMAT] = { "ExposeInvalidFormat",
+			       "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in "
+			       "a future release",
+			       false },
+};
+
+/* --- what is wanted --- */
+
+static bool listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = list; at && *at; at = strchr(at, ','), at = at ? at + 1 : NULL) {
+		at += strspn(at, " \t");
+		if (strncmp(at, name, len) == 0 && strspn(at + len, " \t") == strcspn(at + len, ","))
+			return true;
+	}
+	return false;
+}
+
+static bool list_is_all(const char *list)
+{
+	return list && strcmp(list, "all") == 0;
+}
+
+/* skip=A,B;error=true;experimental=all */
+int df_checks_configure(struct ix_dockerfile *file, const char *text, const struct ix_pos *pos, struct ix_err *err)
+{
+	struct df_checks *checks = file->checks;
+	char *rest = ix_arena_strdup(file->arena, text), *field;
+
+	checks->skip = checks->experimental = NULL;
+	checks->error = false;
+	while ((field = strsep(&rest, ";")) != NULL) {
+		char *equals = strchr(field, '=');
+		const char *key, *value;
+
+		if (!*field)
+			continue;
+		if (!equals)
+			return df_err(file, err, pos, "invalid check option %s: write name=value", field);
+		*equals = '\0';
+		key = field + strspn(field, " \t");
+		value = equals + 1 + strspn(equals + 1, " \t");
+		if (ix_strcaseeq(key, "skip"))
+			checks->skip = value;
+		else if (ix_strcaseeq(key, "experimental"))
+			checks->experimental = value;
+		else if (ix_strcaseeq(key, "error") && (ix_strcaseeq(value, "true") || ix_strcaseeq(value, "false")))
+			checks->error = ix_strcaseeq(value, "true");
+		else
+			return df_err(file, err, pos, "invalid check option \"%s\": skip, error and experimental are known", field);
+	}
+	return 0;
+}
+
+/* "# check=skip=Rule" in the comments right above an instruction. */
+static bool skipped_here(const char *comment, const char *rule)
+{
+	for (const char *line = comment; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+		const char *at = line + strspn(line, " \t");
+
+		if (strncmp(at, "check=skip=", 11) == 0) {
+			ix_auto_free char *list = ix_strndup(at + 11, strcspn(at + 11, ";\n"));
+
+			if (list_is_all(list) || listed(list, rule))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool wanted(const struct df_checks *checks, enum df_rule rule, const char *comment)
+{
+	const char *name = rules[rule].name;
+
+	if (list_is_all(checks->skip) || listed(checks->skip, name) || skipped_here(comment, name))
+		return false;
+	return !rules[rule].experimental || list_is_all(checks->experimental) || listed(checks->experimental, name);
+}
+
+/* --- what was found --- */
+
+static char *url_of(struct ix_arena *arena, const char *name)
+{
+	ix_auto_buf words = { 0 };
+
+	/* "JSONArgsRecommended" is json-args-recommended. */
+	for (const char *c = name; *c; c++) {
+		bool upper = *c >= 'A' && *c <= 'Z', next_lower = c[1] >= 'a' && c[1] <= 'z';
+
+		if (upper && c > name && (!(c[-1] >= 'A' && c[-1] <= 'Z') || next_lower))
+			ix_buf_putc(&words, '-');
+		ix_buf_putc(&words, upper ? (char)(*c - 'A' + 'a') : *c);
+	}
+	return ix_arena_printf(arena, "https://docs.docker.com/go/dockerfile/rule/%s/", ix_buf_str(&words));
+}
+
+void df_check(const struct ix_dockerfile *file, enum df_rule rule, const struct ix_pos *pos, unsigned last_line, const char *comment,
+	      const char *fmt, ...)
+{
+	struct df_checks *checks = file->checks;
+	ix_auto_buf text = { 0 };
+	struct ix_check *check;
+	va_list args;
+
+	if (!wanted(checks, rule, comment))
+		return;
+	va_start(args, fmt);
+	ix_buf_vprintf(&text, fmt, args);
+	va_end(args);
+	for (size_t i = 0; i < checks->count; i++)
+		if (checks->items[i].pos.line == pos->line && strcmp(checks->items[i].message, ix_buf_str(&text)) == 0)
+			return;
+	check = IX_ARENA_PUSH(file->arena, checks->items, checks->count);
+	*check = (struct ix_check){ .rule = rules[rule].name,
+				    .description = rules[rule].description,
+				    .url = url_of(file->arena, rules[rule].name),
+				    .pos = *pos,
+				    .last_line = last_line > pos->line ? last_line : pos->line,
+				    .message = ix_arena_strdup(file->arena, ix_buf_str(&text)) };
+}
+
+static int by_line(const void *a, const void *b)
+{
+	const struct ix_check *x = a, *y = b;
+
+	return x->pos.line != y->pos.line ? (x->pos.line < y->pos.line ? -1 : 1) : strcmp(x->rule, y->rule);
+}
+
+const struct ix_check *ix_dockerfile_checks(const struct ix_dockerfile *file, size_t *ret_count)
+{
+	struct df_checks *checks = file->checks;
+
+	if (checks->count > 0)
+		qsort(checks->items, checks->count, sizeof(*checks->items), by_line);
+	*ret_count = checks->count;
+	return checks->items;
+}
+
+bool ix_dockerfile_checks_fail(const struct ix_dockerfile *file)
+{
+	return file->checks->error && file->checks->count > 0;
+}
+
+int ix_dockerfile_set_checks(struct ix_dockerfile *file, const char *text, struct ix_err *err)
+{
+	const struct ix_pos pos = { file->name, 1, 1 };
+
+	return df_checks_configure(file, text, &pos, err);
+}

@@ -1,0 +1,449 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "lower_int.h"
+
+/* The checks that look at whole instructions and stages, used or not. */
+
+struct lint {
+	const struct ix_dockerfile *file;
+	const struct ix_lower_opts *opts;
+	struct stage_names *stages; /* by stage of the file */
+};
+
+/* What can be named in a stage. */
+struct stage_names {
+	struct ix_strv names; /* arguments and environment */
+	bool open;            /* the base image's environment is not known: anything may be defined */
+	bool workdir;         /* an absolute WORKDIR was set */
+	bool shell;           /* SHELL was set */
+};
+
+static void warn(const struct lint *self, enum df_rule rule, const struct df_instr *instr, const char *fmt, const char *a, const char *b)
+{
+	ix_auto_buf text = { 0 };
+
+	/* fmt holds at most two %s. */
+	for (const char *c = fmt; *c; c++) {
+		if (c[0] == '%' && c[1] == 's') {
+			ix_buf_puts(&text, a ? a : "");
+			a = b;
+			c++;
+		} else {
+			ix_buf_putc(&text, *c);
+		}
+	}
+	df_check(self->file, rule, &instr->pos, instr->last_line, instr->comment, "%s", ix_buf_str(&text));
+}
+
+/* --- how words are written --- */
+
+static bool all_lower(const char *word)
+{
+	for (; *word; word++)
+		if (*word >= 'A' && *word <= 'Z')
+			return false;
+	return true;
+}
+
+static bool all_upper(const char *word)
+{
+	for (; *word; word++)
+		if (*word >= 'a' && *word <= 'z')
+			return false;
+	return true;
+}
+
+static void each(const struct lint *self, void (*visit)(const struct lint *, const struct df_instr *, void *), void *data)
+{
+	for (size_t i = 0; i < self->file->nglobals; i++)
+		visit(self, &self->file->globals[i], data);
+	for (size_t i = 0; i < self->file->nstages; i++) {
+		visit(self, &self->file->stages[i].from, data);
+		for (size_t j = 0; j < self->file->stages[i].ninstrs; j++)
+			visit(self, &self->file->stages[i].instrs[j], data);
+	}
+}
+
+struct casing {
+	size_t lower, upper;
+};
+
+static void count_casing(const struct lint *self, const struct df_instr *instr, void *data)
+{
+	struct casing *casing = data;
+
+	(void)self;
+	casing->lower += all_lower(instr->written);
+	casing->upper += all_upper(instr->written);
+}
+
+static void check_casing(const struct lint *self, const struct df_instr *instr, void *data)
+{
+	const struct casing *casing = data;
+	bool lower = casing->lower > casing->upper;
+
+	if (!(lower ? all_lower(instr->written) : all_upper(instr->written)))
+		warn(self, DF_CONSISTENT_CASING, instr, "Command '%s' should match the case of the command majority (%s)", instr->written,
+		     lower ? "lowercase" : "uppercase");
+}
+
+/* --- variables --- */
+
+static const char *nearest(const struct stage_names *names, const char *name)
+{
+	return ix_nearest(name, (const char *const *)names->names.items, names->names.count);
+}
+
+static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
+{
+	ix_auto_strv used = { 0 };
+
+	ix_expand_names(word, self->file->escape, &used);
+	for (size_t i = 0; i < used.count && !names->open; i++) {
+		const char *near;
+
+		if (ix_strv_has(&names->names, used.items[i]))
+			continue;
+		near = nearest(names, used.items[i]);
+		warn(self, DF_UNDEFINED_VAR, instr,
+		     near ? "Usage of undefined variable '$%s' (did you mean $%s?)" : "Usage of undefined variable '$%s'", used.items[i],
+		     near);
+	}
+}
+
+static void check_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
+{
+	static const char *const flags[] = { "chown", "chmod", "checksum", "exclude" };
+
+	switch (instr->kind) {
+	case IX_STEP_RUN:
+	case IX_STEP_CMD:
+	case IX_STEP_ENTRYPOINT:
+	case IX_STEP_HEALTHCHECK:
+	case IX_STEP_SHELL:
+	case IX_STEP_ONBUILD:
+	case IX_STEP_MAINTAINER:
+		return;
+	default:
+		break;
+	}
+	for (size_t i = instr->kind == IX_STEP_ARG ? 1 : 0; i < instr->nwords; i++)
+		if (instr->words[i] && !(ix_starts(instr->words[i], "<<") && instr->ndocs > 0))
+			check_word(self, instr, names, instr->words[i]);
+	if (instr->dest)
+		check_word(self, instr, names, instr->dest);
+	for (size_t i = 0; i < IX_ARRAY_LEN(flags); i++)
+		if (df_flag_value(instr, flags[i]))
+			check_word(self, instr, names, df_flag_value(instr, flags[i]));
+}
+
+/* --- secrets --- */
+
+static bool word_in(const char *name, size_t len, const char *const *words, size_t nwords)
+{
+	for (size_t i = 0; i < nwords; i++)
+		if (strlen(words[i]) == len && strncasecmp(name, words[i], len) == 0)
+			return true;
+	return false;
+}
+
+/* A word of the list stands between underscores, or at an end. */
+static bool has_word(const char *name, const char *const *words, size_t nwords)
+{
+	while (*name) {
+		size_t len = strcspn(name, "_");
+
+		if (word_in(name, len, words, nwords))
+			return true;
+		name += len + (name[len] == '_');
+	}
+	return false;
+}
+
+static bool names_secret(const char *name)
+{
+	static const char *const secret[] = { "apikey",   "auth",  "credential", "credentials", "key",
+					      "password", "pword", "passwd",     "secret",      "token" };
+	static const char *const harmless[] = { "public", "file", "version" };
+
+	return has_word(name, secret, IX_ARRAY_LEN(secret)) && !has_word(name, harmless, IX_ARRAY_LEN(harmless));
+}
+
+/* --- instructions --- */
+
+static void check_expose(const struct lint *self, const struct df_instr *instr)
+{
+	for (size_t i = 0; i < instr->nwords; i++) {
+		const char *slash = strchr(instr->words[i], '/');
+
+		if (strchr(instr->words[i], '$'))
+			continue;
+		if (slash && !all_lower(slash))
+			warn(self, DF_EXPOSE_PROTO, instr, "Defined protocol '%s' in EXPOSE instruction should be lowercase",
+			     instr->words[i], NULL);
+		if (strchr(instr->words[i], ':'))
+			warn(self, DF_EXPOSE_FORMAT, instr,
+			     "EXPOSE instruction should not define an IP address or host-port mapping, found '%s'", instr->words[i], NULL);
+	}
+}
+
+static void check_secrets(const struct lint *self, const struct df_instr *instr)
+{
+	for (size_t i = 0; i < instr->nwords; i += instr->kind == IX_STEP_ARG ? instr->nwords : 2)
+		if (names_secret(instr->words[i]))
+			warn(self, DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
+			     instr->word, instr->words[i]);
+}
+
+static void check_ignored(const struct lint *self, const struct df_instr *instr)
+{
+	if (df_has_flag(instr, "from") || !self->opts->ignored)
+		return;
+	for (size_t i = 0; i < instr->nwords; i++)
+		if (!strpbrk(instr->words[i], "$*?[") && !ix_starts(instr->words[i], "<<") && !strstr(instr->words[i], "://") &&
+		    self->opts->ignored(self->opts->data, instr->words[i]))
+			warn(self, DF_COPY_IGNORED, instr, "Attempting to Copy file \"%s\" that is excluded by .dockerignore",
+			     instr->words[i], NULL);
+}
+
+/* "# NAME what it is" above an ARG or a FROM. */
+static void check_description(const struct lint *self, const struct df_instr *instr, const char *name)
+{
+	const char *comment = instr->comment, *last;
+	size_t len = name ? strlen(name) : 0;
+
+	if (!comment || !name)
+		return;
+	last = strrchr(comment, '\n');
+	last = last ? last + 1 : comment;
+	last += strspn(last, " \t");
+	if (ix_starts(last, "check=") || (strncmp(last, name, len) == 0 && (last[len] == ' ' || last[len] == '\0')))
+		return;
+	df_check(self->file, DF_DEFINITION_DESCRIPTION, &instr->pos, instr->last_line, comment,
+		 "Comment for build %s should follow the format: `# %s <description>`", instr->kind == DF_FROM ? "stage" : "argument",
+		 name);
+}
+
+static void check_instr(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+{
+	switch (instr->kind) {
+	case IX_STEP_ARG:
+		check_secrets(self, instr);
+		check_description(self, instr, instr->words[0]);
+		break;
+	case IX_STEP_ENV:
+		check_secrets(self, instr);
+		break;
+	case IX_STEP_COPY:
+	case IX_STEP_ADD:
+		check_ignored(self, instr);
+		break;
+	case IX_STEP_EXPOSE:
+		check_expose(self, instr);
+		break;
+	case IX_STEP_SHELL:
+		names->shell = true;
+		break;
+	case IX_STEP_MAINTAINER:
+		warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
+		break;
+	case IX_STEP_CMD:
+	case IX_STEP_ENTRYPOINT:
+		if (!instr->exec && !names->shell && instr->nwords > 0)
+			warn(self, DF_JSON_ARGS, instr,
+			     "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word, NULL);
+		break;
+	case IX_STEP_WORKDIR:
+		if (instr->words[0][0] == '/' || instr->words[0][0] == '$' || instr->words[0][0] == '"')
+			names->workdir = true;
+		else if (!names->workdir)
+			warn(self, DF_WORKDIR_RELATIVE, instr,
+			     "Relative workdir \"%s\" can have unexpected results if the base image changes", instr->words[0], NULL);
+		break;
+	default:
+		break;
+	}
+	check_words(self, instr, names);
+}
+
+static void add_names(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+{
+	if (instr->kind == IX_STEP_ARG)
+		ix_strv_add(&names->names, instr->words[0]);
+	for (size_t i = 0; instr->kind == IX_STEP_ENV && i < instr->nwords; i += 2)
+		ix_strv_add(&names->names, instr->words[i]);
+	(void)self;
+}
+
+/* Of CMD, ENTRYPOINT and HEALTHCHECK only the last one of a stage counts. */
+static void check_repeated(const struct lint *self, const struct df_stage *stage, int kind)
+{
+	const struct df_instr *before = NULL;
+
+	for (size_t i = 0; i < stage->ninstrs; i++) {
+		if (stage->instrs[i].kind != kind)
+			continue;
+		if (before)
+			warn(self, DF_MULTIPLE_INSTRUCTIONS, before,
+			     "Multiple %s instructions should not be used in the same stage because only the last one will be used",
+			     before->word, NULL);
+		before = &stage->instrs[i];
+	}
+}
+
+/* --- FROM --- */
+
+static void check_from_words(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
+{
+	const char *platform = df_flag_value(from, "platform");
+
+	if (from->nwords > 2) {
+		if ((all_upper(from->written) && !all_upper(from->words[1])) || (all_lower(from->written) && !all_lower(from->words[1])))
+			warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", from->words[1], from->written);
+		if (!all_lower(from->words[2]))
+			warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", from->words[2], NULL);
+		if (ix_strcaseeq(from->words[2], "scratch") || ix_strcaseeq(from->words[2], "context"))
+			warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
+			     stage->name, NULL);
+	}
+	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
+		warn(self, DF_REDUNDANT_PLATFORM, from,
+		     "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
+	if (platform && !strchr(platform, '$'))
+		warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
+	check_description(self, from, stage->name);
+}
+
+static void check_from_args(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
+{
+	const char *const words[] = { from->words[0], df_flag_value(from, "platform") };
+	ix_auto_strv used = { 0 };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
+		if (words[i])
+			ix_expand_names(words[i], self->file->escape, &used);
+	for (size_t i = 0; i < used.count; i++) {
+		const char *near;
+
+		if (ix_strv_has(&globals->names, used.items[i]))
+			continue;
+		near = nearest(globals, used.items[i]);
+		warn(self, DF_UNDEFINED_ARG_IN_FROM, from,
+		     near ? "FROM argument '%s' is not declared (did you mean %s?)" : "FROM argument '%s' is not declared", used.items[i],
+		     near);
+	}
+}
+
+static const char *default_of(void *data, const char *name)
+{
+	const struct lint *self = data;
+
+	return ix_dockerfile_global(self->file, name);
+}
+
+/* With the defaults alone there should be an image. */
+static void check_default(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
+{
+	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = default_of, .data = (void *)(uintptr_t)self };
+	ix_auto_strv used = { 0 };
+	ix_auto_free char *name = NULL;
+	struct ix_err ignored;
+
+	ix_expand_names(from->words[0], self->file->escape, &used);
+	if (used.count == 0)
+		return;
+	for (size_t i = 0; i < used.count; i++)
+		if (!ix_strv_has(&globals->names, used.items[i]))
+			return; /* which is told already */
+	if (ix_expand(&opts, from->words[0], &name, &ignored) == 0 &&
+	    (!*name || ix_ends(name, ":") || ix_ends(name, "/") || ix_starts(name, ":")))
+		warn(self, DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
+		     from->words[0], NULL);
+}
+
+/* What the base brings along. */
+static void inherit(const struct lint *self, size_t index, struct stage_names *names)
+{
+	const char *base = self->file->stages[index].from.words[0];
+	const struct ix_image_facts *facts = NULL;
+	struct ix_err ignored;
+
+	for (size_t i = index; i-- > 0;) {
+		if (self->file->stages[i].name && ix_strcaseeq(self->file->stages[i].name, base)) {
+			ix_strv_copy(&names->names, &self->stages[i].names);
+			names->open = self->stages[i].open;
+			names->workdir = self->stages[i].workdir;
+			names->shell = self->stages[i].shell;
+			return;
+		}
+	}
+	ix_strv_add(&names->names, "PATH");
+	if (strcmp(base, "scratch") == 0)
+		return;
+	if (!strchr(base, '$') && self->opts->facts) {
+		const struct ix_source image = { .kind = IX_SOURCE_IMAGE, .text = base, .platform = self->opts->platform };
+
+		facts = self->opts->facts(self->opts->data, &image, self->opts->lint_needs_facts, &ignored);
+	}
+	names->open = !facts;
+	for (size_t i = 0; facts && i < facts->env.count; i++)
+		ix_strv_take(&names->names, ix_strndup(facts->env.items[i], strcspn(facts->env.items[i], "=")));
+}
+
+static void check_stage(const struct lint *self, size_t index, const struct stage_names *globals)
+{
+	const struct df_stage *stage = &self->file->stages[index];
+	struct stage_names *names = &self->stages[index];
+
+	check_from_words(self, &stage->from, stage);
+	check_from_args(self, &stage->from, globals);
+	check_default(self, &stage->from, globals);
+	inherit(self, index, names);
+	for (size_t i = 0; i < stage->ninstrs; i++) {
+		check_instr(self, &stage->instrs[i], names);
+		add_names(self, &stage->instrs[i], names);
+	}
+	check_repeated(self, stage, IX_STEP_CMD);
+	check_repeated(self, stage, IX_STEP_ENTRYPOINT);
+	check_repeated(self, stage, IX_STEP_HEALTHCHECK);
+}
+
+static void add_globals(const struct lint *self, struct stage_names *globals)
+{
+	static const char *const predefined[] = { "PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION" };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(predefined); i++) {
+		ix_strv_addf(&globals->names, "TARGET%s", predefined[i]);
+		ix_strv_addf(&globals->names, "BUILD%s", predefined[i]);
+	}
+	ix_strv_add(&globals->names, "TARGETSTAGE");
+	for (size_t i = 0; i < self->file->nglobals; i++) {
+		const struct df_instr *instr = &self->file->globals[i];
+
+		check_secrets(self, instr);
+		check_description(self, instr, instr->words[0]);
+		if (instr->nwords > 1 && instr->words[1])
+			check_word(self, instr, globals, instr->words[1]);
+		ix_strv_add(&globals->names, instr->words[0]);
+	}
+}
+
+void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_opts *opts)
+{
+	ix_auto_free struct stage_names *stages = ix_calloc(file->nstages, sizeof(*stages));
+	const struct lint self = { file, opts, stages };
+	struct stage_names globals = { 0 };
+	struct casing casing = { 0 };
+
+	each(&self, count_casing, &casing);
+	each(&self, check_casing, &casing);
+	add_globals(&self, &globals);
+	for (size_t i = 0; i < file->nstages; i++)
+		check_stage(&self, i, &globals);
+	for (size_t i = 0; i < file->nstages; i++)
+		ix_strv_release(&stages[i].names);
+	ix_strv_release(&globals.names);
+}

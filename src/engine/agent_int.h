@@ -1,0 +1,18 @@
+/* SSH agents for RUN --mount=type=ssh. */
+#ifndef IX_ENGINE_AGENT_INT_H
+#define IX_ENGINE_AGENT_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct agent_mode {
+	uint32_t mode, uid, gid;
+};
+struct agent;
+/* A socket at path, which must not exist, that leads to the agent listening at target. */
+int agent_start(const char *target, const char *path, const struct agent_mode *mode, struct agent **ret_agent, struct ix_err *err);
+void agent_stop(struct agent *agent); /* NULL is fine */
+
+#endif

@@ -1,0 +1,164 @@
+#include "remote_int.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fsutil.h"
+
+struct ix_remotes *ix_remotes_new(const struct ix_remotes_opts *opts)
+{
+	struct ix_remotes *remotes = ix_calloc(1, sizeof(*remotes));
+
+	remotes->opts = *opts;
+	pthread_mutex_init(&remotes->lock, NULL);
+	return remotes;
+}
+
+void ix_remotes_free(struct ix_remotes *remotes)
+{
+	struct ix_err ignored;
+
+	if (!remotes)
+		return;
+	for (size_t i = 0; i < remotes->known.count; i++) {
+		struct known *known = remotes->known.entries[i].value;
+
+		free(known->commit);
+		free(known->dir);
+		free(known);
+	}
+	for (size_t i = 0; i < remotes->dirs.count; i++)
+		(void)ix_remove_tree(AT_FDCWD, remotes->dirs.items[i], &ignored);
+	ix_strv_release(&remotes->dirs);
+	ix_map_release(&remotes->known);
+	pthread_mutex_destroy(&remotes->lock);
+	free(remotes);
+}
+
+/* --- secrets --- */
+
+char *remote_host(const char *url)
+{
+	const char *start = strstr(url, "://"), *at;
+	size_t len;
+
+	start = start ? start + 3 : url;
+	at = strchr(start, '@');
+	if (at && (size_t)(at - start) < strcspn(start, "/"))
+		start = at + 1;
+	len = strcspn(start, ":/?#");
+	return ix_strndup(start, len);
+}
+
+int remote_secret(const struct ix_remotes *remotes, const char *id, char separator, const char *host, bool alone, struct ix_buf *ret_value,
+		  struct ix_err *err)
+{
+	ix_auto_free char *particular = ix_asprintf("%s%c%s", id, separator, host);
+	int r;
+
+	if (!remotes->opts.secret)
+		return -IX_ENOTFOUND;
+	r = remotes->opts.secret(remotes->opts.data, particular, ret_value, err);
+	if (r == -IX_ENOTFOUND && alone)
+		r = remotes->opts.secret(remotes->opts.data, id, ret_value, err);
+	/* A secret in a file often ends in a newline, which is no part of it. */
+	while (r == 0 && ret_value->len > 0 && strchr("\r\n", ret_value->data[ret_value->len - 1]))
+		ret_value->data[--ret_value->len] = '\0';
+	if (r == 0 && ret_value->len > 0 && strpbrk(ret_value->data, "\r\n"))
+		return ix_err_set(err, IX_EARG, "secret %s holds a line break", id);
+	return r;
+}
+
+/* --- what is known --- */
+
+static struct known *known_of(struct ix_remotes *remotes, const struct ix_remote *remote)
+{
+	ix_auto_free char *name =
+		ix_asprintf("%d %s\n%s\n%s\n%d%d%d", (int)remote->kind, remote->url, remote->checksum ? remote->checksum : "",
+			    remote->ref ? remote->ref : "", remote->keep_git_dir, remote->no_submodules, remote->fetch_by_commit);
+	struct known *known = ix_map_get(&remotes->known, name);
+
+	if (!known) {
+		known = ix_calloc(1, sizeof(*known));
+		ix_map_set(&remotes->known, name, known);
+	}
+	return known;
+}
+
+static int need_file(struct ix_remotes *remotes, const struct ix_remote *remote, struct known *known, struct ix_err *err)
+{
+	int r = known->fetched ? 0 : http_fetch(remotes, remote, &known->file, err);
+
+	known->fetched = r == 0;
+	return r;
+}
+
+static int need_commit(struct ix_remotes *remotes, const struct ix_remote *remote, struct known *known, struct ix_err *err)
+{
+	return known->commit ? 0 : git_resolve(remotes, remote, &known->commit, err);
+}
+
+static int identity(struct ix_remotes *remotes, const struct ix_remote *remote, char **ret_identity, struct ix_err *err)
+{
+	struct known *known = known_of(remotes, remote);
+	char text[IX_DIGEST_TEXT];
+
+	if (remote->kind == IX_REMOTE_HTTP && remote->checksum) {
+		*ret_identity = ix_strdup(remote->checksum);
+		return 0;
+	}
+	if (remote->kind == IX_REMOTE_HTTP) {
+		if (need_file(remotes, remote, known, err) < 0)
+			return -(int)err->code;
+		*ret_identity = ix_strdup(ix_digest_text(&known->file.digest, text));
+		return 0;
+	}
+	if (need_commit(remotes, remote, known, err) < 0)
+		return -(int)err->code;
+	*ret_identity = ix_strdup(known->commit);
+	return 0;
+}
+
+int ix_remote_identity(struct ix_remotes *remotes, const struct ix_remote *remote, char **ret_identity, struct ix_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&remotes->lock);
+	r = identity(remotes, remote, ret_identity, err);
+	pthread_mutex_unlock(&remotes->lock);
+	return r;
+}
+
+int ix_remote_file(struct ix_remotes *remotes, const struct ix_remote *remote, struct ix_remote_file *ret_file, struct ix_err *err)
+{
+	struct known *known;
+	int r;
+
+	pthread_mutex_lock(&remotes->lock);
+	known = known_of(remotes, remote);
+	r = need_file(remotes, remote, known, err);
+	if (r == 0)
+		*ret_file = known->file;
+	pthread_mutex_unlock(&remotes->lock);
+	return r;
+}
+
+int ix_remote_checkout(struct ix_remotes *remotes, const struct ix_remote *remote, char **ret_dir, struct ix_err *err)
+{
+	struct known *known;
+	int r = 0;
+
+	pthread_mutex_lock(&remotes->lock);
+	known = known_of(remotes, remote);
+	if (!known->dir) {
+		r = need_commit(remotes, remote, known, err);
+		if (r == 0)
+			r = git_checkout(remotes, remote, known->commit, &known->dir, err);
+	}
+	if (r == 0)
+		*ret_dir = ix_strdup(known->dir);
+	pthread_mutex_unlock(&remotes->lock);
+	return r;
+}

@@ -1,0 +1,195 @@
+"""What a build request says besides the Dockerfile: outputs and their forms, settings of steps, checks and calls."""
+
+import json
+import tarfile
+
+import pytest
+
+from ixlib import Machine, dockerfile, make_base, registry
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    make_base(machine, tmp_path_factory.mktemp("base"))
+    return machine
+
+
+def text(tar, name):
+    return tar.extractfile(name).read().decode()
+
+
+def layout(path):
+    """(manifest, config) of an OCI archive."""
+    with tarfile.open(path) as tar:
+        def blob(digest):
+            return json.load(tar.extractfile("blobs/" + digest.replace(":", "/")))
+        manifest = blob(json.load(tar.extractfile("index.json"))["manifests"][0]["digest"])
+        return manifest, blob(manifest["config"]["digest"])
+
+
+def test_several_outputs_in_several_forms(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN echo x > /x\n")
+    machine.build(tmp_path, "-o", f"type=oci,dest={tmp_path}/z.tar,compression=zstd,force-compression=true,annotation.a=b",
+                  "-o", f"type=oci,dest={tmp_path}/u.tar,compression=uncompressed", "-o", f"type=local,dest={tmp_path}/dir")
+    z, zc = layout(tmp_path / "z.tar")
+    u, uc = layout(tmp_path / "u.tar")
+    assert [layer["mediaType"].rpartition(".")[2] for layer in z["layers"]] == ["tar+zstd"] * 2 and z["annotations"]["a"] == "b"
+    assert [layer["mediaType"].rpartition(".")[2] for layer in u["layers"]] == ["tar+gzip", "tar"], "the base image's layer stays as it is"
+    assert zc["rootfs"] == uc["rootfs"] and (tmp_path / "dir/x").read_text() == "x\n"
+
+
+def test_docker_media_types_and_platform_split_and_delete(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nCOPY Dockerfile /D\n")
+    (tmp_path / "out/linux_amd64").mkdir(parents=True)
+    (tmp_path / "out/linux_amd64/old").write_text("old")
+    machine.build(tmp_path, "-o", f"type=oci,dest={tmp_path}/d.tar,oci-mediatypes=false",
+                  "-o", f"type=local,dest={tmp_path}/out,platform-split=true,mode=delete")
+    assert layout(tmp_path / "d.tar")[0]["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert [p.name for p in (tmp_path / "out/linux_amd64").iterdir()] == ["D"]
+
+
+def test_epoch_clamps_times_and_makes_images_equal(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nARG SOURCE_DATE_EPOCH\nCOPY f /f\nLABEL e=$SOURCE_DATE_EPOCH\n", f="f")
+    out = tmp_path / "e.tar"
+    machine.build(tmp_path, "--no-cache", "-o", f"type=oci,dest={out},rewrite-timestamp=true", env={"SOURCE_DATE_EPOCH": "1000"})
+    first = out.read_bytes()
+    config = layout(out)[1]
+    assert config["created"] == "1970-01-01T00:16:40Z" and config["config"]["Labels"] == {"e": "1000"}
+    machine.build(tmp_path, "--no-cache", "-o", f"type=oci,dest={out},rewrite-timestamp=true", "--build-arg", "SOURCE_DATE_EPOCH=1000")
+    assert out.read_bytes() == first
+    assert "invalid SOURCE_DATE_EPOCH" in machine.failure("build", str(tmp_path), env={"SOURCE_DATE_EPOCH": "yes"}).err
+
+
+def test_wrong_outputs_are_refused_before_anything_runs(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN false\n")
+    for spec, message in [("type=ocy", "did you mean oci?"), ("dest=x", "type is required"), ("type=oci,compresion=gzip", "did you mean compression?"),
+                          ("type=oci,compression=estargz", "estargz is not supported"), ("type=tar,compression=zstd", "files have no layers"),
+                          ("type=oci,tar=perhaps", "true or false")]:
+        assert message in machine.failure("build", "-o", spec, str(tmp_path)).err
+
+
+def test_iidfile_and_metadata_file(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nLABEL a=b\n")
+    machine.build(tmp_path, "-t", "me:1", "--iidfile", tmp_path / "iid", "--metadata-file", tmp_path / "m.json", "--annotation", "who=me")
+    meta = json.loads((tmp_path / "m.json").read_text())
+    assert (tmp_path / "iid").read_text() == meta["containerimage.config.digest"]
+    assert meta["image.name"] == "docker.io/library/me:1" and meta["containerimage.descriptor"]["digest"] == meta["containerimage.digest"]
+    assert json.loads(machine.ix("inspect", "me:1").out)["manifest"]["annotations"]["who"] == "me"
+
+
+def test_push_by_digest(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nLABEL a=c\n")
+    with registry(tmp_path / "reg") as host:
+        machine.build(tmp_path, "-o", f"type=image,name={host}/x/y,push=true,push-by-digest=true", "--metadata-file", tmp_path / "m.json")
+        digest = json.loads((tmp_path / "m.json").read_text())["containerimage.digest"]
+        machine.ix("pull", f"{host}/x/y@{digest}")
+
+
+def test_settings_of_steps_reach_them_and_count(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN ulimit -n > /n; df -k /dev/shm | tail -n 1 | awk '{print $2}' > /shm; grep -c there /etc/hosts > /h\n")
+    tar = machine.root_tar(tmp_path, "--ulimit", "nofile=123:200", "--shm-size", "2m", "--add-host", "there:10.0.0.1")
+    assert [text(tar, f).strip() for f in ("n", "shm", "h")] == ["123", "2048", "1"]
+    tar = machine.root_tar(tmp_path, "--ulimit", "nofile=124:200", "--add-host", "there=10.0.0.1")
+    assert text(tar, "n") == "124\n"
+    assert "unknown resource" in machine.failure("build", "--ulimit", "nofle=1", str(tmp_path)).err
+
+
+def test_network_none_cuts_steps_off(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN ls /sys/class/net > /net\n")
+    assert text(machine.root_tar(tmp_path, "--network", "none"), "net") == "lo\n"
+
+
+def test_security_insecure_needs_permission(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN --security=insecure grep CapEff /proc/self/status > /c\n")
+    assert "--allow security.insecure" in machine.failure("build", str(tmp_path)).err
+    caps = int(text(machine.root_tar(tmp_path, "--allow", "security.insecure"), "c").split()[1], 16)
+    assert caps & (1 << 21), "CAP_SYS_ADMIN is there"
+
+
+def test_no_cache_filter_runs_one_stage_again(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test AS a\nRUN echo a; cat /proc/uptime > /a\nFROM busybox:test AS b\nRUN echo b > /b\nFROM busybox:test\n"
+               "COPY --from=a /a /\nCOPY --from=b /b /\n")
+    machine.build(tmp_path)
+    err = machine.build(tmp_path, "--no-cache-filter", "a").err
+    assert "image.a 1/1 RUN" in err and "image.b 1/1 RUN" not in err
+
+
+def test_named_context_for_one_platform(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nCOPY --from=x f /\n", **{"any/f": "any", "amd/f": "amd"})
+    tar = machine.root_tar(tmp_path, "--build-context", f"x={tmp_path}/any", "--build-context", f"x::linux/amd64={tmp_path}/amd", "--platform", "linux/amd64")
+    assert text(tar, "f") == "amd"
+
+
+# --- checks and calls ---
+
+CHECKED = """From scratch as Base
+maintainer me
+EXPOSE 80/TCP 127.0.0.1:80:90
+ENV a b
+ENV API_TOKEN=x X=$undef
+WORKDIR app
+CMD echo hi
+CMD echo ho
+FROM --platform=linux/amd64 scratch AS context
+ARG VERSIO=1
+LABEL v=$VERSION
+COPY a \\
+
+ /b
+FROM --platform=$TARGETPLATFORM scratch as x
+FROM scratch AS x
+FROM $NONE
+ARG E
+FROM scratch
+"""
+
+RULES = {"StageNameCasing", "ConsistentInstructionCasing", "MaintainerDeprecated", "ExposeInvalidFormat", "ExposeProtoCasing", "LegacyKeyValueFormat",
+         "SecretsUsedInArgOrEnv", "UndefinedVar", "WorkdirRelativePath", "JSONArgsRecommended", "MultipleInstructionsDisallowed",
+         "FromPlatformFlagConstDisallowed", "ReservedStageName", "NoEmptyContinuation", "RedundantTargetPlatform", "FromAsCasing", "DuplicateStageName",
+         "UndefinedArgInFrom"}
+
+
+def rules(result):
+    return {w["ruleName"] for w in json.loads(result.out)["warnings"]}
+
+
+def test_check_finds_what_docker_finds(machine, tmp_path):
+    dockerfile(tmp_path, CHECKED)
+    r = machine.ix("check", "--json", str(tmp_path), check=False)
+    assert r.status == 1 and rules(r) == RULES
+    r = machine.ix("build", "--check", str(tmp_path), check=False)
+    assert r.status == 1 and ">>> From scratch as Base" in r.out and "warnings have been found!" in r.out
+
+
+def test_check_of_a_clean_file(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test AS a\nWORKDIR /x\nENV P=$PATH\nCMD [\"x\"]\n")
+    r = machine.ix("check", str(tmp_path))
+    assert r.out == "Check complete, no warnings found.\n"
+
+
+def test_check_directives_and_skips(machine, tmp_path):
+    dockerfile(tmp_path, "# check=skip=StageNameCasing;experimental=all\nARG D\nFROM scratch AS Base\n# check=skip=JSONArgsRecommended\nCMD a\nCOPY x /\n"
+               "# nothing\nARG V\n", **{".dockerignore": "x"})
+    assert rules(machine.ix("check", "--json", str(tmp_path), check=False)) == {"CopyIgnoredFile", "InvalidDefinitionDescription"}
+    dockerfile(tmp_path, "# check=error=true\nFROM scratch\nMAINTAINER me\n")
+    assert "lint violation found for rules: MaintainerDeprecated" in machine.failure("build", str(tmp_path)).err
+    machine.build(tmp_path, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all")
+    dockerfile(tmp_path, "# check=wrong=1\nFROM scratch\n")
+    assert 'Dockerfile:1:1: invalid check option "wrong"' in machine.failure("build", str(tmp_path)).err
+
+
+def test_default_argument_that_gives_no_image(machine, tmp_path):
+    dockerfile(tmp_path, "ARG TAG\nFROM busybox:${TAG}\n")
+    assert rules(machine.ix("check", "--json", "--build-arg", "TAG=test", str(tmp_path), check=False)) == {"InvalidDefaultArgInFrom"}
+
+
+def test_outline_and_targets(machine, tmp_path):
+    dockerfile(tmp_path, "# V the version\nARG V=1\n# base it starts here\nFROM scratch AS base\nARG V\n# X a thing\nARG X=$V\n"
+               "RUN --mount=type=secret,id=s1,required=true --mount=type=ssh true\nFROM scratch AS unused\nARG U\nFROM base AS out\n")
+    got = json.loads(machine.ix("build", "--call", "outline,format=json", "--build-arg", "X=3", str(tmp_path)).out)
+    assert got["name"] == "out" and [(a["name"], a["value"], a["description"]) for a in got["args"]] == [("V", "1", "the version"), ("X", "3", "a thing")]
+    assert got["secrets"][0]["name"] == "s1" and got["secrets"][0]["required"] and got["ssh"][0]["name"] == "default"
+    got = json.loads(machine.ix("build", "--call", "targets,format=json", str(tmp_path)).out)["targets"]
+    assert [(t["name"], t["base"], t.get("default", False)) for t in got] == [("base", "scratch", False), ("unused", "scratch", False), ("out", "base", True)]
+    assert "it starts here" in machine.ix("build", "--call", "targets", str(tmp_path)).out
