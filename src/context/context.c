@@ -169,17 +169,15 @@ static int glob(const struct ix_context *context, const char *pattern, struct ix
 	return 0;
 }
 
-/* Leave out what the patterns of --exclude match: paths below what was selected, or the name of a single file. */
+/* Leave out what the patterns of --exclude match below what was selected; a file that was named itself stays. */
 static void drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes)
 {
 	size_t kept = first;
 
 	for (size_t i = first; excludes && i < selection->nentries; i++) {
 		struct ix_entry *entry = &selection->entries[i];
-		bool single = selection->nentries == first + 1 && !S_ISDIR(entry->mode);
-		const char *name = single ? ix_path_base(entry->path) : entry->name;
 
-		if (*name && ix_ignore_match(excludes, name)) {
+		if (*entry->name && ix_ignore_match(excludes, entry->name)) {
 			free(entry->path);
 			free(entry->link);
 		} else {
@@ -205,10 +203,6 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	if (context_walk(context, real, selection, cap, opts->cancel, err) < 0)
 		return -(int)err->code;
 	drop_excluded(selection, first, excludes);
-	if (selection->nentries == first) {
-		*ret_added = true; /* there is something, and it is not wanted */
-		return 0;
-	}
 	if (!visible && selection->nentries - first <= 1) {
 		context_drop(selection, first);
 		return 0;

@@ -91,9 +91,6 @@ static int parse_copy(struct df_making *self, struct ix_err *err)
 	instr->dest = instr->words[--instr->nwords];
 	if (ix_starts(instr->dest, "<<") && instr->ndocs > 0)
 		return err_here(self, err, "cannot accept a heredoc as its destination");
-	if (instr->nwords > 1 && !ix_ends(instr->dest, "/") && !strchr(instr->dest, '$') && strcmp(instr->dest, ".") != 0 &&
-	    strcmp(instr->dest, "..") != 0)
-		return err_here(self, err, "with more than one source file, the destination must be a directory and end with a /");
 	return 0;
 }
 

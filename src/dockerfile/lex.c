@@ -112,7 +112,7 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 			continue;
 		if (is_empty(raw)) {
 			if (!warned)
-				df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, start, 1 }, lexer->line, NULL,
+				df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, start, 1 }, lexer->line, "",
 					 "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
 			warned = true;
 			continue;

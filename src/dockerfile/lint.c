@@ -116,7 +116,7 @@ static void check_word(const struct lint *self, const struct df_instr *instr, co
 
 static void check_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
 {
-	static const char *const flags[] = { "chown", "chmod", "checksum", "exclude" };
+	static const char *const flags[] = { "chown", "chmod", "checksum" };
 
 	switch (instr->kind) {
 	case IX_STEP_RUN:
@@ -369,6 +369,7 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 {
 	const char *base = self->file->stages[index].from.words[0];
 	const struct ix_image_facts *facts = NULL;
+	struct ix_source image;
 	struct ix_err ignored;
 
 	for (size_t i = index; i-- > 0;) {
@@ -384,8 +385,7 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 	if (strcmp(base, "scratch") == 0)
 		return;
 	if (!strchr(base, '$') && self->opts->facts) {
-		const struct ix_source image = { .kind = IX_SOURCE_IMAGE, .text = base, .platform = self->opts->platform };
-
+		image = (struct ix_source){ .kind = IX_SOURCE_IMAGE, .text = base, .platform = self->opts->platform };
 		facts = self->opts->facts(self->opts->data, &image, self->opts->lint_needs_facts, &ignored);
 	}
 	names->open = !facts;

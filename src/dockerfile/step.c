@@ -108,7 +108,7 @@ static int context_source(struct making *self, const struct df_instr *instr, str
 }
 
 /* Flags of ADD and COPY whose values are words. */
-static int copy_flags(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static void copy_flags(struct making *self, const struct df_instr *instr, struct ix_step *step)
 {
 	struct ix_arena *arena = self->lower->graph->arena;
 
@@ -119,16 +119,10 @@ static int copy_flags(struct making *self, const struct df_instr *instr, struct 
 	step->parents = df_flag_true(instr, "parents");
 	step->unpack = df_flag_true(instr, "unpack");
 	step->no_unpack = df_has_flag(instr, "unpack") && !step->unpack;
-	for (size_t i = 0; i < instr->nflags; i++) {
-		const char *text;
-
-		if (strcmp(instr->flags[i].name, "exclude") != 0)
-			continue;
-		if (lower_expand_known(self->lower, &self->scope, self->stage, instr->flags[i].value, &instr->flags[i].pos, &text) < 0)
-			return lower_failed(self->lower);
-		*IX_ARENA_PUSH(arena, step->excludes, step->nexcludes) = text;
-	}
-	return 0;
+	/* As written: BuildKit replaces no variables here. */
+	for (size_t i = 0; i < instr->nflags; i++)
+		if (strcmp(instr->flags[i].name, "exclude") == 0)
+			*IX_ARENA_PUSH(arena, step->excludes, step->nexcludes) = instr->flags[i].value;
 }
 
 /* What --checksum and --keep-git-dir say of a source that is fetched. */
@@ -215,7 +209,8 @@ static int do_copy(struct making *self, const struct df_instr *instr, struct ix_
 	const char *from = df_flag_value(instr, "from");
 	bool files = false;
 
-	if (copy_flags(self, instr, step) < 0 || (from && copy_from(self, instr, from, &step->from) < 0))
+	copy_flags(self, instr, step);
+	if (from && copy_from(self, instr, from, &step->from) < 0)
 		return lower_failed(self->lower);
 	step->words = ix_arena_alloc(self->lower->graph->arena, (instr->nwords + 1) * sizeof(char *));
 	step->nwords = instr->nwords;

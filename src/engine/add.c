@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,12 @@ static int place_files(struct copy *self, struct scratch *scratch, struct ix_err
 static int unpack_archive(struct copy *self, const struct archive *archive, int dest_fd, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
-	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(), .cancel = opts->cancel };
+	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(),
+					    .keep_root = true,
+					    .one_owner = self->has_owner,
+					    .uid = self->uid,
+					    .gid = self->gid,
+					    .cancel = opts->cancel };
 	struct ix_entry entry = { .path = archive->path };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
@@ -52,6 +58,26 @@ static int unpack_archive(struct copy *self, const struct archive *archive, int 
 	return 0;
 }
 
+/* The destination and what is missing on the way, owned as --chown says. */
+static int make_dest(const struct copy *self, int root_fd, struct ix_err *err)
+{
+	ix_auto_free char *path = ix_strdup(self->dest);
+
+	for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		if (mkdirat(root_fd, path, 0755) == 0) {
+			if (self->has_owner && fchownat(root_fd, path, self->uid, self->gid, AT_SYMLINK_NOFOLLOW) < 0)
+				return ix_err_sys(err, "owner of /%s", path);
+		} else if (errno != EEXIST) {
+			return ix_err_sys(err, "make /%s", path);
+		}
+		if (!slash)
+			return 0;
+		*slash = '/';
+	}
+}
+
 int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
@@ -63,7 +89,7 @@ int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct i
 		/* The archive sees the destination as its root: nothing in it leads outside. */
 		ix_auto_close int dest = -1;
 
-		if (*self->dest && ix_mkdir_p(scratch.root_fd, self->dest, 0755, err) < 0)
+		if (*self->dest && make_dest(self, scratch.root_fd, err) < 0)
 			return -(int)err->code;
 		dest = ix_open_beneath(scratch.root_fd, self->dest, O_RDONLY | O_DIRECTORY, err);
 		if (dest < 0)
@@ -71,8 +97,6 @@ int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct i
 		for (size_t i = 0; i < self->narchives; i++)
 			if (unpack_archive(self, &self->archives[i], dest, err) < 0)
 				return -(int)err->code;
-		if (self->has_owner && fchown(dest, self->uid, self->gid) < 0)
-			return ix_err_sys(err, "owner of /%s", self->dest);
 	}
 	return scratch_commit(opts, &scratch, &self->build->image, self->build->stage->name, ret_result, err);
 }

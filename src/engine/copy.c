@@ -74,8 +74,7 @@ void copy_keep_context(struct copy *self, struct ix_context *context)
 
 /* --- where it goes --- */
 
-/* The destination with links on the way followed as far as it exists: relative to the root, "" for the root itself. The last component is
- * followed only when it leads to a directory; a link to a file is replaced. */
+/* The destination with links followed as far as it exists: relative to the root, "" for the root itself. */
 static int resolve_dest(struct copy *self, const char *path, char **ret_real, bool *ret_is_dir, struct ix_err *err)
 {
 	ix_auto_free char *prefix = ix_path_clean(path);
@@ -96,6 +95,9 @@ static int resolve_dest(struct copy *self, const char *path, char **ret_real, bo
 			*ret_real = *rest ? (*real ? ix_asprintf("%s/%s", real, rest) : ix_strdup(rest)) : ix_steal(&real);
 			return 0;
 		}
+		/* A link to a file is written through. */
+		if (!*rest && ix_context_real_path(self->root, prefix, ret_real, err) == 0)
+			return 0;
 		if (strcmp(prefix, "/") == 0)
 			return -(int)err->code;
 		joined = *rest ? ix_asprintf("%s/%s", ix_path_base(prefix), rest) : ix_strdup(ix_path_base(prefix));
@@ -196,6 +198,19 @@ char *copy_target(const struct copy *self, const char *name)
 	return self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
 }
 
+/* A directory that nobody described. */
+static struct out *made_directory(struct copy *self, const char *path)
+{
+	struct out *out = copy_put(self, path);
+
+	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
+					    .mode = mode_apply(&self->chmod, S_IFDIR | 0755),
+					    .uid = self->uid,
+					    .gid = self->gid,
+					    .mtime_s = self->newest_s };
+	return out;
+}
+
 static void list_match(struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
 {
 	ix_auto_free char *base = match->is_dir ? ix_strdup(self->dest) : copy_target(self, ix_path_base(match->path));
@@ -209,9 +224,12 @@ static void list_match(struct copy *self, struct ix_context *context, const stru
 
 		if (i == 0 && self->newest_s < from->mtime_s)
 			self->newest_s = from->mtime_s;
-		/* The directory copied onto an existing one leaves its attributes alone. */
-		if (match->is_dir && !from->name[0] && (self->dest_exists || !*path))
+		/* Of a directory the contents are copied: what they are put into is made like any directory on the way. */
+		if (match->is_dir && !from->name[0]) {
+			if (!self->dest_exists && *path)
+				made_directory(self, path);
 			continue;
+		}
 		out = copy_put(self, path);
 		out->entry = entry_from(self, from, path);
 		out->from = from;
@@ -351,10 +369,7 @@ static int add_parent(struct copy *self, const char *path, struct ix_err *err)
 	if (!*path || ix_map_get(&self->by_path, path))
 		return 0;
 	fd = ix_open_beneath(self->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err);
-	out = copy_put(self, path);
-	out->entry = (struct ix_tar_entry){
-		.path = ix_strdup(path), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid, .mtime_s = self->newest_s
-	};
+	out = made_directory(self, path);
 	if (fd < 0)
 		return 0;
 	if (fstat(fd, &st) < 0)
@@ -366,9 +381,26 @@ static int add_parent(struct copy *self, const char *path, struct ix_err *err)
 	return ix_xattrs_read(fd, path, &out->entry, err);
 }
 
+/* A directory does not replace a file, nor a file a directory. */
+static int check_conflict(const struct copy *self, const struct out *out, struct ix_err *err)
+{
+	bool is_dir = S_ISDIR(out->entry.mode);
+	struct stat st;
+
+	if (!*out->path || fstatat(self->root_fd, out->path, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) == is_dir)
+		return 0;
+	if (is_dir)
+		return ix_err_at(err, &self->step->pos, "cannot copy to non-directory: /%s", out->path);
+	return ix_err_at(err, &self->step->pos, "cannot replace directory /%s with a file", out->path);
+}
+
 static int add_parents(struct copy *self, struct ix_err *err)
 {
 	size_t listed = self->by_path.count;
+
+	for (size_t i = 0; i < listed; i++)
+		if (check_conflict(self, self->by_path.entries[i].value, err) < 0)
+			return -(int)err->code;
 
 	for (size_t i = 0; i < listed; i++) {
 		const struct out *out = self->by_path.entries[i].value;

@@ -124,7 +124,7 @@ static int begin(struct build *build, struct ix_err *err)
 		return -(int)err->code;
 	if (!ix_env_get(&config->env, "PATH"))
 		ix_env_set(&config->env, "PATH", default_path);
-	if (!config->working_dir)
+	if (!config->working_dir && stage->base.kind == IX_SOURCE_SCRATCH)
 		config->working_dir = ix_strdup("/");
 	/* Triggers of the base were made steps when the graph was; they are not handed on. */
 	ix_strv_release(&config->onbuild);
@@ -133,26 +133,27 @@ static int begin(struct build *build, struct ix_err *err)
 
 /* --- steps --- */
 
+/* " --chown=app", expanded; nothing when it was not given. */
+static void put_flag(struct build *build, const struct ix_step *step, const char *name, const char *word, struct ix_buf *text)
+{
+	ix_auto_free char *value = NULL;
+	struct ix_err ignored;
+
+	if (word && build_expand(build, step, word, &value, &ignored) == 0)
+		ix_buf_printf(text, " %s%s", name, value);
+}
+
+/* What docker history shows. */
 static char *copy_created_by(struct build *build, const struct ix_step *step)
 {
 	ix_auto_buf text = { 0 };
 
 	ix_buf_puts(&text, ix_step_word(step->kind));
-	if (step->chown)
-		ix_buf_printf(&text, " --chown=%s", step->chown);
-	if (step->chmod)
-		ix_buf_printf(&text, " --chmod=%s", step->chmod);
-	if (step->link)
-		ix_buf_puts(&text, " --link");
+	put_flag(build, step, "--chown=", step->chown, &text);
+	put_flag(build, step, "--chmod=", step->chmod, &text);
 	for (size_t i = 0; i < step->nwords; i++)
 		ix_buf_printf(&text, " %s", step->words[i]);
-	{
-		struct ix_err ignored;
-		ix_auto_free char *dest = NULL;
-
-		if (build_expand(build, step, step->dest, &dest, &ignored) == 0)
-			ix_buf_printf(&text, " %s", dest);
-	}
+	put_flag(build, step, "", step->dest, &text);
 	ix_buf_puts(&text, " # buildkit");
 	return ix_buf_steal(&text);
 }
@@ -178,7 +179,7 @@ static int set_workdir(struct build *build, const struct ix_step *step, struct i
 		return -(int)err->code;
 	if (!*text)
 		return ix_err_set(err, IX_EARG, "WORKDIR: the path is empty");
-	path = ix_path_resolve(config->working_dir, text);
+	path = ix_path_resolve(config->working_dir ? config->working_dir : "/", text);
 	free(config->working_dir);
 	config->working_dir = path;
 	return 0;

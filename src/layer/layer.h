@@ -78,6 +78,9 @@ int ix_layer_pack_tree(struct ix_layer_writer *layer, int root_fd, const struct 
 struct ix_unpack_opts {
 	bool overlay;   /* whiteouts become overlay whiteouts; otherwise names beginning with ".wh." are ordinary */
 	bool userns;    /* user.overlay.* instead of trusted.overlay.*; device nodes that cannot be made are left out */
+	bool keep_root; /* an entry for the root itself does not change it */
+	bool one_owner; /* everything belongs to uid and gid */
+	uint32_t uid, gid;
 	bool no_owners; /* owners are not set: the files belong to whoever unpacks (export to a directory) */
 	const struct ix_cancel *cancel;
 };

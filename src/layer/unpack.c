@@ -176,7 +176,9 @@ static int set_attributes(struct unpack *self, const char *name, const struct ix
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = entry->mtime_s, .tv_nsec = 0 } };
 	bool is_link = S_ISLNK(entry->mode);
 
-	if (!self->opts->no_owners && fchownat(self->parent_fd, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0) {
+	uint32_t uid = self->opts->one_owner ? self->opts->uid : entry->uid, gid = self->opts->one_owner ? self->opts->gid : entry->gid;
+
+	if (!self->opts->no_owners && fchownat(self->parent_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == EINVAL)
 			return ix_err_set(
 				err, IX_EFAIL,
@@ -210,6 +212,8 @@ static int unpack_root(struct unpack *self, const struct ix_tar_entry *entry, st
 {
 	if (!S_ISDIR(entry->mode))
 		return ix_err_set(err, IX_ECORRUPT, "tar: an entry without a name is not a directory");
+	if (self->opts->keep_root)
+		return 0;
 	if (open_parent(self, "", err) < 0)
 		return -(int)err->code;
 	remember_dir(self, entry);

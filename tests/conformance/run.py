@@ -297,7 +297,7 @@ class Ix(Builder):
         archive.unlink()
 
     def make(self, words, path, archive, data, env):
-        command = [*self.words, "build", *self.common, "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
+        command = [*self.words, "build", *self.common, "--no-cache", "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, input=data, timeout=300)
         if result.returncode not in (0, 1, 2) or b"Sanitizer" in result.stdout or b"runtime error:" in result.stdout:
             return 99, b"ix: CRASHED " + result.stdout
