@@ -2,6 +2,7 @@
 
 BUILD ?= build
 SANITIZED ?= build-asan
+DOCKER ?= docker
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -19,6 +20,10 @@ test: deps-test
 install: all
 	meson install -C $(BUILD)
 
+# Each case with ix and, where an engine answers, with docker; CONFORMANCE=--record writes the record anew.
+conformance: deps-test all
+	tests/conformance/run.py --ix $(CURDIR)/$(BUILD)/ix --docker "$(DOCKER)" $(CONFORMANCE)
+
 lint: deps-lint
 	tools/lint
 
@@ -34,4 +39,4 @@ deps-build deps-demo deps-test deps-lint:
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test install lint fuzz bench clean deps-build deps-demo deps-test deps-lint
+.PHONY: all demo test conformance install lint fuzz bench clean deps-build deps-demo deps-test deps-lint

@@ -40,8 +40,6 @@ static int operands_command(struct df_making *self, struct ix_err *err)
 	case DF_JSON_NO:
 		break;
 	}
-	if (!*self->operands)
-		return instr->kind == IX_STEP_RUN ? err_here(self, err, "requires at least one argument") : 0;
 	*IX_ARENA_PUSH(self->file->arena, instr->words, instr->nwords) = ix_arena_strdup(self->file->arena, self->operands);
 	return 0;
 }
@@ -241,7 +239,8 @@ static int parse_healthcheck(struct df_making *self, struct ix_err *err)
 		return err_here(self, err, "requires at least one argument");
 	if (ix_strcaseeq(type, "NONE")) {
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, "NONE");
-		return *rest || instr->nflags ? err_here(self, err, "NONE takes no arguments") : 0;
+		instr->interval = instr->timeout = instr->start_period = instr->start_interval = instr->retries = 0;
+		return *rest ? err_here(self, err, "NONE takes no arguments") : 0;
 	}
 	if (!ix_strcaseeq(type, "CMD"))
 		return df_err(self->file, err, &instr->pos, "unknown type \"%s\" in HEALTHCHECK (try CMD)", type);

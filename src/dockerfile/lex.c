@@ -284,20 +284,25 @@ static bool heredoc_word(struct ix_arena *arena, const char *word, struct ix_her
 
 static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix_heredoc *doc, struct ix_err *err)
 {
-	ix_auto_buf body = { 0 };
+	ix_auto_buf body = { 0 }, whole = { 0 };
 	struct raw raw;
 
 	while (next_raw(lexer, &raw)) {
+		const struct raw before = raw;
+
 		while (doc->strip_tabs && raw.len > 0 && *raw.text == '\t') {
 			raw.text++;
 			raw.len--;
 		}
 		if (raw.len == strlen(doc->name) && memcmp(raw.text, doc->name, raw.len) == 0) {
 			doc->body = ix_arena_strndup(lexer->file->arena, ix_buf_str(&body), body.len);
+			doc->raw = ix_arena_strndup(lexer->file->arena, ix_buf_str(&whole), whole.len);
 			return 0;
 		}
 		ix_buf_put(&body, raw.text, raw.len);
 		ix_buf_putc(&body, '\n');
+		ix_buf_put(&whole, before.text, before.len);
+		ix_buf_putc(&whole, '\n');
 	}
 	return df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
 }

@@ -252,7 +252,7 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 		break;
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
-		if (!instr->exec && !names->shell && instr->nwords > 0)
+		if (!instr->exec && !names->shell && *instr->words[0])
 			warn(self, DF_JSON_ARGS, instr,
 			     "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word, NULL);
 		break;

@@ -26,7 +26,7 @@ static void add_args(struct making *self, const struct df_instr *instr, struct i
 	ix_auto_strv names = { 0 };
 
 	if (step->kind != IX_STEP_RUN) {
-		bool literal = instr->exec && step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD;
+		bool literal = instr->exec && step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD && step->kind != IX_STEP_VOLUME;
 
 		for (size_t i = 0; i < instr->nwords && !literal && step->kind != IX_STEP_CMD && step->kind != IX_STEP_ENTRYPOINT; i++)
 			if (instr->words[i])
@@ -299,6 +299,7 @@ int lower_add_step(struct making *self, const struct df_instr *instr, bool trigg
 		.words = instr->words,
 		.nwords = instr->nwords,
 		.exec = instr->exec,
+		.escape = self->lower->file->escape,
 		.docs = instr->docs,
 		.ndocs = instr->ndocs,
 		.interval = instr->interval,

@@ -1,5 +1,7 @@
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
@@ -71,6 +73,7 @@ static int apply_cmd(struct build *build, const struct ix_step *step, struct ix_
 	history(build, quoted_list("CMD", &words));
 	replace(&config->cmd, &words);
 	config->has_cmd = true;
+	config->args_escaped = true;
 	return 0;
 }
 
@@ -147,15 +150,29 @@ static int apply_label(struct build *build, const struct ix_step *step, struct i
 	return 0;
 }
 
+/* Of one ARG instruction; the graph has a step for each of its names. */
+static bool same_instruction(const struct ix_step *a, const struct ix_step *b)
+{
+	return a->kind == b->kind && a->pos.line == b->pos.line && a->trigger == b->trigger && a->text == b->text;
+}
+
 static int apply_arg(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
-	ix_auto_free char *value = NULL;
+	const struct ix_step *steps = build->stage->steps, *first = step;
+	ix_auto_buf text = { 0 };
 
 	(void)err;
-	for (size_t i = 0; i < step->nargs; i++)
-		if (strcmp(step->args[i].name, step->words[0]) == 0)
-			value = build_arg_value(build, &step->args[i]);
-	history(build, value ? ix_asprintf("ARG %s=%s", step->words[0], value) : ix_asprintf("ARG %s", step->words[0]));
+	if (build->step + 1 < build->stage->nsteps && same_instruction(step, step + 1))
+		return 0; /* told with the last one */
+	while (first > steps && same_instruction(first - 1, step))
+		first--;
+	ix_buf_puts(&text, "ARG");
+	for (; first <= step; first++) {
+		ix_auto_free char *value = first->nargs > 0 ? build_arg_value(build, &first->args[0]) : NULL;
+
+		ix_buf_printf(&text, " %s%s%s", first->words[0], value ? "=" : "", value ? value : "");
+	}
+	history(build, ix_buf_steal(&text));
 	return 0;
 }
 
@@ -169,9 +186,12 @@ static void add_sorted(struct ix_strv *list, const char *text)
 /* "8080", "8080/udp", "8000-8010": each port with its protocol. */
 static int expose(struct build *build, const struct ix_step *step, const char *spec, struct ix_strv *shown, struct ix_err *err)
 {
+	/* An address and a port of the host may stand before it; they say nothing about the image. */
+	const char *colon = strrchr(spec, ':');
 	const char *slash = strchr(spec, '/');
 	const char *proto = slash ? slash + 1 : "tcp";
-	ix_auto_free char *ports = slash ? ix_strndup(spec, (size_t)(slash - spec)) : ix_strdup(spec);
+	const char *start = colon ? colon + 1 : spec;
+	ix_auto_free char *ports = slash && slash >= start ? ix_strndup(start, (size_t)(slash - start)) : ix_strdup(start);
 	ix_auto_free char *lower = ix_strdup(proto);
 	char *dash = strchr(ports, '-');
 	uint64_t first, last;
@@ -220,6 +240,70 @@ static int apply_expose(struct build *build, const struct ix_step *step, struct 
 	return 0;
 }
 
+/* 1h0m0s, 1.5s, 100ms, 0s: as Go prints durations. */
+static void put_duration(struct ix_buf *text, int64_t ns)
+{
+	static const struct {
+		const char *name;
+		int64_t ns;
+	} small[] = { { "ms", 1000000 }, { "\302\265s", 1000 }, { "ns", 1 } };
+	int64_t rest = ns % 60000000000, unit = 1000000000;
+	const char *name = "s";
+
+	if (ns >= 3600000000000)
+		ix_buf_printf(text, "%lldh", (long long)(ns / 3600000000000));
+	if (ns >= 60000000000)
+		ix_buf_printf(text, "%lldm", (long long)(ns / 60000000000 % 60));
+	for (size_t i = 0; ns > 0 && ns < 1000000000 && i < IX_ARRAY_LEN(small) && rest < unit; i++) {
+		unit = small[i].ns;
+		name = small[i].name;
+	}
+	ix_buf_printf(text, "%lld", (long long)(rest / unit));
+	if (rest % unit) {
+		ix_auto_free char *digits = ix_asprintf("%lld", (long long)(unit + rest % unit));
+		size_t len = strlen(digits);
+
+		while (digits[len - 1] == '0')
+			digits[--len] = '\0';
+		ix_buf_printf(text, ".%s", digits + 1);
+	}
+	ix_buf_puts(text, name);
+}
+
+/* A number as Go quotes it, which is as a character. */
+static void put_rune(struct ix_buf *text, unsigned n)
+{
+	static const char names[] = "abtnvfr"; /* 7 to 13 */
+
+	if (n >= 7 && n <= 13)
+		ix_buf_printf(text, "'\\%c'", names[n - 7]);
+	else if (n < 32 || n == 127)
+		ix_buf_printf(text, "'\\x%02x'", n);
+	else if (n < 127)
+		ix_buf_printf(text, n == '\'' || n == '\\' ? "'\\%c'" : "'%c'", (char)n);
+	else
+		ix_buf_printf(text, "'\\u%04x'", n & 0xffff);
+}
+
+/* docker history shows the structure itself. */
+static char *health_text(const struct ix_health *health)
+{
+	const int64_t durations[] = { health->interval, health->timeout, health->start_period, health->start_interval };
+	ix_auto_free char *test = quoted_list("", &health->test);
+	ix_auto_buf text = { 0 };
+
+	ix_buf_printf(&text, "HEALTHCHECK &{%s", test + 1);
+	for (size_t i = 0; i < IX_ARRAY_LEN(durations); i++) {
+		ix_buf_puts(&text, " \"");
+		put_duration(&text, durations[i]);
+		ix_buf_putc(&text, '"');
+	}
+	ix_buf_putc(&text, ' ');
+	put_rune(&text, (unsigned)health->retries);
+	ix_buf_putc(&text, '}');
+	return ix_buf_steal(&text);
+}
+
 static int apply_health(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	struct ix_image_config *config = &build->image.config;
@@ -242,7 +326,7 @@ static int apply_health(struct build *build, const struct ix_step *step, struct 
 		ix_strv_release(&config->health->test);
 	free(config->health);
 	config->health = health;
-	history(build, ix_strdup(step->text));
+	history(build, health_text(health));
 	return 0;
 }
 
@@ -254,9 +338,7 @@ static int apply_volume(struct build *build, const struct ix_step *step, struct 
 	for (size_t i = 0; i < step->nwords; i++) {
 		ix_auto_free char *text = NULL;
 
-		if (step->exec)
-			text = ix_strdup(step->words[i]);
-		else if (build_expand(build, step, step->words[i], &text, err) < 0)
+		if (build_expand(build, step, step->words[i], &text, err) < 0)
 			return -(int)err->code;
 		if (!*text)
 			return ix_err_at(err, &step->pos, "VOLUME specified can not be an empty string");
@@ -286,9 +368,32 @@ static int apply_user(struct build *build, const struct ix_step *step, struct ix
 	return set_field(build, step, &build->image.config.user, err);
 }
 
+/* A number, or a name with or without SIG, real-time signals as RTMIN+3. */
+static bool is_signal(const char *text)
+{
+	uint64_t n;
+
+	if (ix_parse_u64(text, INT32_MAX, &n))
+		return n > 0;
+	if (strncasecmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (int i = 1; i < SIGSYS + 1; i++)
+		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), text) == 0)
+			return true;
+	if (strcasecmp(text, "CLD") == 0 || strcasecmp(text, "IOT") == 0)
+		return true;
+	if (strncasecmp(text, "RTMIN", 5) != 0 && strncasecmp(text, "RTMAX", 5) != 0)
+		return false;
+	return !text[5] || ((text[5] == '+' || text[5] == '-') && ix_parse_u64(text + 6, 30, &n));
+}
+
 static int apply_stopsignal(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
-	return set_field(build, step, &build->image.config.stop_signal, err);
+	if (set_field(build, step, &build->image.config.stop_signal, err) < 0)
+		return -(int)err->code;
+	if (!is_signal(build->image.config.stop_signal))
+		return ix_err_at(err, &step->pos, "invalid signal: %s", build->image.config.stop_signal);
+	return 0;
 }
 
 static int apply_maintainer(struct build *build, const struct ix_step *step, struct ix_err *err)
@@ -321,7 +426,6 @@ static int apply_onbuild(struct build *build, const struct ix_step *step, struct
 {
 	(void)err;
 	ix_strv_add(&build->image.config.onbuild, step->words[0]);
-	history(build, ix_asprintf("ONBUILD %s", step->words[0]));
 	return 0;
 }
 

@@ -428,6 +428,7 @@ static int mount_target(struct build *build, const struct ix_step *step, const s
 			char **ret_target, struct ix_err *err)
 {
 	const char *cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
+	ix_auto_free char *target = NULL;
 	ix_auto_free char *text = NULL;
 
 	if (!spec->target) {
@@ -437,11 +438,10 @@ static int mount_target(struct build *build, const struct ix_step *step, const s
 	}
 	if (build_expand(build, step, spec->target, &text, err) < 0)
 		return -(int)err->code;
-	*ret_target = ix_path_resolve(cwd, text);
-	if (strcmp(*ret_target, "/") == 0) {
-		free(*ret_target);
+	target = ix_path_resolve(cwd, text);
+	if (strcmp(target, "/") == 0)
 		return ix_err_at(err, &step->pos, "invalid mount target \"%s\"", text);
-	}
+	*ret_target = ix_steal(&target);
 	return 0;
 }
 

@@ -68,6 +68,9 @@ static void pump_stop(struct pump *pump)
 	close(pump->fd);
 }
 
+/* Where a heredoc with an interpreter of its own is bound. */
+#define SCRIPT "/run/ix/script"
+
 /* Heredocs as the reference defines them: alone, the text is the script; behind a command, it is the command's input. */
 static bool is_script(const struct ix_step *step)
 {
@@ -81,9 +84,7 @@ static char *with_heredocs(const struct ix_step *step)
 
 	ix_buf_puts(&text, step->words[0]);
 	for (size_t i = 0; i < step->ndocs; i++)
-		ix_buf_printf(&text, "\n%s%s", step->docs[i].body, step->docs[i].name);
-	if (step->ndocs > 0)
-		ix_buf_putc(&text, '\n');
+		ix_buf_printf(&text, "\n%s%s", step->docs[i].raw, step->docs[i].name);
 	return ix_buf_steal(&text);
 }
 
@@ -95,7 +96,7 @@ static void command_words(const struct ix_image_config *config, const struct ix_
 		return;
 	}
 	if (is_script(step) && ix_starts(step->docs[0].body, "#!")) {
-		ix_strv_add(words, "/run/ix/script");
+		ix_strv_add(words, SCRIPT);
 		return;
 	}
 	config_shell(config, words);
@@ -116,6 +117,12 @@ char *run_created_by(struct build *build, const struct ix_step *step)
 		nargs++;
 	}
 	command_words(&build->image.config, step, &words);
+	if (strcmp(words.items[0], SCRIPT) == 0) {
+		/* BuildKit's name for it. */
+		ix_strv_release(&words);
+		config_shell(&build->image.config, &words);
+		ix_strv_addf(&words, "/dev/pipes/%s", step->docs[0].name);
+	}
 	ix_buf_puts(&text, "RUN ");
 	if (nargs > 0)
 		ix_buf_printf(&text, "|%zu %s", nargs, ix_buf_str(&args));
@@ -157,7 +164,7 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 		mounts->items[mounts->count++] = (struct ix_sandbox_mount){
 			.kind = IX_SANDBOX_BIND, .source = engine->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
 		};
-	if (strcmp(words->items[0], "/run/ix/script") != 0)
+	if (strcmp(words->items[0], SCRIPT) != 0)
 		return 0;
 	body = step->docs[0].body;
 	if (ix_store_tmpdir(engine->opts.store, &dir, err) < 0)
@@ -170,7 +177,7 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 	if (ix_write_all(fd, body, strlen(body), err) < 0)
 		return -(int)err->code;
 	mounts->items[mounts->count++] =
-		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = "/run/ix/script", .read_only = true };
+		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = SCRIPT, .read_only = true };
 	ix_strv_take(&mounts->strings, ix_steal(&path));
 	return 0;
 }

@@ -51,7 +51,7 @@ static const char *lookup(void *data, const char *name)
 static int expand(struct build *build, const struct ix_step *step, const char *word, bool keep_quotes, char **ret_text, struct ix_err *err)
 {
 	struct scope scope = { .build = build };
-	const struct ix_expand_opts opts = { .lookup = lookup, .data = &scope, .keep_quotes = keep_quotes };
+	const struct ix_expand_opts opts = { .escape = step->escape, .lookup = lookup, .data = &scope, .keep_quotes = keep_quotes };
 	int r;
 
 	for (size_t i = 0; i < step->nargs; i++) {
@@ -179,7 +179,8 @@ static int set_workdir(struct build *build, const struct ix_step *step, struct i
 		return -(int)err->code;
 	if (!*text)
 		return ix_err_set(err, IX_EARG, "WORKDIR: the path is empty");
-	path = ix_path_resolve(config->working_dir ? config->working_dir : "/", text);
+	/* An absolute path stays as it is written. */
+	path = *text == '/' ? ix_steal(&text) : ix_path_resolve(config->working_dir ? config->working_dir : "/", text);
 	free(config->working_dir);
 	config->working_dir = path;
 	return 0;

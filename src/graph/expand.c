@@ -335,9 +335,6 @@ static int one(struct expander *self, struct ix_buf *out)
 	if (*self->at == '"' && !keep)
 		return double_quoted(self, out);
 	if (*self->at == self->escape && self->at[1]) {
-		/* In text that keeps its quotes only an escaped dollar and an escaped escape are ours. */
-		if (keep && self->at[1] != '$' && self->at[1] != self->escape)
-			return put(self, out, self->at++, 1);
 		self->at++;
 		if (self->pattern && strchr("*?\\", *self->at) && put(self, out, "\\", 1) < 0)
 			return -(int)self->err->code;

@@ -77,6 +77,7 @@ struct ix_arg {
 struct ix_heredoc {
 	const char *name; /* the delimiter, without quotes */
 	const char *body; /* with trailing newline; tabs already stripped for <<- */
+	const char *raw;  /* the same with its tabs */
 	bool expand;      /* variables in body are expanded (COPY, ADD; a shell does it itself for RUN) */
 	int fd;           /* RUN: descriptor it feeds; 0 unless written */
 	bool strip_tabs;  /* it was written <<- */
@@ -130,7 +131,7 @@ enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
  *	ARG                 name, value raw or absent: one step per name
  *	CMD ENTRYPOINT RUN  exec form: the argument list, literal; shell form: one word, the command line with continuations joined
  *	ENV LABEL           key, value, key, value, ...
- *	EXPOSE VOLUME       one word per item (VOLUME in JSON form: exec is set, words literal)
+ *	EXPOSE VOLUME       one word per item
  *	HEALTHCHECK         "NONE", or "CMD" followed as for CMD
  *	ONBUILD             one literal word: the trigger instruction's text
  *	SHELL               literal words
@@ -143,7 +144,8 @@ struct ix_step {
 	const char *text;   /* the instruction as written on one line, for people: "COPY --chown=app src/ ./" */
 	char **words;
 	size_t nwords;
-	bool exec; /* JSON form */
+	bool exec;   /* JSON form */
+	char escape; /* the file's escape character */
 	struct ix_heredoc *docs;
 	size_t ndocs;
 	struct ix_arg *args; /* values from outside that this step depends on: for RUN all in scope, otherwise those it names */

@@ -29,6 +29,7 @@ static int parse_run_config(const json_t *object, struct ix_image_config *config
 		return 0;
 	config->has_entrypoint = json_is_array(json_object_get(object, "Entrypoint"));
 	config->has_cmd = json_is_array(json_object_get(object, "Cmd"));
+	config->args_escaped = json_is_true(json_object_get(object, "ArgsEscaped"));
 	if (json_take_string(object, "User", &config->user, err) < 0 ||
 	    json_take_string(object, "WorkingDir", &config->working_dir, err) < 0 ||
 	    json_take_string(object, "StopSignal", &config->stop_signal, err) < 0 ||
@@ -190,6 +191,8 @@ static json_t *run_config_json(const struct ix_image_config *config)
 	json_put_strings(json, "Env", &config->env);
 	if (config->has_entrypoint)
 		json_object_set_new(json, "Entrypoint", json_of_strings(&config->entrypoint));
+	if (config->args_escaped)
+		json_object_set_new(json, "ArgsEscaped", json_true());
 	if (config->has_cmd)
 		json_object_set_new(json, "Cmd", json_of_strings(&config->cmd));
 	json_put_strings(json, "Shell", &config->shell);

@@ -121,6 +121,7 @@ struct ix_image_config {
 	struct ix_strv shell;
 	struct ix_strv onbuild;
 	bool has_entrypoint, has_cmd; /* an empty list differs from none */
+	bool args_escaped;            /* ArgsEscaped: docker sets it with every CMD, and nobody reads it on Linux */
 	struct ix_health *health;     /* or NULL */
 
 	struct ix_digest *diff_ids;

@@ -310,7 +310,7 @@ static int hash_step(struct compute *self, const struct ix_stage *stage, const s
 	ix_hash_digest(self->hash, T_PARENT, parent);
 	ix_hash_text(self->hash, T_STEP, ix_step_word(step->kind));
 	ix_hash_u64(self->hash, T_EXEC);
-	ix_hash_u64(self->hash, step->exec);
+	ix_hash_u64(self->hash, (uint64_t)step->exec | (uint64_t)(step->escape == '`') << 1);
 	for (size_t i = 0; !copies && i < (step->kind == IX_STEP_ARG ? 1 : step->nwords); i++)
 		ix_hash_text(self->hash, T_WORD, step->words[i]);
 	hash_docs(self, step);
