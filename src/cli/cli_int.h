@@ -138,6 +138,9 @@ struct build_request {
 	bool publish;
 };
 
+/* The value of --build-arg NAME=VALUE, NULL when it was not given so. */
+const char *request_arg(const struct build_request *request, const char *name);
+
 /* Store, registry, cache and screen. enter: the command runs steps or touches unpacked layers. project: its file is loaded when there is one. */
 int session_open(struct session *session, const struct build_request *request, bool enter, struct ix_err *err);
 void session_close(struct session *session);

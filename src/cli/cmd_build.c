@@ -76,6 +76,16 @@ static int parse_secrets(struct build_opts *opts, struct ix_err *err)
 
 /* --- what can be said about RUN steps --- */
 
+const char *request_arg(const struct build_request *request, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = request->build_args.count; i-- > 0;)
+		if (strncmp(request->build_args.items[i], name, len) == 0 && request->build_args.items[i][len] == '=')
+			return request->build_args.items[i] + len + 1;
+	return NULL;
+}
+
 static int parse_network(const char *name, enum ix_network *ret_network, struct ix_err *err)
 {
 	if (!name || strcmp(name, "default") == 0 || strcmp(name, "host") == 0)
@@ -127,6 +137,8 @@ static int parse_settings(struct build_opts *opts, struct build_request *request
 		if (!strchr(opts->add_hosts.items[i], ':'))
 			return ix_err_set(err, IX_EARG, "--add-host %s: write HOST:IP", opts->add_hosts.items[i]);
 	}
+	if (request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME"))
+		ix_strv_addf(&request->run_settings, "hostname=%s", request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME"));
 	add_settings(&request->run_settings, "add-host", &opts->add_hosts);
 	add_settings(&request->run_settings, "ulimit", &opts->ulimits);
 	if (opts->shm_size)
@@ -180,6 +192,8 @@ static int engine_fill(struct session *session, const struct build_opts *opts, s
 	engine->nlimits = opts->ulimits.count;
 	engine->add_hosts = (const char *const *)opts->add_hosts.items;
 	engine->no_step_cache = session->request->no_cache;
+	engine->hostname = request_arg(session->request, "BUILDKIT_SANDBOX_HOSTNAME");
+	engine->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
 	engine->publish = session->project && !opts->no_push;
 	return set_numbers(opts, engine, err);
 }

@@ -77,6 +77,13 @@ static int fetch_archive(struct session *session, const struct ix_remote *remote
 	return ix_buf_read_fd(ret_text, fd, err);
 }
 
+static bool request_truth(const struct build_request *request, const char *name)
+{
+	const char *value = request_arg(request, name);
+
+	return value && (strcmp(value, "1") == 0 || ix_strcaseeq(value, "true"));
+}
+
 int remote_context(struct session *session, const char *text, char **ret_dir, struct ix_buf *ret_text, struct ix_err *err)
 {
 	struct ix_remote remote;
@@ -89,6 +96,7 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 		return 0;
 	if (remote.kind == IX_REMOTE_HTTP)
 		return fetch_archive(session, &remote, ret_dir, ret_text, err) < 0 ? -(int)err->code : 1;
+	remote.keep_git_dir = remote.keep_git_dir || request_truth(session->request, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
 	if (ix_remote_checkout(session->remotes, &remote, &root, err) < 0 || below(root, remote.subdir, ret_dir, err) < 0)
 		return -(int)err->code;
 	if (stat(*ret_dir, &st) == 0)

@@ -35,6 +35,20 @@ static int resolve_image(void *data, const struct ix_source *source, struct ix_d
 	return ix_cache_resolve(session->cache, source->text, &platform, ret_digest, err);
 }
 
+/* A single image is taken as it is; one for another machine is worth a word. */
+static void check_platform(struct session *session, const struct ix_source *source, const struct ix_image_config *config)
+{
+	ix_auto_free char *got = ix_platform_text(&config->platform);
+	struct ix_platform want;
+	struct ix_err ignored;
+
+	if (config->platform.arch[0] && ix_platform_parse(source->platform, &want, &ignored) == 0 &&
+	    (strcmp(want.os, config->platform.os) != 0 || strcmp(want.arch, config->platform.arch) != 0))
+		session_warn(session,
+			     "InvalidBaseImagePlatform: Base image %s was pulled with platform \"%s\", expected \"%s\" for current build",
+			     source->text, got, source->platform);
+}
+
 static int fetch_facts(struct session *session, const struct ix_source *source, const struct ix_digest *digest, struct ix_err *err)
 {
 	ix_auto_free char *name = facts_name(source);
@@ -46,6 +60,7 @@ static int fetch_facts(struct session *session, const struct ix_source *source, 
 		return 0;
 	if (ix_cache_image(session->cache, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, &manifest, &config, err) < 0)
 		return -(int)err->code;
+	check_platform(session, source, &config);
 	facts = ix_calloc(1, sizeof(*facts));
 	ix_strv_copy(&facts->env, &config.env);
 	ix_strv_copy(&facts->onbuild, &config.onbuild);
@@ -209,6 +224,10 @@ static int lower_text(struct session *session, const char *name, const struct ix
 		return -(int)err->code;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
 		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
+	for (size_t i = 0; i < lowering->opts.nargs; i++)
+		if (strcmp(lowering->opts.args[i].name, "BUILDKIT_INLINE_CACHE") == 0 ||
+		    strcmp(lowering->opts.args[i].name, "BUILDKIT_MULTI_PLATFORM") == 0)
+			session_warn(session, "build argument %s has no meaning here, ignoring", lowering->opts.args[i].name);
 	for (size_t i = 0; i < unused.count && !session->project; i++)
 		session_warn(session, "build argument %s is used by no ARG of %s", unused.items[i], name);
 	return 0;
@@ -236,6 +255,10 @@ static const char *platform_of(struct session *session, const char *given, struc
 {
 	struct ix_platform platform;
 
+	if (given && strchr(given, ',')) {
+		ix_err_set(err, IX_EARG, "--platform %s: several platforms in one image are not supported: build them one by one", given);
+		return NULL;
+	}
 	if (given && ix_platform_parse(given, &platform, err) < 0)
 		return NULL;
 	if (!given)

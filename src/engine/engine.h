@@ -58,8 +58,10 @@ struct ix_engine_opts {
 	const char *const *add_hosts;          /* "name:address", NULL terminated or NULL */
 	const struct ix_sandbox_limit *limits; /* --ulimit */
 	size_t nlimits;
-	uint64_t shm_size;  /* --shm-size in bytes, 0: 64 MiB as docker has it */
-	bool no_step_cache; /* --no-cache */
+	const char *hostname;        /* of steps; NULL: buildkitsandbox, as docker has it */
+	const char *cache_namespace; /* cache mounts of another namespace are others; NULL: none */
+	uint64_t shm_size;           /* --shm-size in bytes, 0: 64 MiB as docker has it */
+	bool no_step_cache;          /* --no-cache */
 };
 
 enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_FAILED };

@@ -261,9 +261,11 @@ static int lock_private(struct ix_store *store, const char *id, struct ix_digest
 	}
 }
 
-static int cache_mount(struct build *build, const struct ix_mount *spec, const char *id, struct ix_sandbox_mount *mount,
+static int cache_mount(struct build *build, const struct ix_mount *spec, const char *given, struct ix_sandbox_mount *mount,
 		       struct step_mounts *mounts, struct ix_err *err)
 {
+	const char *namespace = build->engine->opts.cache_namespace;
+	ix_auto_free char *id = namespace ? ix_asprintf("%s/%s", namespace, given) : ix_strdup(given);
 	struct ix_store *store = build->engine->opts.store;
 	char hex[IX_DIGEST_HEX + 1];
 	struct ix_digest which;

@@ -203,7 +203,7 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	plan.env = (const char *const *)env.items;
 	plan.cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
 	plan.user = build->image.config.user;
-	plan.hostname = "buildkitsandbox";
+	plan.hostname = engine->opts.hostname ? engine->opts.hostname : "buildkitsandbox";
 	plan.no_network = step->network == IX_NETWORK_NONE;
 	plan.insecure = step->insecure;
 	plan.limits = engine->opts.limits;

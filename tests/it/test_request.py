@@ -193,3 +193,18 @@ def test_outline_and_targets(machine, tmp_path):
     got = json.loads(machine.ix("build", "--call", "targets,format=json", str(tmp_path)).out)["targets"]
     assert [(t["name"], t["base"], t.get("default", False)) for t in got] == [("base", "scratch", False), ("unused", "scratch", False), ("out", "base", True)]
     assert "it starts here" in machine.ix("build", "--call", "targets", str(tmp_path)).out
+
+
+def test_control_arguments(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN --mount=type=cache,target=/c,id=ns hostname > /h; ls /c > /l; touch /c/seen\n")
+    tar = machine.root_tar(tmp_path, "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=here", "--build-arg", "BUILDKIT_CACHE_MOUNT_NS=one")
+    assert text(tar, "h") == "here\n" and text(tar, "l") == ""
+    assert text(machine.root_tar(tmp_path, "--no-cache", "--build-arg", "BUILDKIT_CACHE_MOUNT_NS=one"), "l") == "seen\n"
+    assert text(machine.root_tar(tmp_path, "--no-cache", "--build-arg", "BUILDKIT_CACHE_MOUNT_NS=two"), "l") == ""
+    assert "BUILDKIT_INLINE_CACHE has no meaning here, ignoring" in machine.build(tmp_path, "--build-arg", "BUILDKIT_INLINE_CACHE=1").err
+
+
+def test_base_image_for_another_platform_is_told(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nLABEL a=1\n")
+    assert "InvalidBaseImagePlatform: Base image busybox:test" in machine.build(tmp_path, "--platform", "linux/arm64").err
+    assert "several platforms in one image are not supported" in machine.failure("build", "--platform", "linux/amd64,linux/arm64", str(tmp_path)).err
