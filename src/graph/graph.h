@@ -247,7 +247,7 @@ struct ix_expand_opts {
 	/* Value of a variable, or NULL when it is not set. */
 	const char *(*lookup)(void *data, const char *name);
 	void *data;
-	bool keep_quotes; /* quotes and escapes stay as they are (heredoc bodies) */
+	bool keep_quotes; /* quotes stay as they are (heredoc bodies) */
 };
 /* One word: quotes removed, variables replaced. Caller frees *ret_text. A bad pattern or a failed ${v:?m} is IX_EARG. */
 int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_text, struct ix_err *err);

@@ -1199,4 +1199,4 @@ def test_docker_registry_refuses_a_manifest_without_its_blobs(tool, docker_regis
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
                 "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha(b"{}"), "size": 2}}
     path = blob_file(tmp_path, json.dumps(manifest).encode())
-    tool("put-manifest", registry.host + "/app:v1", path, MANIFEST).bad(EFAIL, "MANIFEST_BLOB_UNKNOWN")
+    tool("put-manifest", registry.host + "/app:v1", path, MANIFEST).bad(ENOTFOUND, "MANIFEST_BLOB_UNKNOWN")

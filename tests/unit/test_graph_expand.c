@@ -129,7 +129,7 @@ static void text_keeps_its_quotes_when_asked(void **state)
 
 	(void)state;
 	assert_ok(ix_expand(&opts, "\"$v\" 'x' \\$v \\n\n", &text, &err), &err);
-	assert_string_equal(text, "\"value\" 'x' $v \\n\n");
+	assert_string_equal(text, "\"value\" 'x' $v n\n");
 }
 
 static void the_other_escape_character_works(void **state)
