@@ -173,8 +173,17 @@ struct ix_stage *session_stage(void *data, const char *name, bool *ret_failed, s
 
 /* Dockerfiles become a graph with targets, keys and a plan, asking for base images' configs only when something has to be built on them. */
 int session_plan(struct session *session, struct ix_err *err);
+/* --- lint.c --- */
+
+/* Run the checks of a file, and tell what they found unless the session is only checking. */
+int session_lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err);
+
+/* --- epoch.c --- */
+
 /* SOURCE_DATE_EPOCH for what is built: of the request, the environment or the Dockerfile; -1: none. After session_plan. */
 int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err);
+
+/* --- load.c again --- */
 
 /* Read everything and make the graph, without keys or a plan. */
 int session_load(struct session *session, struct ix_err *err);

@@ -152,63 +152,6 @@ static int add_request_contexts(struct session *session, struct lowering *loweri
 	return 0;
 }
 
-static bool is_ignored(void *data, const char *path)
-{
-	const struct session *session = data;
-	ix_auto_free char *rooted = ix_asprintf("/%s", path);
-	ix_auto_free char *clean = ix_path_clean(rooted);
-
-	return session->lint_ignore && clean[1] && ix_ignore_match(session->lint_ignore, clean + 1);
-}
-
-static struct ix_ignore *read_ignore(const struct ix_dir *dir)
-{
-	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
-	struct ix_ignore *ignore = NULL;
-	struct ix_err ignored; /* of a malformed one the build tells */
-
-	if (dir && dir->ignore_path && ix_read_file(AT_FDCWD, dir->ignore_path, &text, &ignored) == 0)
-		(void)ix_ignore_parse(dir->ignore_path, ix_buf_str(&text), text.len, &ignore, &ignored);
-	return ignore;
-}
-
-static int tell_checks(struct session *session, struct ix_dockerfile *file, struct ix_err *err)
-{
-	size_t n;
-	const struct ix_check *checks = ix_dockerfile_checks(file, &n);
-	ix_auto_buf names = { 0 };
-
-	if (session->checking)
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		session_warn(session, "%s:%u:%u: %s: %s", checks[i].pos.file, checks[i].pos.line, checks[i].pos.column, checks[i].rule,
-			     checks[i].message);
-		if (!strstr(ix_buf_str(&names), checks[i].rule))
-			ix_buf_printf(&names, "%s%s", names.len ? ", " : "", checks[i].rule);
-	}
-	if (ix_dockerfile_checks_fail(file))
-		return ix_err_set(err, IX_EARG, "%s:%u:%u: lint violation found for rules: %s", checks[0].pos.file, checks[0].pos.line,
-				  checks[0].pos.column, ix_buf_str(&names));
-	return 0;
-}
-
-static int lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
-{
-	struct ix_lower_opts opts = *given;
-
-	for (size_t i = 0; i < opts.nargs; i++)
-		if (strcmp(opts.args[i].name, "BUILDKIT_DOCKERFILE_CHECK") == 0 && opts.args[i].value &&
-		    ix_dockerfile_set_checks(file, opts.args[i].value, err) < 0)
-			return -(int)err->code;
-	opts.ignored = is_ignored;
-	opts.lint_needs_facts = session->checking;
-	session->lint_ignore = read_ignore(opts.context);
-	ix_dockerfile_lint(file, &opts);
-	ix_ignore_free(session->lint_ignore);
-	session->lint_ignore = NULL;
-	return tell_checks(session, file, err);
-}
-
 static int lower_text(struct session *session, const char *name, const struct ix_buf *text, const struct lowering *lowering,
 		      struct ix_stage **ret_stage, struct ix_err *err)
 {
@@ -219,7 +162,7 @@ static int lower_text(struct session *session, const char *name, const struct ix
 		return -(int)err->code;
 	session->files = ix_realloc_array(session->files, session->nfiles + 1, sizeof(*session->files));
 	session->files[session->nfiles++] = file; /* the graph points into it */
-	if (lint(session, file, &lowering->opts, err) < 0 ||
+	if (session_lint(session, file, &lowering->opts, err) < 0 ||
 	    ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
@@ -609,42 +552,4 @@ int session_outline(struct session *session, struct ix_outline *ret_outline, str
 	if (fill_lone(session, &lowering, err) < 0)
 		return -(int)err->code;
 	return ix_dockerfile_outline(session->files[session->nfiles - 1], &lowering.opts, ret_outline, err);
-}
-
-static const char *epoch_text(const struct session *session)
-{
-	const struct ix_strv *args = &session->request->build_args;
-	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
-
-	for (size_t i = 0; i < args->count; i++)
-		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))
-			value = args->items[i] + 18;
-	if (!value && env && *env)
-		value = env;
-	if (!value && !session->project && session->nfiles > 0)
-		value = ix_dockerfile_global(session->files[session->nfiles - 1], "SOURCE_DATE_EPOCH");
-	return value && *value ? value : NULL;
-}
-
-int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err)
-{
-	const char *text = epoch_text(session);
-	uint64_t seconds;
-
-	*ret_epoch = -1;
-	if (!text)
-		return 0;
-	if (strcmp(text, "context") == 0) {
-		if (session->context_time > 0)
-			*ret_epoch = session->context_time; /* a directory of this machine has no time of its own */
-		return 0;
-	}
-	if (!ix_parse_u64(text, INT64_MAX, &seconds))
-		return ix_err_set(
-			err, IX_EARG,
-			"invalid SOURCE_DATE_EPOCH: %s: seconds since 1970 or \"context\" (a stage's time, docker/dockerfile:1.24, is "
-			"not supported)",
-			text);
-	*ret_epoch = (int64_t)seconds;
-	return 0;
 }

@@ -151,3 +151,11 @@ def write(directory, **files):
 
 def dockerfile(directory, text, **files):
     return write(directory, Dockerfile=text, **files)
+
+
+def members(tar):
+    return {m.name.rstrip("/"): m for m in tar.getmembers()}
+
+
+def text(tar, name):
+    return tar.extractfile(name).read().decode()

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from ixlib import Machine, dockerfile, make_base, write
+from ixlib import dockerfile, Machine, make_base, members, text, write
 
 
 @pytest.fixture(scope="module")
@@ -14,14 +14,6 @@ def machine(tmp_path_factory):
     machine = Machine(tmp_path_factory.mktemp("machine"))
     make_base(machine, tmp_path_factory.mktemp("base"))
     return machine
-
-
-def members(tar):
-    return {m.name.rstrip("/"): m for m in tar.getmembers()}
-
-
-def text(tar, name):
-    return tar.extractfile(name).read().decode()
 
 
 def test_run_sees_environment_arguments_and_user(machine, tmp_path):

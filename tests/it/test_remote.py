@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from ixlib import Machine, dockerfile, free_port, make_base, wait_for_port, write
+from ixlib import dockerfile, free_port, Machine, make_base, members, text, wait_for_port, write
 
 STAMP = 1600000000
 
@@ -89,14 +89,6 @@ def machine(tmp_path_factory):
     machine = Machine(tmp_path_factory.mktemp("machine"))
     make_base(machine, tmp_path_factory.mktemp("base"))
     return machine
-
-
-def members(tar):
-    return {m.name.rstrip("/"): m for m in tar.getmembers()}
-
-
-def text(tar, name):
-    return tar.extractfile(name).read().decode()
 
 
 def archive(**files):

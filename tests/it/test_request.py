@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from ixlib import Machine, dockerfile, make_base, registry
+from ixlib import dockerfile, Machine, make_base, registry, text
 
 
 @pytest.fixture(scope="module")
@@ -13,10 +13,6 @@ def machine(tmp_path_factory):
     machine = Machine(tmp_path_factory.mktemp("machine"))
     make_base(machine, tmp_path_factory.mktemp("base"))
     return machine
-
-
-def text(tar, name):
-    return tar.extractfile(name).read().decode()
 
 
 def layout(path):

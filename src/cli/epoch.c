@@ -1,0 +1,44 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_int.h"
+
+/* SOURCE_DATE_EPOCH. */
+
+static const char *epoch_text(const struct session *session)
+{
+	const struct ix_strv *args = &session->request->build_args;
+	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
+
+	for (size_t i = 0; i < args->count; i++)
+		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))
+			value = args->items[i] + 18;
+	if (!value && env && *env)
+		value = env;
+	if (!value && !session->project && session->nfiles > 0)
+		value = ix_dockerfile_global(session->files[session->nfiles - 1], "SOURCE_DATE_EPOCH");
+	return value && *value ? value : NULL;
+}
+
+int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err)
+{
+	const char *text = epoch_text(session);
+	uint64_t seconds;
+
+	*ret_epoch = -1;
+	if (!text)
+		return 0;
+	if (strcmp(text, "context") == 0) {
+		if (session->context_time > 0)
+			*ret_epoch = session->context_time; /* a directory of this machine has no time of its own */
+		return 0;
+	}
+	if (!ix_parse_u64(text, INT64_MAX, &seconds))
+		return ix_err_set(
+			err, IX_EARG,
+			"invalid SOURCE_DATE_EPOCH: %s: seconds since 1970 or \"context\" (a stage's time, docker/dockerfile:1.24, is "
+			"not supported)",
+			text);
+	*ret_epoch = (int64_t)seconds;
+	return 0;
+}
