@@ -211,7 +211,16 @@ static struct out *made_directory(struct copy *self, const char *path)
 	return out;
 }
 
-static void list_match(struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
+/* Of two sources one has a file where the other has a directory. */
+static bool conflicts(const struct copy *self, const char *path, uint32_t mode)
+{
+	const struct out *there = ix_map_get(&self->by_path, path);
+
+	return there && S_ISDIR(there->entry.mode) != S_ISDIR(mode);
+}
+
+static int list_match(struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match,
+		      struct ix_err *err)
 {
 	ix_auto_free char *base = match->is_dir ? ix_strdup(self->dest) : copy_target(self, ix_path_base(match->path));
 	struct ix_map links = { 0 };
@@ -230,6 +239,10 @@ static void list_match(struct copy *self, struct ix_context *context, const stru
 				made_directory(self, path);
 			continue;
 		}
+		if (conflicts(self, path, from->mode)) {
+			ix_map_release(&links);
+			return ix_err_at(err, &self->step->pos, "two sources make /%s a file and a directory", path);
+		}
 		out = copy_put(self, path);
 		out->entry = entry_from(self, from, path);
 		out->from = from;
@@ -242,6 +255,7 @@ static void list_match(struct copy *self, struct ix_context *context, const stru
 			ix_map_set(&links, key, out);
 	}
 	ix_map_release(&links);
+	return 0;
 }
 
 static bool is_archive(const struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
@@ -256,14 +270,13 @@ static bool is_archive(const struct copy *self, struct ix_context *context, cons
 
 int copy_list(struct copy *self, struct ix_context *context, const struct ix_selection *files, struct ix_err *err)
 {
-	(void)err;
 	for (size_t i = 0; i < files->nmatches; i++) {
 		const char *path = files->matches[i].count ? files->entries[files->matches[i].first].path : "";
 
 		if (is_archive(self, context, files, &files->matches[i]))
 			*copy_archive(self) = (struct archive){ .context = context, .path = ix_strdup(path), .name = ix_strdup(path) };
-		else
-			list_match(self, context, files, &files->matches[i]);
+		else if (list_match(self, context, files, &files->matches[i], err) < 0)
+			return -(int)err->code;
 	}
 	return 0;
 }
@@ -445,6 +458,22 @@ static int check_unchanged(const struct out *out, int fd, struct ix_err *err)
 			  from->path);
 }
 
+/* Of this machine's files only capabilities come along, which are part of the key; other attributes tell about the machine. */
+static void keep_capabilities(struct ix_tar_entry *entry)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < entry->nxattrs; i++) {
+		if (strcmp(entry->xattrs[i].name, "security.capability") == 0) {
+			entry->xattrs[kept++] = entry->xattrs[i];
+		} else {
+			free(entry->xattrs[i].name);
+			free(entry->xattrs[i].value);
+		}
+	}
+	entry->nxattrs = kept;
+}
+
 static int write_out(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
@@ -466,6 +495,8 @@ static int write_out(struct copy *self, struct ix_layer_writer *layer, struct ou
 		if (ix_context_open_entry(out->context, out->from, &fd, err) < 0 || check_unchanged(out, fd, err) < 0 ||
 		    ix_xattrs_read(fd, out->path, &out->entry, err) < 0)
 			return -(int)err->code;
+		if (self->source_fd < 0)
+			keep_capabilities(&out->entry);
 		out->written = true;
 	}
 	return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);

@@ -10,6 +10,7 @@ A case file holds cases; a case begins with a line "=== what it shows" and has s
     --- link PATH TARGET            a symbolic link
     --- setup                       a shell script, run in the context
     --- only ix: WHY                docker is not asked: what the engine used for recording does not know
+    --- needs root: WHY             skipped for ordinary users
     --- differs: WHY                ix means to differ; docker's expectation is kept, what ix makes stands under "--- expect ix"
     --- expect                      what docker made: files, config and history, or an error
 
@@ -49,7 +50,7 @@ class Case:
         self.sections = []  # [header, text]
 
     def get(self, kind):
-        return [(h[len(kind):].strip(), t) for h, t in self.sections if h == kind or h.startswith(kind + " ") or h.startswith(kind + ":")]
+        return [(h[len(kind):].lstrip(":").strip(), t) for h, t in self.sections if h == kind or h.startswith(kind + " ") or h.startswith(kind + ":")]
 
     def text(self, kind):
         found = [t for h, t in self.sections if h == kind]
@@ -397,6 +398,8 @@ def same(want, got):
 
 
 def judge(case, number, ix, docker, options):
+    if case.get("needs root") and os.geteuid() != 0:
+        return None
     with tempfile.TemporaryDirectory(dir=options.work) as directory:
         context = pathlib.Path(directory) / "context"
         make_context(case, context)
@@ -458,7 +461,10 @@ def main():
                     problems = job.result()
                 except Exception as error:  # a case that cannot be set up is a failure of that case
                     problems = [f"{type(error).__name__}: {error}\n"]
-                if problems:
+                if problems is None:
+                    skipped += 1
+                    print(f"SKIPPED {case.path.stem}: {case.name}: {case.get('needs root')[0][0]}")
+                elif problems:
                     failed += 1
                     print(f"FAILED {case.path.stem}: {case.name}")
                     print("".join("    " + line for p in problems for line in p.splitlines(True)))
