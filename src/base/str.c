@@ -295,3 +295,36 @@ bool ix_parse_size(const char *text, uint64_t *ret_bytes)
 	*ret_bytes = n;
 	return true;
 }
+
+/* The length of the sequence that begins with byte, 0 when none does; *ret_low and *ret_high bound its second byte. */
+static size_t utf8_sequence(unsigned char byte, unsigned char *ret_low, unsigned char *ret_high)
+{
+	*ret_low = byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80;
+	*ret_high = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
+	if (byte < 0x80)
+		return 1;
+	if (byte >= 0xc2 && byte <= 0xdf)
+		return 2;
+	if (byte >= 0xe0 && byte <= 0xef)
+		return 3;
+	return byte >= 0xf0 && byte <= 0xf4 ? 4 : 0;
+}
+
+size_t ix_utf8_valid(const char *text, size_t len)
+{
+	const unsigned char *bytes = (const unsigned char *)text;
+	size_t at = 0;
+
+	while (at < len) {
+		unsigned char low, high;
+		size_t n = utf8_sequence(bytes[at], &low, &high);
+
+		if (n == 0 || n > len - at || (n > 1 && (bytes[at + 1] < low || bytes[at + 1] > high)))
+			return at;
+		for (size_t i = 2; i < n; i++)
+			if (bytes[at + i] < 0x80 || bytes[at + i] > 0xbf)
+				return at;
+		at += n;
+	}
+	return len;
+}

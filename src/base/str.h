@@ -41,6 +41,8 @@ bool ix_parse_size(const char *text, uint64_t *ret_bytes);
 const char *ix_nearest(const char *text, const char *const *names, size_t count);
 /* Text made safe for one line of a terminal: control bytes as \xNN, cut after max bytes with "...". Caller frees. */
 char *ix_printable(const char *text, size_t max);
+/* How many bytes from the start are valid UTF-8 (RFC 3629): len when all are. */
+size_t ix_utf8_valid(const char *text, size_t len);
 /* 1.5 kB, 62.7 MB: decimal units as docker prints them. out holds at least 16 bytes; returns out. */
 char *ix_human_size(uint64_t bytes, char out[static 16]);
 void ix_hex(const void *bytes, size_t len, char *out); /* out holds 2*len+1 */

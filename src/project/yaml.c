@@ -41,6 +41,20 @@ static void no_output(struct fy_diag *diag, void *user, const char *buf, size_t 
 	(void)len;
 }
 
+static int not_utf8(struct yaml *yaml, size_t len, struct ix_err *err)
+{
+	size_t valid = ix_utf8_valid(yaml->text, len);
+	struct ix_place place = { 1, 1 };
+
+	if (valid == len)
+		return 0;
+	for (size_t i = 0; i < valid; i++) {
+		place.column = yaml->text[i] == '\n' ? 1 : place.column + 1;
+		place.line += yaml->text[i] == '\n';
+	}
+	return yaml_err(yaml, &place, err, "it is not UTF-8 text");
+}
+
 int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len, struct ix_arena *arena, struct ix_err *err)
 {
 	const struct fy_diag_cfg diag_cfg = { .output_fn = no_output, .level = FYET_ERROR, .module_mask = ~0u };
@@ -51,6 +65,8 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 		return ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
 	if (strspn(text, " \t\r\n") == len)
 		return ix_err_set(err, IX_EARG, "%s: it is empty", name);
+	if (not_utf8(yaml, len, err) < 0) /* which libfyaml 0.7 can hang on */
+		return -(int)err->code;
 	yaml->diag = fy_diag_create(&diag_cfg);
 	if (!yaml->diag)
 		ix_bug("out of memory");
