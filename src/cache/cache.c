@@ -46,6 +46,15 @@ char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const 
 	return ix_asprintf("%s/%s:%s-%.40s", cache->repository.host, cache->repository.repository, stage, hex);
 }
 
+char *ix_cache_second_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *second)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	if (ix_cache_is_local(cache))
+		ix_bug("second keys have tags only in a registry");
+	return ix_asprintf("%s/%s:%s-o%.40s", cache->repository.host, cache->repository.repository, stage, ix_digest_hex(second, hex));
+}
+
 void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest,
 			 const char *stage)
 {
@@ -152,6 +161,33 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 	for (size_t i = 0; i < nnames; i++)
 		if (head_result(&batch.heads[stages + i], &name_digests[i], &hit, err) < 0)
 			return -(int)err->code;
+	return 0;
+}
+
+int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote, struct ix_digest *ret_manifest,
+			 bool *ret_remote, struct ix_err *err)
+{
+	int r = ix_store_stage(cache->store, second, ret_manifest, err);
+	struct ix_manifest_head head = { 0 };
+	ix_auto_free char *name = NULL;
+	ix_auto_ref ref = { 0 };
+	const struct ix_ref *one = &ref;
+	struct ix_digest digest;
+	bool found;
+
+	*ret_remote = false;
+	if ((r < 0 && r != -IX_ENOTFOUND) || !remote || ix_cache_is_local(cache))
+		return r;
+	name = ix_cache_second_ref(cache, stage, second);
+	if (ix_ref_parse(name, &ref, err) < 0)
+		return -(int)err->code;
+	ix_registry_head_many(cache->registry, &one, 1, &head);
+	if (head_result(&head, &digest, &found, err) < 0 || (found && need_digest(cache, &ref, &digest, err) < 0))
+		return -(int)err->code;
+	if (!found)
+		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s is not there", name);
+	*ret_remote = true;
+	*ret_manifest = digest;
 	return 0;
 }
 

@@ -37,6 +37,9 @@ bool ix_cache_is_local(const struct ix_cache *cache); /* there is no repository 
 /* "registry.example.com/shop:webpack-<first 40 hex digits of the key>"; without a repository "webpack:<40 digits>". Caller frees. */
 char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
 
+/* The tag of a second key: "...:webpack-o<40 digits>". Caller frees. */
+char *ix_cache_second_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *second);
+
 /* --- external images --- */
 
 /* The manifest digest of an image for a platform, from a local name or one HEAD; an index costs one GET the first time it is seen. */
@@ -68,6 +71,11 @@ struct ix_found {
 int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
 		    size_t nnames, struct ix_err *err);
 
+/* The image of a stage's second key, from the store or one HEAD: -IX_ENOTFOUND when nobody has it. *ret_remote: the registry has it.
+ * remote: ask the registry at all. */
+int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote, struct ix_digest *ret_manifest,
+			 bool *ret_remote, struct ix_err *err);
+
 /* What publishing moved. */
 struct ix_published {
 	uint64_t bytes;                      /* uploaded */
@@ -77,7 +85,8 @@ struct ix_published {
  * blobs that are not in the store can be mounted or fetched from, NULL when all are here. */
 int ix_cache_publish_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *manifest,
 			   const char *image, struct ix_published *ret_published, struct ix_err *err);
-/* Put it under any other name. When source (a reference) is in the same repository this is one manifest PUT. */
+/* Put it under any other name. When source (a reference) is in the same repository this is one manifest PUT. stage NULL: nobody
+ * needs to hear of it. */
 int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,
 			  struct ix_published *ret_published, struct ix_err *err);
 

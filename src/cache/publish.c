@@ -107,7 +107,8 @@ static int publish(struct ix_cache *cache, const char *name, const struct ix_dig
 	if (push_image(&self, manifest, err) < 0)
 		return ix_err_wrap(err, "publish %s", name);
 	*ret_published = published;
-	ix_report(cache->sink, &(struct ix_event){ .kind = IX_EVENT_PUBLISHED, .stage = stage, .text = name, .bytes = published.bytes });
+	if (stage)
+		ix_report(cache->sink, &(struct ix_event){ .kind = IX_EVENT_PUBLISHED, .stage = stage, .text = name, .bytes = published.bytes });
 	return 0;
 }
 

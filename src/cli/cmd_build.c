@@ -162,6 +162,7 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 		.compression = IX_COMPRESSION_GZIP,
 		.epoch = -1,
 		.image_tls = session->project && session->project->image_tls,
+		.no_cutoff = session->project && session->project->no_cutoff,
 	};
 }
 
@@ -230,7 +231,7 @@ static void summary(struct session *session, const struct ix_engine *run, uint64
 		if (session->graph->stages[i]->inner)
 			continue;
 		built += outcome == IX_OUTCOME_BUILT;
-		found += outcome == IX_OUTCOME_DONE || outcome == IX_OUTCOME_FOUND;
+		found += outcome == IX_OUTCOME_DONE || outcome == IX_OUTCOME_FOUND || outcome == IX_OUTCOME_SAME;
 	}
 	ix_registry_stats(session->registry, &stats);
 	fprintf(stderr, "%zu built, %zu found; %llu requests, %s down, %s up; %llu ms\n", built, found, (unsigned long long)stats.requests,

@@ -532,6 +532,7 @@ static int write_layer(struct copy *self, struct ix_step_result *ret_result, str
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;
 	ret_result->diff_id = info.diff_id;
+	ret_result->content = info.content;
 	snprintf(ret_result->media_type, sizeof(ret_result->media_type), "%s", ix_layer_media_type(opts->compression));
 	return ix_blob_commit(ix_steal(&blob), &info.digest, err);
 }

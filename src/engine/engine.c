@@ -11,6 +11,7 @@
 struct job {
 	struct ix_engine *engine;
 	const struct ix_stage *stage;
+	bool gated; /* an inner stage that comes after its owner's gate */
 };
 
 int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state, const struct ix_plan *plan,
@@ -25,6 +26,7 @@ int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *grap
 	engine->plan = plan;
 	engine->results = ix_calloc(graph->nstages, sizeof(*engine->results));
 	ix_rfc3339(opts->epoch >= 0 ? opts->epoch : ix_time_s(), engine->now);
+	engine->cutoff = cutoff_new(engine);
 	host_prepare(engine);
 	*ret_engine = engine;
 	return 0;
@@ -34,6 +36,7 @@ void ix_engine_free(struct ix_engine *engine)
 {
 	if (!engine)
 		return;
+	cutoff_free(engine->cutoff);
 	free(engine->results);
 	free(engine->ca_bundle);
 	free(engine->resolv_conf);
@@ -64,21 +67,31 @@ static int publish_names(struct ix_engine *engine, const struct ix_plan_stage *p
 	return 0;
 }
 
-static int publish(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+/* Under its key: an image that another name of the repository has already is put there by its manifest alone. */
+static int publish_key(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
 {
 	struct ix_stage_result *result = &engine->results[planned->stage->index];
+	ix_auto_free char *second = NULL;
 	struct ix_published moved = { 0 };
-	bool there = planned->remote && result->outcome != IX_OUTCOME_BUILT;
 
+	if (ix_cache_is_local(engine->opts.cache) || planned->stage->inner || result->remote)
+		return 0;
+	second = cutoff_ref(engine, planned->stage);
+	if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, ix_state_stage_key(engine->state, planned->stage),
+				   &result->manifest, result->outcome == IX_OUTCOME_SAME ? second : NULL, &moved, err) < 0)
+		return -(int)err->code;
+	result->pushed_bytes += moved.bytes;
+	result->remote = true;
+	if (!second || result->outcome == IX_OUTCOME_SAME)
+		return 0;
+	return ix_cache_publish_name(engine->opts.cache, second, &result->manifest, planned->ref, NULL, &moved, err);
+}
+
+static int publish(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
 	if (!engine->opts.publish)
 		return 0;
-	if (!ix_cache_is_local(engine->opts.cache) && !planned->stage->inner && !there) {
-		if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, ix_state_stage_key(engine->state, planned->stage),
-					   &result->manifest, NULL, &moved, err) < 0)
-			return -(int)err->code;
-		result->pushed_bytes += moved.bytes;
-	}
-	return publish_names(engine, planned, err);
+	return publish_key(engine, planned, err) < 0 ? -(int)err->code : publish_names(engine, planned, err);
 }
 
 static int tag_locally(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
@@ -106,9 +119,23 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	if (stage_build(engine, stage, err) < 0)
 		return -(int)err->code;
 	result->outcome = IX_OUTCOME_BUILT;
+	if (cutoff_remember(engine, stage, err) < 0)
+		return -(int)err->code;
 	if ((engine->opts.project && !stage->inner && tag_locally(engine, planned, err) < 0) || publish(engine, planned, err) < 0)
 		return -(int)err->code;
 	/* Remembered last: what explains the next difference is what really came to be. */
+	return ix_plan_remember(engine->opts.store, engine->opts.project, engine->state, stage, err);
+}
+
+/* The image that was found by the second key is the image of the first one too. */
+static int reuse(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	const struct ix_stage *stage = planned->stage;
+	struct ix_stage_result *result = &engine->results[stage->index];
+
+	if (ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err) < 0 ||
+	    publish(engine, planned, err) < 0)
+		return -(int)err->code;
 	return ix_plan_remember(engine->opts.store, engine->opts.project, engine->state, stage, err);
 }
 
@@ -120,13 +147,20 @@ static int stage_job(void *data, struct ix_err *err)
 	struct ix_stage_result *result = &engine->results[job->stage->index];
 	uint64_t start = ix_now_ms();
 	const char *outcome = "built";
-	int r;
+	int r = 0;
 
 	if (planned->decision == IX_PLAN_BUILD) {
-		r = build(engine, planned, err);
+		/* An inner stage whose owner is not built is asked for by nobody. */
+		if (job->gated && engine->results[cutoff_owner(engine, job->stage)->index].outcome == IX_OUTCOME_SAME)
+			return 0;
+		r = cutoff_find(engine, job->stage, err);
+		if (r > 0)
+			outcome = "same";
+		r = r < 0 ? r : r > 0 ? reuse(engine, planned, err) : build(engine, planned, err);
 	} else {
 		result->outcome = planned->decision == IX_PLAN_DONE ? IX_OUTCOME_DONE : IX_OUTCOME_FOUND;
 		result->manifest = planned->manifest;
+		result->remote = planned->remote;
 		outcome = planned->decision == IX_PLAN_DONE ? "done" : "found";
 		r = publish(engine, planned, err);
 	}
@@ -144,6 +178,51 @@ static int stage_job(void *data, struct ix_err *err)
 	return r;
 }
 
+/* --- gates: before the inner stages of a stage run, it is found out whether the stage has to be built at all --- */
+
+static int gate_job(void *data, struct ix_err *err)
+{
+	const struct job *job = data;
+	int r = cutoff_find(job->engine, job->stage, err);
+
+	return r < 0 ? r : 0;
+}
+
+/* Waiting for all that a stage is linked to costs time, so it is done only where its image has been made before. */
+static bool has_gate(const struct ix_engine *engine, const struct ix_stage *stage)
+{
+	const struct ix_plan_stage *planned = &engine->plan->stages[stage->index];
+
+	return planned->decision == IX_PLAN_BUILD && !stage->inner && planned->known && !planned->fresh && !engine->opts.no_cutoff;
+}
+
+static void add_gates(struct ix_engine *engine, struct ix_sched *sched, struct ix_job *const *jobs, struct job *data, struct ix_job **gates,
+		      struct job *gate_data)
+{
+	for (size_t i = 0; i < engine->graph->nstages; i++) {
+		const struct ix_stage *stage = engine->graph->stages[i];
+		const struct ix_stage *owner = cutoff_owner(engine, stage);
+
+		if (!stage->inner || !jobs[i] || engine->plan->stages[i].decision != IX_PLAN_BUILD || !owner || !has_gate(engine, owner))
+			continue;
+		if (!gates[owner->index]) {
+			gate_data[owner->index] = (struct job){ .engine = engine, .stage = owner };
+			gates[owner->index] = ix_sched_add(sched, 1, gate_job, &gate_data[owner->index]);
+		}
+		data[i].gated = true;
+		ix_job_after(jobs[i], gates[owner->index]);
+	}
+	/* A gate comes after everything from outside that the stage or one of its inner stages is linked to. */
+	for (size_t i = 0; i < engine->graph->nstages; i++) {
+		const struct ix_stage *stage = engine->graph->stages[i];
+		const struct ix_stage *owner = cutoff_owner(engine, stage);
+
+		for (size_t j = 0; owner && gates[owner->index] && j < stage->nlinks; j++)
+			if (!stage->links[j].stage->inner && jobs[stage->links[j].stage->index])
+				ix_job_after(gates[owner->index], jobs[stage->links[j].stage->index]);
+	}
+}
+
 static unsigned default_parallel(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -157,14 +236,16 @@ int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 	ix_scoped(ix_sched_freep) struct ix_sched *sched = ix_sched_new(parallel, engine->opts.cancel);
 	size_t n = engine->graph->nstages;
 	ix_auto_free struct ix_job **jobs = ix_calloc(n, sizeof(struct ix_job *));
+	ix_auto_free struct ix_job **gates = ix_calloc(n, sizeof(struct ix_job *));
 	ix_auto_free struct job *data = ix_calloc(n, sizeof(*data));
+	ix_auto_free struct job *gate_data = ix_calloc(n, sizeof(*gate_data));
 
 	for (size_t i = 0; i < n; i++) {
 		const struct ix_plan_stage *planned = &engine->plan->stages[i];
 
 		if (planned->decision == IX_PLAN_SKIP)
 			continue;
-		data[i] = (struct job){ engine, planned->stage };
+		data[i] = (struct job){ .engine = engine, .stage = planned->stage };
 		/* How long a stage takes is not known; its number of steps is the best guess without having run it. */
 		jobs[i] = ix_sched_add(sched, planned->decision == IX_PLAN_BUILD ? 10 + planned->stage->nsteps : 1, stage_job, &data[i]);
 	}
@@ -173,5 +254,6 @@ int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 		     j++)
 			if (jobs[engine->graph->stages[i]->links[j].stage->index])
 				ix_job_after(jobs[i], jobs[engine->graph->stages[i]->links[j].stage->index]);
+	add_gates(engine, sched, jobs, data, gates, gate_data);
 	return ix_sched_run(sched, err);
 }

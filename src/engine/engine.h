@@ -53,6 +53,7 @@ struct ix_engine_opts {
 	int compression_level;                 /* 0: default */
 	int64_t epoch;                         /* SOURCE_DATE_EPOCH, -1: none */
 	unsigned parallel;                     /* stages at once; 0: one per CPU, at least 2 */
+	bool no_cutoff;                        /* descendants of a stage that is built are built, whatever came out */
 	bool publish;                          /* push stages and names to the registry */
 	bool image_tls;                        /* tls: image: the host's certificates are not shown to RUN */
 	const char *const *add_hosts;          /* "name:address", NULL terminated or NULL */
@@ -64,11 +65,13 @@ struct ix_engine_opts {
 	bool no_step_cache;          /* --no-cache */
 };
 
-enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_FAILED };
+enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_SAME, IX_OUTCOME_FAILED };
 
+/* SAME: nothing was run, because what it is made of came out as it was when its image was made. */
 struct ix_stage_result {
 	enum ix_outcome outcome;
 	struct ix_digest manifest;
+	bool remote; /* the registry has it under its key */
 	uint64_t ms;
 	uint64_t pushed_bytes;
 	unsigned steps_run, steps_cached;

@@ -12,6 +12,7 @@
 struct layer_ref {
 	struct ix_descriptor blob;
 	struct ix_digest diff_id;
+	struct ix_digest content; /* of what it holds but for times; of layers nobody said it of, the diff id */
 	char *image; /* a reference whose repository has the blob, NULL: it is in the store */
 };
 
@@ -32,6 +33,7 @@ struct ix_engine {
 	const struct ix_state *state;
 	const struct ix_plan *plan;
 	struct ix_stage_result *results; /* by stage index; each is written by its stage's job */
+	struct cutoff *cutoff;           /* second identities */
 	char now[32];                    /* creation time of this run, RFC 3339 */
 	char *ca_bundle;                 /* the host's, NULL when there is none to show */
 	char *resolv_conf;               /* the host's resolv.conf to show */
@@ -45,6 +47,8 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 /* Write config and manifest into the store. */
 int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, struct ix_digest *ret_manifest,
 		uint64_t *ret_size, struct ix_err *err);
+/* What came out (docs/identity.md, "Output ids"): the layers' contents and the config, without times and history. */
+void image_output(const struct image *image, struct ix_digest *ret_output);
 /* A history entry at the end. */
 void image_history(struct image *image, const char *now, const char *created_by, bool empty_layer);
 
@@ -75,6 +79,22 @@ void scratch_release(struct scratch *scratch); /* removes what is left of it */
 int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const char *stage,
 		   struct ix_step_result *ret_result, struct ix_err *err);
 
+/* --- cutoff.c --- */
+
+struct cutoff *cutoff_new(struct ix_engine *engine);
+void cutoff_free(struct cutoff *cutoff);
+/* The second keys of the stage's steps, when all it is linked to is there. */
+int cutoff_steps(struct ix_engine *engine, const struct ix_stage *stage, struct ix_second *ret_second, struct ix_err *err);
+/* Look for an image that was made of the same inputs though they came about otherwise: 1 found, and the stage has its result; 0 not. Asked once
+ * for a stage; from then on the answer stays. */
+int cutoff_find(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* Keep the image of a stage that was built under its second key too. */
+int cutoff_remember(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* The tag of a stage's second key, NULL when it has none. Caller frees. */
+char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage);
+/* The stage that an inner stage is a part of; itself when it is not inner. */
+const struct ix_stage *cutoff_owner(const struct ix_engine *engine, const struct ix_stage *stage);
+
 /* --- stage.c --- */
 
 /* One stage being built. */
@@ -84,7 +104,10 @@ struct build {
 	struct image image;
 	struct ix_strv step_env; /* while a step is executed: the arguments it sees */
 	size_t step;
+	struct ix_second second; /* keys of the steps by what the stages they use really are; no steps: unknown */
 };
+/* The image a stage that is done has; for those that are only in the registry, where from. */
+int stage_image(struct ix_engine *engine, const struct ix_stage *stage, struct image *ret_image, struct ix_err *err);
 int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
 /* The image of another stage or an external one, as a source of files or a base. */
 int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err);

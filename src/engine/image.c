@@ -32,6 +32,7 @@ void image_copy(const struct image *from, struct image *ret_image)
 
 		ix_descriptor_copy(&from->layers[i].blob, &layer->blob);
 		layer->diff_id = from->layers[i].diff_id;
+		layer->content = from->layers[i].content;
 		layer->image = ix_strdup(from->layers[i].image);
 	}
 }
@@ -44,6 +45,40 @@ void image_history(struct image *image, const char *now, const char *created_by,
 	entry->created_by = ix_strdup(created_by);
 	entry->comment = ix_strdup("buildkit.dockerfile.v0");
 	entry->empty_layer = empty_layer;
+}
+
+#define CONTENT_ANNOTATION "dev.ix.content"
+
+/* A layer that ix made says what it holds; of any other the diff id does. */
+static void layer_content(const struct ix_descriptor *layer, const struct ix_digest *diff_id, struct ix_digest *ret_content)
+{
+	const char *text = ix_annotation(&layer->annotations, CONTENT_ANNOTATION);
+	struct ix_err ignored;
+
+	if (!text || ix_digest_parse(text, ret_content, &ignored) < 0)
+		*ret_content = *diff_id;
+}
+
+void image_output(const struct image *image, struct ix_digest *ret_output)
+{
+	enum { FORMAT = 1, LAYER, CONFIG };
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	struct ix_image_config config = image->config;
+	ix_auto_buf json = { 0 };
+
+	/* A shallow copy without what does not count: when it was made, how it came about, and the layers, which count by their contents. */
+	config.created = NULL;
+	config.history = NULL;
+	config.nhistory = 0;
+	config.diff_ids = NULL;
+	config.ndiff_ids = 0;
+	ix_config_json(&config, &json);
+	ix_hash_u64(hash, FORMAT);
+	ix_hash_u64(hash, 1);
+	for (size_t i = 0; i < image->nlayers; i++)
+		ix_hash_digest(hash, LAYER, &image->layers[i].content);
+	ix_hash_field(hash, CONFIG, json.data, json.len);
+	ix_hash_final(hash, ret_output);
 }
 
 int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *digest, struct image *ret_image,
@@ -62,6 +97,7 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 			return ix_err_wrap(err, "image %s", image ? image : "in the store");
 		ix_descriptor_copy(&manifest.layers[i], &layer->blob);
 		layer->diff_id = loaded.config.diff_ids[i];
+		layer_content(&manifest.layers[i], &layer->diff_id, &layer->content);
 		layer->image = ix_strdup(image);
 	}
 	*ret_image = loaded;
@@ -81,22 +117,26 @@ int image_store(const struct ix_engine_opts *opts, const struct image *image, co
 	if (ix_blob_put(opts->store, config.data, config.len, &manifest.config.digest, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < image->nlayers; i++) {
+		const struct layer_ref *from = &image->layers[i];
+		struct ix_descriptor *layer;
+		char text[IX_DIGEST_TEXT];
 		enum ix_compression kind;
 
 		/* A docker media type inside an OCI manifest would be refused by some registries. */
-		if (ix_layer_compression(image->layers[i].blob.media_type, &kind, err) < 0)
+		if (ix_layer_compression(from->blob.media_type, &kind, err) < 0)
 			return -(int)err->code;
-		*ix_manifest_add_layer(&manifest) = (struct ix_descriptor){
+		layer = ix_manifest_add_layer(&manifest);
+		*layer = (struct ix_descriptor){
 			.media_type = ix_strdup(ix_layer_media_type(kind)),
-			.digest = image->layers[i].blob.digest,
-			.size = image->layers[i].blob.size,
+			.digest = from->blob.digest,
+			.size = from->blob.size,
 		};
+		if (!ix_digest_eq(&from->content, &from->diff_id))
+			ix_pairs_set(&layer->annotations, CONTENT_ANNOTATION, ix_digest_text(&from->content, text));
 	}
 	if (stage_key)
 		ix_pairs_set(&manifest.annotations, "dev.ix.key", stage_key);
 	ix_manifest_json(&manifest, &body);
-	if (ix_blob_put(opts->store, body.data, body.len, ret_manifest, err) < 0)
-		return -(int)err->code;
 	*ret_size = body.len;
-	return 0;
+	return ix_blob_put(opts->store, body.data, body.len, ret_manifest, err);
 }

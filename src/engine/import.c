@@ -85,6 +85,7 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 					      .digest = info.digest,
 					      .size = info.size };
 	layer->diff_id = info.diff_id;
+	layer->content = info.diff_id;
 	image.config.platform = *platform;
 	image.config.created = ix_strdup(now);
 	ix_config_add_diff_id(&image.config, &info.diff_id);

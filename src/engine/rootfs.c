@@ -255,6 +255,7 @@ int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, s
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;
 	ret_result->diff_id = info.diff_id;
+	ret_result->content = info.content;
 	snprintf(ret_result->media_type, sizeof(ret_result->media_type), "%s", ix_layer_media_type(opts->compression));
 	/* A finished step's upper directory is the unpacked layer. */
 	return ix_layer_dir_commit(opts->store, scratch->upper, &info.diff_id, err);

@@ -86,22 +86,24 @@ static int load_external(struct ix_engine *engine, const struct ix_source *sourc
 	return image_load(&engine->opts, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, ret_image, err);
 }
 
-static int load_stage(struct ix_engine *engine, const struct ix_stage *stage, struct image *ret_image, struct ix_err *err)
+int stage_image(struct ix_engine *engine, const struct ix_stage *stage, struct image *ret_image, struct ix_err *err)
 {
-	const struct ix_plan_stage *planned = &engine->plan->stages[stage->index];
-	bool built = engine->results[stage->index].outcome == IX_OUTCOME_BUILT;
+	const struct ix_stage_result *result = &engine->results[stage->index];
+	ix_auto_free char *second = NULL;
 
-	if (planned->decision == IX_PLAN_BUILD && !built)
-		ix_bug("stage '%s' is used before it is built", stage->name);
-	return image_load(&engine->opts, planned->remote && !built ? planned->ref : NULL,
-			  built ? &engine->results[stage->index].manifest : &planned->manifest, ret_image, err);
+	if (result->outcome == IX_OUTCOME_NONE || result->outcome == IX_OUTCOME_FAILED)
+		ix_bug("stage '%s' is used before it is there", stage->name);
+	/* What was found by its second key and is not published is where that key's tag is. */
+	if (result->outcome == IX_OUTCOME_SAME && !result->remote)
+		second = cutoff_ref(engine, stage);
+	return image_load(&engine->opts, result->remote ? engine->plan->stages[stage->index].ref : second, &result->manifest, ret_image, err);
 }
 
 int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err)
 {
 	switch (source->kind) {
 	case IX_SOURCE_STAGE:
-		return load_stage(engine, source->stage, ret_image, err);
+		return stage_image(engine, source->stage, ret_image, err);
 	case IX_SOURCE_IMAGE:
 	case IX_SOURCE_LAYOUT:
 		return load_external(engine, source, ret_image, err);
@@ -164,6 +166,7 @@ static void add_layer(struct build *build, const struct ix_step_result *result, 
 
 	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(result->media_type), .digest = result->digest, .size = result->size };
 	layer->diff_id = result->diff_id;
+	layer->content = result->content;
 	ix_config_add_diff_id(&build->image.config, &result->diff_id);
 	image_history(&build->image, build->engine->now, created_by_take, false);
 	free(created_by_take);
@@ -222,6 +225,18 @@ static void report_step(const struct build *build, const struct ix_step *step, e
 								.ms = ms });
 }
 
+/* What the step gave before: under its key, or when what it uses was made otherwise and came out the same. */
+static int known_step(struct build *build, const struct ix_digest *key, struct ix_step_result *ret_layer, struct ix_err *err)
+{
+	struct ix_store *store = build->engine->opts.store;
+	int r = ix_store_step(store, key, ret_layer, err);
+
+	if (r != -IX_ENOTFOUND || build->second.nsteps == 0)
+		return r;
+	r = ix_store_step(store, &build->second.steps[build->step], ret_layer, err);
+	return r < 0 ? r : ix_store_set_step(store, key, ret_layer, err);
+}
+
 /* A step that makes a layer: from what its key gave before, or executed. One process executes it; others wait for its result. */
 static int layer_step(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
@@ -236,7 +251,7 @@ static int layer_step(struct build *build, const struct ix_step *step, struct ix
 
 	if (ix_store_lock(opts->store, "step", key, opts->cancel, &lock, err) < 0)
 		return -(int)err->code;
-	r = reuse ? ix_store_step(opts->store, key, &layer, err) : -IX_ENOTFOUND;
+	r = reuse ? known_step(build, key, &layer, err) : -IX_ENOTFOUND;
 	if (r == 0) {
 		result->steps_cached++;
 		report_step(build, step, IX_EVENT_STEP_CACHED, 0, 0);
@@ -251,6 +266,8 @@ static int layer_step(struct build *build, const struct ix_step *step, struct ix
 	if (r < 0)
 		return r;
 	result->steps_run++;
+	if (build->second.nsteps > 0 && ix_store_set_step(opts->store, &build->second.steps[build->step], &layer, err) < 0)
+		return -(int)err->code;
 	if (ix_store_set_step(opts->store, key, &layer, err) < 0)
 		return -(int)err->code;
 	add_layer(build, &layer, created_by(build, step));
@@ -308,8 +325,11 @@ static int run_steps(struct build *build, struct ix_err *err)
 int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
 {
 	struct build build = { .engine = engine, .stage = stage };
-	int r = run_steps(&build, err);
+	int r = cutoff_steps(engine, stage, &build.second, err);
 
+	if (r == 0)
+		r = run_steps(&build, err);
+	ix_second_release(&build.second);
 	image_release(&build.image);
 	return r;
 }

@@ -51,6 +51,7 @@ struct ix_layer_info {
 	struct ix_digest digest; /* of the blob */
 	uint64_t size;
 	struct ix_digest diff_id; /* of the tar */
+	struct ix_digest content; /* of what the tar says but for times: two runs of the same step that made the same files agree in it */
 	uint64_t tar_size;
 };
 

@@ -17,9 +17,13 @@ struct ix_layer_writer {
 	struct ix_writer *blob_digest; /* -> blob */
 	struct ix_writer *compress;    /* -> blob_digest */
 	struct ix_writer *diff;        /* -> compress; tar bytes go here */
+	struct ix_hash *content;
 	int64_t epoch;
 	char *chunk;
 };
+
+/* Field tags of the content digest; docs/identity.md lists them. */
+enum { C_PATH = 1, C_LINK, C_XATTR_NAME, C_XATTR_VALUE };
 
 void ix_tar_entry_release(struct ix_tar_entry *entry)
 {
@@ -74,6 +78,7 @@ struct ix_layer_writer *ix_layer_begin(struct ix_writer *blob, const struct ix_l
 	layer->blob_digest = ix_digest_writer_new(blob, &layer->info.digest, &layer->info.size);
 	layer->compress = ix_compress_writer_new(layer->blob_digest, opts->compression, opts->level, 0);
 	layer->diff = ix_digest_writer_new(layer->compress, &layer->info.diff_id, &layer->info.tar_size);
+	layer->content = ix_hash_new();
 	layer->epoch = opts->epoch;
 	layer->chunk = ix_malloc(CHUNK);
 	return layer;
@@ -86,6 +91,7 @@ void ix_layer_writer_free(struct ix_layer_writer *layer)
 	ix_writer_free(layer->diff);
 	ix_writer_free(layer->compress);
 	ix_writer_free(layer->blob_digest);
+	ix_hash_free(layer->content);
 	free(layer->chunk);
 	free(layer);
 }
@@ -223,7 +229,30 @@ static void seal(struct tar_header *header)
 	header->checksum[7] = ' ';
 }
 
+/* Everything of an entry but its times; its bytes follow. */
+static void hash_entry(struct ix_hash *hash, const struct ix_tar_entry *entry)
+{
+	const uint64_t numbers[] = { (uint64_t)type_of(entry), entry->mode & 07777, entry->uid,       entry->gid,
+				     entry->rdev_major,	       entry->rdev_minor,   entry->nxattrs, entry->size };
+
+	ix_hash_text(hash, C_PATH, entry->path);
+	ix_hash_text(hash, C_LINK, entry->link);
+	for (size_t i = 0; i < entry->nxattrs; i++) {
+		ix_hash_text(hash, C_XATTR_NAME, entry->xattrs[i].name);
+		ix_hash_field(hash, C_XATTR_VALUE, entry->xattrs[i].value, entry->xattrs[i].len);
+	}
+	for (size_t i = 0; i < IX_ARRAY_LEN(numbers); i++)
+		ix_hash_u64(hash, numbers[i]);
+}
+
 static const char zeros[TAR_BLOCK * 2];
+
+/* Bytes of a file's contents. */
+static int put_contents(struct ix_layer_writer *layer, const void *bytes, size_t len, struct ix_err *err)
+{
+	ix_hash_bytes(layer->content, bytes, len);
+	return ix_write(layer->diff, bytes, len, err);
+}
 
 static int put_padded(struct ix_layer_writer *layer, const void *bytes, size_t len, struct ix_err *err)
 {
@@ -237,6 +266,7 @@ static int put_headers(struct ix_layer_writer *layer, const struct ix_tar_entry 
 	struct tar_header header, extended;
 	ix_auto_buf pax = { 0 };
 
+	hash_entry(layer->content, entry);
 	fill_header(layer, entry, &header, &pax);
 	if (pax.len > 0) {
 		extended = (struct tar_header){ .type = 'x', .magic = "ustar", .version = { '0', '0' }, .name = "PaxHeaders/entry" };
@@ -269,7 +299,7 @@ int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry
 			return ix_err_sys(err, "read %s", entry->path);
 		if (n == 0)
 			return ix_err_set(err, IX_EFAIL, "%s became shorter while it was being read", entry->path);
-		if (ix_write(layer->diff, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
+		if (put_contents(layer, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
 			return -(int)err->code;
 		left -= (uint64_t)n;
 	}
@@ -290,7 +320,7 @@ int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *e
 			return (int)n;
 		if (n == 0)
 			return ix_err_set(err, IX_ECORRUPT, "%s ends early", entry->path);
-		if (ix_write(layer->diff, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
+		if (put_contents(layer, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
 			return -(int)err->code;
 		left -= (uint64_t)n;
 	}
@@ -301,6 +331,7 @@ int ix_layer_add_bytes(struct ix_layer_writer *layer, const struct ix_tar_entry 
 {
 	if (put_headers(layer, entry, err) < 0)
 		return -(int)err->code;
+	ix_hash_bytes(layer->content, bytes, entry->size);
 	return put_padded(layer, bytes, entry->size, err);
 }
 
@@ -309,6 +340,7 @@ int ix_layer_finish(struct ix_layer_writer *layer, struct ix_layer_info *ret_inf
 	if (ix_write(layer->diff, zeros, sizeof(zeros), err) < 0 || ix_write_finish(layer->diff, err) < 0 ||
 	    ix_write_finish(layer->compress, err) < 0 || ix_write_finish(layer->blob_digest, err) < 0)
 		return -(int)err->code;
+	ix_hash_final(layer->content, &layer->info.content);
 	*ret_info = layer->info;
 	return 0;
 }

@@ -194,6 +194,7 @@ static int account_causes(struct make *self, struct ix_plan_stage *entry, struct
 	r = ix_store_fact(self->opts->store, "account", name, &then, NULL, err);
 	if (r < 0)
 		return r == -IX_ENOTFOUND ? 0 : r;
+	entry->known = true;
 	ix_state_account(self->state, entry->stage, &now);
 	r = ix_account_diff(then.data, then.len, now.data, now.len, &entry->causes, err);
 	return r == -IX_ECORRUPT ? 0 : r; /* an unreadable account explains nothing, and is replaced by the next build */

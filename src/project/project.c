@@ -12,7 +12,7 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls" };
+static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -23,6 +23,16 @@ static int read_tls(const struct yaml *yaml, const struct member *member, struct
 	project->image_tls = strcmp(text, "image") == 0;
 	if (!project->image_tls && strcmp(text, "host") != 0)
 		return yaml_err(yaml, &member->place, err, "tls: '%s' has to be host or image", text);
+	return 0;
+}
+
+static int read_cutoff(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	bool cutoff;
+
+	if (yaml_bool(yaml, member, &cutoff, err) < 0)
+		return -(int)err->code;
+	project->no_cutoff = !cutoff;
 	return 0;
 }
 
@@ -63,6 +73,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return stages_read(yaml, member, project, err);
 	if (strcmp(member->key, "tls") == 0)
 		return read_tls(yaml, member, project, err);
+	if (strcmp(member->key, "cutoff") == 0)
+		return read_cutoff(yaml, member, project, err);
 	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);
 }
 

@@ -48,11 +48,14 @@ enum {
 	T_FROM_REMOTE,
 	T_SECURITY,
 	T_RUN_SETTING,
+	T_SECOND,
+	T_FROM_OUTPUT,
 };
 
 struct compute {
 	struct ix_state *state;
-	const struct ix_state_inputs *inputs;
+	const struct ix_state_inputs *inputs;   /* the first identity is computed ... */
+	const struct ix_state_outputs *outputs; /* ... or the second, from what the first one found */
 	struct ix_hash *hash;
 };
 
@@ -121,6 +124,21 @@ static int at(struct ix_err *err, const struct ix_pos *pos, const char *what)
 	return ix_err_wrap(err, "%s", what);
 }
 
+/* A stage: by its key, or by what came out of it. */
+static int hash_stage(struct compute *self, uint32_t tag, const struct ix_stage *stage, struct ix_err *err)
+{
+	struct ix_digest output;
+
+	if (!self->outputs) {
+		ix_hash_digest(self->hash, tag, ix_state_stage_key(self->state, stage));
+		return 0;
+	}
+	if (self->outputs->stage(self->outputs->data, stage, &output, err) < 0)
+		return -(int)err->code;
+	ix_hash_digest(self->hash, tag, &output);
+	return 0;
+}
+
 static int hash_base(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
 {
 	const struct ix_digest *digest;
@@ -130,8 +148,7 @@ static int hash_base(struct compute *self, const struct ix_stage *stage, struct 
 		ix_hash_text(self->hash, T_BASE_SCRATCH, "");
 		return 0;
 	case IX_SOURCE_STAGE:
-		ix_hash_digest(self->hash, T_BASE_STAGE, ix_state_stage_key(self->state, stage->base.stage));
-		return 0;
+		return hash_stage(self, T_BASE_STAGE, stage->base.stage, err);
 	case IX_SOURCE_IMAGE:
 	case IX_SOURCE_LAYOUT:
 		if (resolve_image(self, &stage->base, &digest, err) < 0)
@@ -142,6 +159,23 @@ static int hash_base(struct compute *self, const struct ix_stage *stage, struct 
 		break;
 	}
 	return ix_err_at(err, &stage->pos, "a directory cannot be a base image");
+}
+
+static int hash_from_stage(struct compute *self, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts,
+			   struct ix_err *err)
+{
+	struct ix_digest files;
+
+	if (!self->outputs) {
+		ix_hash_digest(self->hash, T_FROM_STAGE, ix_state_stage_key(self->state, stage));
+		ix_hash_text(self->hash, T_WORD, path);
+		return 0;
+	}
+	/* As of a context, only the names within what was selected count. */
+	if (self->outputs->files(self->outputs->data, stage, path, opts, &files, err) < 0)
+		return -(int)err->code;
+	ix_hash_digest(self->hash, T_FROM_OUTPUT, &files);
+	return 0;
 }
 
 /* Files, an image or a stage that a step takes something from. selection: where to keep what was selected in a directory. */
@@ -155,9 +189,7 @@ static int hash_source(struct compute *self, const struct ix_source *from, const
 	case IX_SOURCE_SCRATCH:
 		return 0;
 	case IX_SOURCE_STAGE:
-		ix_hash_digest(self->hash, T_FROM_STAGE, ix_state_stage_key(self->state, from->stage));
-		ix_hash_text(self->hash, T_WORD, path);
-		return 0;
+		return hash_from_stage(self, from->stage, path, opts, err);
 	case IX_SOURCE_IMAGE:
 	case IX_SOURCE_LAYOUT:
 		if (resolve_image(self, from, &digest, err) < 0)
@@ -167,6 +199,10 @@ static int hash_source(struct compute *self, const struct ix_source *from, const
 		return 0;
 	case IX_SOURCE_DIR:
 		break;
+	}
+	if (selected->used) {
+		ix_hash_digest(self->hash, T_FROM_FILES, &selected->files.digest);
+		return 0;
 	}
 	if (self->inputs->context(self->inputs->data, from->dir, &context, err) < 0 ||
 	    ix_context_select(context, path, opts, &selected->files, err) < 0)
@@ -178,17 +214,22 @@ static int hash_source(struct compute *self, const struct ix_source *from, const
 
 static int hash_remote(struct compute *self, const struct ix_remote *remote, struct step_state *result, size_t i, struct ix_err *err)
 {
-	ix_auto_free char *identity = NULL;
-
-	if (self->inputs->remote(self->inputs->data, remote, &identity, err) < 0)
+	if (!result->selections[i].identity && self->inputs->remote(self->inputs->data, remote, &result->selections[i].identity, err) < 0)
 		return -(int)err->code;
-	ix_hash_text(self->hash, T_FROM_REMOTE, identity);
+	ix_hash_text(self->hash, T_FROM_REMOTE, result->selections[i].identity);
 	/* The same bytes under another name are another file. */
 	ix_hash_text(self->hash, T_WORD, remote->kind == IX_REMOTE_HTTP ? remote->name : remote->subdir);
 	ix_hash_u64(self->hash, T_COPY_OPTION);
 	ix_hash_u64(self->hash, (uint64_t)remote->keep_git_dir | (uint64_t)remote->no_submodules << 1);
-	result->selections[i].identity = ix_steal(&identity);
 	return 0;
+}
+
+static void need_selections(struct step_state *result, size_t count)
+{
+	if (result->selections)
+		return;
+	result->nselections = count;
+	result->selections = ix_calloc(count, sizeof(*result->selections));
 }
 
 static int hash_copy(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
@@ -197,10 +238,9 @@ static int hash_copy(struct compute *self, const struct ix_step *step, struct st
 					     .excludes = step->excludes,
 					     .nexcludes = step->nexcludes,
 					     .parents = step->parents,
-					     .cancel = self->inputs->cancel };
+					     .cancel = self->state->cancel };
 
-	result->nselections = step->nwords;
-	result->selections = ix_calloc(step->nwords, sizeof(*result->selections));
+	need_selections(result, step->nwords);
 	for (size_t i = 0; i < step->nwords; i++) {
 		int r;
 
@@ -227,7 +267,7 @@ static int hash_copy(struct compute *self, const struct ix_step *step, struct st
 
 static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
 {
-	const struct ix_select_opts opts = { .digest = true, .cancel = self->inputs->cancel };
+	const struct ix_select_opts opts = { .digest = true, .cancel = self->state->cancel };
 	const struct ix_mount *mount = &step->mounts[i];
 	const uint64_t options[] = { mount->kind, mount->size,    mount->read_only, mount->required, mount->has_mode,
 				     mount->mode, mount->has_uid, mount->uid,       mount->has_gid,  mount->gid };
@@ -256,8 +296,7 @@ static int hash_run(struct compute *self, const struct ix_stage *stage, const st
 	ix_hash_u64(self->hash, step->insecure);
 	for (size_t i = 0; i < stage->nrun_settings; i++)
 		ix_hash_text(self->hash, T_RUN_SETTING, stage->run_settings[i]);
-	result->nselections = step->nmounts;
-	result->selections = ix_calloc(step->nmounts, sizeof(*result->selections));
+	need_selections(result, step->nmounts);
 	for (size_t i = 0; i < step->nmounts; i++)
 		if (hash_mount(self, step, i, result, err) < 0)
 			return -(int)err->code;
@@ -265,20 +304,21 @@ static int hash_run(struct compute *self, const struct ix_stage *stage, const st
 }
 
 /* An ARG that nobody uses changes nothing: its value counts where it is seen. */
-static void hash_args(struct compute *self, const struct ix_step *step)
+static int hash_args(struct compute *self, const struct ix_step *step, struct ix_err *err)
 {
 	if (step->kind == IX_STEP_ARG)
-		return;
+		return 0;
 	for (size_t i = 0; i < step->nargs; i++) {
 		const struct ix_arg *arg = &step->args[i];
 
 		ix_hash_text(self->hash, T_ARG_NAME, arg->name);
 		/* A link counts as the stage's key: the registry's and the project's names are no part of any key. */
-		if (arg->link)
-			ix_hash_digest(self->hash, T_ARG_LINK, ix_state_stage_key(self->state, arg->link));
-		else
+		if (!arg->link)
 			ix_hash_text(self->hash, T_ARG_VALUE, arg->value);
+		else if (hash_stage(self, T_ARG_LINK, arg->link, err) < 0)
+			return -(int)err->code;
 	}
+	return 0;
 }
 
 static void hash_docs(struct compute *self, const struct ix_step *step)
@@ -303,7 +343,7 @@ static void hash_health(struct compute *self, const struct ix_step *step)
 }
 
 static int hash_step(struct compute *self, const struct ix_stage *stage, const struct ix_step *step, const struct ix_digest *parent,
-		     struct step_state *result, struct ix_err *err)
+		     struct step_state *result, struct ix_digest *ret_key, struct ix_err *err)
 {
 	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 
@@ -314,41 +354,78 @@ static int hash_step(struct compute *self, const struct ix_stage *stage, const s
 	for (size_t i = 0; !copies && i < (step->kind == IX_STEP_ARG ? 1 : step->nwords); i++)
 		ix_hash_text(self->hash, T_WORD, step->words[i]);
 	hash_docs(self, step);
-	hash_args(self, step);
+	if (hash_args(self, step, err) < 0)
+		return -(int)err->code;
 	if (copies && hash_copy(self, step, result, err) < 0)
 		return -(int)err->code;
 	if (step->kind == IX_STEP_RUN && hash_run(self, stage, step, result, err) < 0)
 		return -(int)err->code;
 	if (step->kind == IX_STEP_HEALTHCHECK)
 		hash_health(self, step);
-	ix_hash_final(self->hash, &result->key);
+	ix_hash_final(self->hash, ret_key);
 	return 0;
 }
 
-static int compute_stage(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
+/* The keys of the steps into keys, and the stage's. */
+static int hash_chain(struct compute *self, const struct ix_stage *stage, struct stage_state *result, struct ix_digest *keys,
+		      struct ix_digest *ret_key, struct ix_err *err)
 {
-	struct stage_state *result = ix_calloc(1, sizeof(*result));
 	struct ix_digest parent;
 
-	self->state->stages[stage->index] = result;
-	result->nsteps = stage->nsteps;
-	result->steps = ix_calloc(stage->nsteps, sizeof(*result->steps));
 	ix_hash_u64(self->hash, T_FORMAT);
 	ix_hash_u64(self->hash, KEY_FORMAT);
+	if (self->outputs)
+		ix_hash_u64(self->hash, T_SECOND);
 	ix_hash_text(self->hash, T_PLATFORM, stage->platform);
 	if (hash_base(self, stage, err) < 0)
 		return -(int)err->code;
 	ix_hash_final(self->hash, &parent);
 	for (size_t i = 0; i < stage->nsteps; i++) {
-		if (hash_step(self, stage, &stage->steps[i], &parent, &result->steps[i], err) < 0)
+		if (hash_step(self, stage, &stage->steps[i], &parent, &result->steps[i], &keys[i], err) < 0)
 			return -(int)err->code;
-		parent = result->steps[i].key;
+		parent = keys[i];
 	}
 	ix_hash_digest(self->hash, T_STAGE, &parent);
 	for (size_t i = 0; i < 2 * stage->nlabels; i++)
 		ix_hash_text(self->hash, T_LABEL, stage->labels[i]);
-	ix_hash_final(self->hash, &result->key);
+	ix_hash_final(self->hash, ret_key);
 	return 0;
+}
+
+static int compute_stage(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
+{
+	ix_auto_free struct ix_digest *keys = ix_calloc(stage->nsteps, sizeof(*keys));
+	struct stage_state *result = ix_calloc(1, sizeof(*result));
+
+	self->state->stages[stage->index] = result;
+	result->nsteps = stage->nsteps;
+	result->steps = ix_calloc(stage->nsteps, sizeof(*result->steps));
+	if (hash_chain(self, stage, result, keys, &result->key, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < stage->nsteps; i++)
+		result->steps[i].key = keys[i];
+	return 0;
+}
+
+int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, const struct ix_state_outputs *outputs,
+		    struct ix_second *ret_second, struct ix_err *err)
+{
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	/* Nothing of the state changes: what it selected is used again. */
+	struct compute self = { .state = (struct ix_state *)(uintptr_t)state, .outputs = outputs, .hash = hash };
+	ix_auto_second second = { .steps = ix_calloc(stage->nsteps, sizeof(*second.steps)), .nsteps = stage->nsteps };
+
+	if (hash_chain(&self, stage, state_of(state, stage), second.steps, &second.key, err) < 0)
+		return -(int)err->code;
+	*ret_second = second;
+	second = (struct ix_second){ 0 };
+	return 0;
+}
+
+void ix_second_release(struct ix_second *second)
+{
+	free(second->steps);
+	*second = (struct ix_second){ 0 };
 }
 
 int ix_state_new(const struct ix_graph *graph, const bool *needed, const struct ix_state_inputs *inputs, struct ix_state **ret_state,
@@ -360,6 +437,7 @@ int ix_state_new(const struct ix_graph *graph, const bool *needed, const struct 
 	struct compute self = { .state = state, .inputs = inputs, .hash = hash };
 
 	state->graph = graph;
+	state->cancel = inputs->cancel;
 	state->stages = ix_calloc(graph->nstages, sizeof(struct stage_state *));
 	if (ix_graph_order(graph, order, err) < 0)
 		return -(int)err->code;

@@ -49,6 +49,28 @@ const struct ix_selection *ix_state_selection(const struct ix_state *state, cons
 /* The resolved digest of an external image the stage uses; NULL when it was not resolved. */
 const struct ix_digest *ix_state_image(const struct ix_state *state, const struct ix_source *source);
 
+/*
+ * The second identity (docs/identity.md, "Second keys"): the same as the key, but links to stages count by what came out of those stages instead
+ * of by how they were made. It is known once they are there.
+ */
+struct ix_state_outputs {
+	/* What came out of a stage. */
+	int (*stage)(void *data, const struct ix_stage *stage, struct ix_digest *ret_output, struct ix_err *err);
+	/* What a path selects in a stage's image. opts: as for ix_context_select. */
+	int (*files)(void *data, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts,
+		     struct ix_digest *ret_digest, struct ix_err *err);
+	void *data;
+};
+struct ix_second {
+	struct ix_digest key;    /* of the stage */
+	struct ix_digest *steps; /* after each step */
+	size_t nsteps;
+};
+int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, const struct ix_state_outputs *outputs,
+		    struct ix_second *ret_second, struct ix_err *err);
+void ix_second_release(struct ix_second *second);
+#define ix_auto_second ix_scoped(ix_second_release) struct ix_second
+
 /* The account of a stage's key as canonical JSON, appended. */
 void ix_state_account(const struct ix_state *state, const struct ix_stage *stage, struct ix_buf *json);
 /* The causes that make the account now differ from the account then, in words, most direct first: "COPY src/: 2 changed (app.js, api.js)",

@@ -12,7 +12,7 @@ struct selected {
 };
 
 struct step_state {
-	struct ix_digest key;
+	struct ix_digest key; /* after it */
 	struct selected *selections; /* one for each source word or mount */
 	size_t nselections;
 };
@@ -25,6 +25,7 @@ struct stage_state {
 
 struct ix_state {
 	const struct ix_graph *graph;
+	const struct ix_cancel *cancel;
 	struct stage_state **stages; /* by stage index; NULL when not needed */
 	struct ix_map images;        /* state_image_name() -> struct ix_digest */
 };

@@ -7,13 +7,21 @@
 #include "base/fault.h"
 #include "store_int.h"
 
-/* Bumped when a table changes; an older database is dropped, because everything in it can be found again. */
-enum { SCHEMA = 1 };
+/* Bumped when a table changes; migrations bring an older database up to it. */
+enum { SCHEMA = 2 };
+
+/* migrations[n] makes format n + 1 of format n. What steps gave can be found again, so it is dropped where a new column could not be filled. */
+static const char *const migrations[SCHEMA] = {
+	[1] = "DROP TABLE steps;"
+	      "CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT "
+	      "NULL,"
+	      "                   used INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;",
+};
 
 static const char schema[] =
 	"CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT "
 	"NULL,"
-	"                   used INTEGER NOT NULL) WITHOUT ROWID;"
+	"                   used INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE stages(key BLOB PRIMARY KEY, manifest BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE facts(topic TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY(topic, name));"
 	"CREATE TABLE names(name TEXT PRIMARY KEY, digest BLOB NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, time INTEGER NOT "
@@ -50,10 +58,15 @@ static int create_schema(struct ix_store *store, struct ix_err *err)
 
 	if (exec(store, "BEGIN IMMEDIATE", err) < 0 || schema_version(store, &version, err) < 0)
 		return -(int)err->code;
-	if (version == 0) {
+	if (version < SCHEMA) {
 		ix_auto_free char *mark = ix_asprintf("PRAGMA user_version = %d", SCHEMA);
 
-		if (exec(store, schema, err) < 0 || exec(store, mark, err) < 0)
+		if (version == 0 && exec(store, schema, err) < 0)
+			return -(int)err->code;
+		for (int i = version; i > 0 && i < SCHEMA; i++)
+			if (exec(store, migrations[i], err) < 0)
+				return -(int)err->code;
+		if (exec(store, mark, err) < 0)
 			return -(int)err->code;
 		version = SCHEMA;
 	}
@@ -144,13 +157,14 @@ int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix
 	{
 		auto_query q = { 0 };
 
-		if (query_begin(store, "SELECT digest, size, diff_id, media_type FROM steps WHERE key = ?", &q, err) < 0)
+		if (query_begin(store, "SELECT digest, size, diff_id, media_type, content FROM steps WHERE key = ?", &q, err) < 0)
 			return -(int)err->code;
 		query_digest(&q, 1, key);
 		r = query_step(&q, err);
 		if (r <= 0)
 			return r < 0 ? r : not_found(err, "step");
-		if (!query_get_digest(&q, 0, &result.digest) || !query_get_digest(&q, 2, &result.diff_id))
+		if (!query_get_digest(&q, 0, &result.digest) || !query_get_digest(&q, 2, &result.diff_id) ||
+		    !query_get_digest(&q, 4, &result.content))
 			return not_found(err, "step");
 		result.size = (uint64_t)sqlite3_column_int64(q.stmt, 1);
 		snprintf(result.media_type, sizeof(result.media_type), "%s", (const char *)sqlite3_column_text(q.stmt, 3));
@@ -165,7 +179,7 @@ int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const
 {
 	auto_query q = { 0 };
 
-	if (query_begin(store, "INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?)", &q, err) < 0)
+	if (query_begin(store, "INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?, ?)", &q, err) < 0)
 		return -(int)err->code;
 	query_digest(&q, 1, key);
 	query_digest(&q, 2, &result->digest);
@@ -173,6 +187,7 @@ int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const
 	query_digest(&q, 4, &result->diff_id);
 	query_text(&q, 5, result->media_type);
 	sqlite3_bind_int64(q.stmt, 6, ix_time_s());
+	query_digest(&q, 7, &result->content);
 	return query_step(&q, err);
 }
 

@@ -79,6 +79,7 @@ struct ix_step_result {
 	struct ix_digest digest; /* layer blob */
 	uint64_t size;
 	struct ix_digest diff_id;
+	struct ix_digest content; /* of what it holds but for times */
 	char media_type[96];
 };
 /* The layer a step's key gave before; its blob is there. -IX_ENOTFOUND otherwise. */
