@@ -113,7 +113,7 @@ static int head_result(const struct ix_manifest_head *head, struct ix_digest *re
 }
 
 /* Registries that send no Docker-Content-Digest: the digest is that of the manifest. */
-static int need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err)
+int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err)
 {
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	char media_type[128];
@@ -150,7 +150,7 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 		struct ix_digest digest;
 
 		if (head_result(&batch.heads[i], &digest, &found[i].remote, err) < 0 ||
-		    (found[i].remote && need_digest(cache, &batch.refs[i], &digest, err) < 0))
+		    (found[i].remote && cache_need_digest(cache, &batch.refs[i], &digest, err) < 0))
 			return -(int)err->code;
 		/* What others can pull is what counts; a local image of the same key that differs is not published over it. */
 		if (found[i].remote && !(found[i].local && ix_digest_eq(&digest, &found[i].manifest))) {
@@ -182,7 +182,7 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 	if (ix_ref_parse(name, &ref, err) < 0)
 		return -(int)err->code;
 	ix_registry_head_many(cache->registry, &one, 1, &head);
-	if (head_result(&head, &digest, &found, err) < 0 || (found && need_digest(cache, &ref, &digest, err) < 0))
+	if (head_result(&head, &digest, &found, err) < 0 || (found && cache_need_digest(cache, &ref, &digest, err) < 0))
 		return -(int)err->code;
 	if (!found)
 		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s is not there", name);
@@ -202,6 +202,7 @@ int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, co
 		found[i].local = r == 0;
 		found[i].remote = false;
 	}
-	memset(name_digests, 0, nnames * sizeof(*name_digests));
+	for (size_t i = 0; i < nnames; i++)
+		name_digests[i] = (struct ix_digest){ 0 };
 	return lookup_remote(cache, found, n, names, name_digests, nnames, err);
 }

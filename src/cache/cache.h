@@ -90,4 +90,59 @@ int ix_cache_publish_stage(struct ix_cache *cache, const char *stage, const stru
 int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,
 			  struct ix_published *ret_published, struct ix_err *err);
 
+/* --- records (docs/identity.md) --- */
+
+#define IX_MEDIA_RECORD       "application/vnd.ix.record.v1"
+#define IX_MEDIA_RECORD_JSON  "application/vnd.ix.record.v1+json+zstd"
+#define IX_MEDIA_RECORD_FILES "application/vnd.ix.files.v1+json+zstd" /* a list of files */
+#define IX_MEDIA_RECORD_LOG   "application/vnd.ix.log.v1+zstd"	      /* what the steps printed */
+enum { IX_RECORD_MAX = 64 << 20 };
+
+/* A document into the store, compressed. The same bytes are the same blob. */
+int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const struct ix_buf *bytes, struct ix_descriptor *ret_descriptor,
+			  struct ix_err *err);
+/* The record of a stage's build: its parts are in the store. It is found there by the key from now on. */
+int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
+			 const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err);
+/* Put it beside the image of that key. */
+int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,
+			    struct ix_err *err);
+/* Make a channel point at an image and a record that are in the repository under their key. */
+int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char *channel, const struct ix_digest *key,
+			  const struct ix_digest *image, const struct ix_digest *record, struct ix_err *err);
+
+struct ix_kept_record {
+	struct ix_digest digest;     /* of its manifest */
+	struct ix_digest key;        /* as its manifest says */
+	struct ix_manifest manifest; /* subject: the image */
+	struct ix_buf json;
+};
+void ix_kept_record_release(struct ix_kept_record *record);
+#define ix_auto_kept_record ix_scoped(ix_kept_record_release) struct ix_kept_record
+
+/* From the store or the registry. -IX_ENOTFOUND. */
+int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_kept_record *ret_record,
+			   struct ix_err *err);
+/* hex: a key's first 40 digits, as in tags, or all 64. */
+int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char *hex, struct ix_kept_record *ret_record, struct ix_err *err);
+int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const char *channel, struct ix_kept_record *ret_record,
+			       struct ix_err *err);
+int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record, struct ix_kept_record *ret_record, struct ix_err *err);
+/* A list of files or the log that belongs to a record, fetched when it is not in the store. */
+int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest, struct ix_buf *ret_list,
+			struct ix_err *err);
+int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err);
+/* Does the image that the record speaks of have all these layers? IX_ECORRUPT when not. */
+int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers, size_t nlayers,
+			  struct ix_err *err);
+
+struct ix_channel_find {
+	const char *stage;       /* in */
+	const char *channel;     /* out: the first that has it; NULL: none */
+	struct ix_digest record; /* out */
+};
+/* Records of many stages on the first channel that has one, in one batch of HEADs. */
+int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds, size_t n, const char *const *channels, size_t nchannels,
+			   struct ix_err *err);
+
 #endif

@@ -23,6 +23,9 @@ void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, cons
 			 const char *stage);
 void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
+/* Registries that send no Docker-Content-Digest: the digest of the manifest, unless it is known. */
+int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err);
+
 /* A manifest or index into the store, from the store or the registry; bytes in buf, verified against ref->digest. */
 int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,
 			 struct ix_err *err);

@@ -48,6 +48,7 @@ int complain(const struct ix_err *err);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_images(int argc, char **argv);
@@ -65,6 +66,7 @@ struct common_opts {
 	const char *config;
 	const char *store;
 	const char *progress;
+	const char *channel; /* --channel */
 	bool quiet;
 	bool help;
 };
@@ -108,6 +110,7 @@ struct session {
 	size_t ntargets;
 	struct ix_state *state;
 	struct ix_plan *plan;
+	struct ix_strv channels; /* after session_plan */
 	struct ix_strv warned; /* warnings shown already */
 	struct lone lone;
 	struct ix_strv dirs;  /* temporary, to remove */
@@ -163,6 +166,11 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 /* Fill session->lone. */
 int lone_prepare(struct session *session, struct ix_err *err);
 void lone_release(struct lone *lone);
+
+/* --- channel.c --- */
+
+/* The channels of this build: its own, then the default branch's. None without a registry. */
+void session_channels(const struct session *session, struct ix_strv *channels);
 
 /* --- load.c --- */
 

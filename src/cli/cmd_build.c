@@ -259,6 +259,7 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 
 	if (session_plan(session, err) < 0 || session_epoch(session, &engine->epoch, err) < 0)
 		return -(int)err->code;
+	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
 	announce(session);
 	if (ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
 	    outputs_write(session, opts, engine, run, err) < 0)
@@ -345,6 +346,7 @@ int cmd_build(int argc, char **argv)
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
+		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to move and to start from (default: the git branch)" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },
 		{ 0, "load", NULL, OPT_FLAG, &b.load, "keep the image in the local store, which is always done" },
 		{ 'o', "output", "SPEC", OPT_LIST, &b.outputs,

@@ -477,7 +477,7 @@ static int make_plan(struct session *session, struct ix_err *err)
 	};
 	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
 	ix_auto_free char *prefix = session_prefix(session);
-	const struct ix_plan_opts opts = {
+	struct ix_plan_opts opts = {
 		.force = (const char *const *)session->request->force.items,
 		.force_all = session->request->force_all || session->request->no_cache,
 		.registry_prefix = prefix,
@@ -486,6 +486,11 @@ static int make_plan(struct session *session, struct ix_err *err)
 		.project = session->project ? session->project->name : NULL,
 	};
 
+	ix_strv_release(&session->channels);
+	session_channels(session, &session->channels);
+	opts.channels = (const char *const *)session->channels.items;
+	opts.nchannels = session->channels.count;
+	opts.sink = ix_ui_sink(session->ui);
 	ix_graph_reach(session->graph, session->targets, session->ntargets, needed);
 	if (ix_state_new(session->graph, needed, &inputs, &session->state, err) < 0)
 		return -(int)err->code;

@@ -210,5 +210,6 @@ void session_close(struct session *session)
 	ix_project_free(session->project);
 	ix_user_config_free(session->config);
 	ix_ui_free(session->ui);
+	ix_strv_release(&session->channels);
 	ix_strv_release(&session->warned);
 }

@@ -171,7 +171,8 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 		return r;
 	if (select_files(view->engine, stage, path, opts, ret_digest, err) < 0)
 		return -(int)err->code;
-	return ix_store_set_fact(store, "selection", hex, ix_digest_text(ret_digest, digest), strlen(digest), err);
+	ix_digest_text(ret_digest, digest);
+	return ix_store_set_fact(store, "selection", hex, digest, strlen(digest), err);
 }
 
 /* --- second keys --- */
@@ -184,6 +185,7 @@ static int learn_second(struct ix_engine *engine, const struct ix_stage *stage, 
 	const struct ix_state_outputs outputs = { output_of, files_of, &view };
 	ix_auto_free bool *needed = ix_calloc(cutoff->count, sizeof(*needed));
 	struct ix_stage *target = engine->graph->stages[stage->index];
+	int r;
 
 	ix_graph_reach(engine->graph, &target, 1, needed);
 	for (size_t i = 0; i < cutoff->count; i++) {
@@ -193,12 +195,19 @@ static int learn_second(struct ix_engine *engine, const struct ix_stage *stage, 
 
 		if (!needed[part->index] || known->has_second || cutoff->owners[part->index] != cutoff->owners[stage->index])
 			continue;
-		if (ix_state_second(engine->state, part, &outputs, &second, err) < 0)
-			return ix_err_wrap(err, "second key of stage '%s'", part->name);
+		r = ix_state_second(engine->state, part, &outputs, &second, err);
+		if (r < 0)
+			return r;
 		known->second = second.key;
 		known->has_second = true;
 	}
 	return 0;
+}
+
+/* What is to be copied is not there: the step that does it will say so, at its place. */
+static bool missing_file(int r)
+{
+	return r == -IX_ENOTFOUND;
 }
 
 /* Second keys of one stage and its inner stages are computed by one job at a time, under the owner's lock. */
@@ -219,11 +228,13 @@ int cutoff_steps(struct ix_engine *engine, const struct ix_stage *stage, struct 
 {
 	struct view view = { engine, false };
 	const struct ix_state_outputs outputs = { output_of, files_of, &view };
+	int r;
 
 	/* Without links the second identity says nothing that the first one does not. */
 	if (stage->nlinks == 0 || engine->opts.no_cutoff)
 		return 0;
-	return ix_state_second(engine->state, stage, &outputs, ret_second, err);
+	r = ix_state_second(engine->state, stage, &outputs, ret_second, err);
+	return missing_file(r) ? 0 : r;
 }
 
 static bool may_find(const struct ix_engine *engine, const struct ix_stage *stage)
@@ -249,12 +260,14 @@ int cutoff_find(struct ix_engine *engine, const struct ix_stage *stage, struct i
 {
 	struct known *known = &engine->cutoff->known[stage->index];
 	struct ix_digest second;
-	int r = 0;
+	int r;
 
 	if (!may_find(engine, stage))
 		return 0;
-	if (second_of(engine, stage, &second, err) < 0)
-		return -(int)err->code;
+	r = second_of(engine, stage, &second, err);
+	if (r < 0)
+		return missing_file(r) ? 0 : r;
+	r = 0;
 	pthread_mutex_lock(&known->lock);
 	if (!known->asked)
 		r = find(engine, stage, known, err);

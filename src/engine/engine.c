@@ -67,24 +67,60 @@ static int publish_names(struct ix_engine *engine, const struct ix_plan_stage *p
 	return 0;
 }
 
-/* Under its key: an image that another name of the repository has already is put there by its manifest alone. */
+static void warn(struct ix_engine *engine, const struct ix_stage *stage, const struct ix_err *err)
+{
+	ix_auto_free char *text = ix_asprintf("stage '%s': %s, ignoring", stage->name, err->msg);
+
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_WARNING, .stage = stage->name, .text = text });
+}
+
+/* What goes beside the image: its record, its second key, the channel. The image is there without them, so their failure is only told. */
+static void publish_beside(struct ix_engine *engine, const struct ix_plan_stage *planned, const char *second)
+{
+	const struct ix_stage_result *result = &engine->results[planned->stage->index];
+	const struct ix_digest *key = ix_state_stage_key(engine->state, planned->stage);
+	struct ix_cache *cache = engine->opts.cache;
+	const char *stage = planned->stage->name;
+	struct ix_published moved;
+	struct ix_err err;
+
+	if (ix_cache_publish_record(cache, stage, key, &result->record, &err) < 0)
+		warn(engine, planned->stage, &err);
+	if (second && result->outcome == IX_OUTCOME_BUILT &&
+	    ix_cache_publish_name(cache, second, &result->manifest, planned->ref, NULL, &moved, &err) < 0)
+		warn(engine, planned->stage, &err);
+	if (engine->opts.channel &&
+	    ix_cache_move_channel(cache, stage, engine->opts.channel, key, &result->manifest, &result->record, &err) < 0)
+		warn(engine, planned->stage, &err);
+}
+
+/* Under its key: an image that another name of the repository has already is put there by its manifest alone. What another builder put there
+ * meanwhile stays, and is used. */
 static int publish_key(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
 {
 	struct ix_stage_result *result = &engine->results[planned->stage->index];
+	const struct ix_digest *key = ix_state_stage_key(engine->state, planned->stage);
 	ix_auto_free char *second = NULL;
 	struct ix_published moved = { 0 };
+	struct ix_found there = { .stage = planned->stage->name, .key = key };
 
 	if (ix_cache_is_local(engine->opts.cache) || planned->stage->inner || result->remote)
 		return 0;
 	second = cutoff_ref(engine, planned->stage);
-	if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, ix_state_stage_key(engine->state, planned->stage),
-				   &result->manifest, result->outcome == IX_OUTCOME_SAME ? second : NULL, &moved, err) < 0)
+	if (!planned->remote && ix_cache_lookup(engine->opts.cache, &there, 1, NULL, NULL, 0, err) < 0)
+		return -(int)err->code;
+	if (there.remote) {
+		result->manifest = there.manifest;
+		result->remote = true;
+		return 0;
+	}
+	if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, key, &result->manifest,
+				   result->outcome == IX_OUTCOME_SAME ? second : NULL, &moved, err) < 0)
 		return -(int)err->code;
 	result->pushed_bytes += moved.bytes;
 	result->remote = true;
-	if (!second || result->outcome == IX_OUTCOME_SAME)
-		return 0;
-	return ix_cache_publish_name(engine->opts.cache, second, &result->manifest, planned->ref, NULL, &moved, err);
+	publish_beside(engine, planned, second);
+	return 0;
 }
 
 static int publish(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
@@ -108,6 +144,11 @@ static int tag_locally(struct ix_engine *engine, const struct ix_plan_stage *pla
 	return ix_store_tag(engine->opts.store, planned->ref, &result->manifest, IX_MEDIA_MANIFEST, size, err);
 }
 
+static int remember(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
+{
+	return ix_plan_remember(engine->opts.store, engine->opts.project, stage, ix_state_stage_key(engine->state, stage), err);
+}
+
 static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
 {
 	const struct ix_stage *stage = planned->stage;
@@ -124,7 +165,7 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	if ((engine->opts.project && !stage->inner && tag_locally(engine, planned, err) < 0) || publish(engine, planned, err) < 0)
 		return -(int)err->code;
 	/* Remembered last: what explains the next difference is what really came to be. */
-	return ix_plan_remember(engine->opts.store, engine->opts.project, engine->state, stage, err);
+	return remember(engine, stage, err);
 }
 
 /* The image that was found by the second key is the image of the first one too. */
@@ -133,10 +174,11 @@ static int reuse(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	const struct ix_stage *stage = planned->stage;
 	struct ix_stage_result *result = &engine->results[stage->index];
 
-	if (ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err) < 0 ||
+	if (record_same(engine, stage, err) < 0 ||
+	    ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err) < 0 ||
 	    publish(engine, planned, err) < 0)
 		return -(int)err->code;
-	return ix_plan_remember(engine->opts.store, engine->opts.project, engine->state, stage, err);
+	return remember(engine, stage, err);
 }
 
 static int stage_job(void *data, struct ix_err *err)

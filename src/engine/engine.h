@@ -44,7 +44,8 @@ struct ix_engine_opts {
 	struct ix_remotes *remotes; /* fetches what ADD names by URL */
 	struct ix_sink *sink;
 	struct ix_cancel *cancel;
-	const char *project; /* under which accounts are kept; NULL for a lone Dockerfile */
+	const char *project; /* under which the last builds are remembered; NULL for a lone Dockerfile */
+	const char *channel; /* moved to what is built; NULL: none */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;
 	const struct ix_build_ssh *ssh;
@@ -71,6 +72,7 @@ enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME
 struct ix_stage_result {
 	enum ix_outcome outcome;
 	struct ix_digest manifest;
+	struct ix_digest record; /* BUILT, SAME: manifest of its record */
 	bool remote; /* the registry has it under its key */
 	uint64_t ms;
 	uint64_t pushed_bytes;

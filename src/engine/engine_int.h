@@ -95,6 +95,24 @@ char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage);
 /* The stage that an inner stage is a part of; itself when it is not inner. */
 const struct ix_stage *cutoff_owner(const struct ix_engine *engine, const struct ix_stage *stage);
 
+/* --- steplog.c --- */
+
+struct steplog *steplog_new(void);
+void steplog_free(struct steplog *log);
+void steplog_put(struct steplog *log, const char *bytes, size_t len);
+/* A line before what the step prints; how: "" or "cached: ". */
+void steplog_step(struct steplog *log, size_t number, const char *text, const char *how);
+const struct ix_buf *steplog_text(const struct steplog *log);
+
+/* --- record.c --- */
+
+struct build;
+/* Keep the record of a stage that was just built, or found by its second key: the result's record is set. */
+int record_keep(struct build *build, struct ix_err *err);
+int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* The record of the channel's latest image, checked against that image; NULL when there is none to be used. */
+struct ix_record *record_open(struct ix_engine *engine, const struct ix_stage *stage);
+
 /* --- stage.c --- */
 
 /* One stage being built. */
@@ -104,6 +122,9 @@ struct build {
 	struct image image;
 	struct ix_strv step_env; /* while a step is executed: the arguments it sees */
 	size_t step;
+	struct ix_step_result *made; /* by step; no media type: no layer */
+	struct ix_record *record;    /* of an earlier build to take layers from, or NULL */
+	struct steplog *log;
 	struct ix_second second; /* keys of the steps by what the stages they use really are; no steps: unknown */
 };
 /* The image a stage that is done has; for those that are only in the registry, where from. */

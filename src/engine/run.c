@@ -14,6 +14,7 @@
 /* What a step prints, on its way from a pipe to the sink. One thread reads each stream. */
 struct pump {
 	struct ix_sink *sink;
+	struct steplog *log;
 	const char *stage;
 	unsigned step;
 	int stream;
@@ -31,8 +32,10 @@ static void *pump_main(void *data)
 	while ((n = read(pump->fd, chunk, sizeof(chunk))) != 0) {
 		if (n < 0 && errno != EINTR)
 			break;
-		if (n > 0)
-			ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
+		if (n <= 0)
+			continue;
+		steplog_put(pump->log, chunk, (size_t)n);
+		ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
 								  .stage = pump->stage,
 								  .step = pump->step,
 								  .stream = pump->stream,
@@ -186,7 +189,7 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 		       int *ret_status, struct ix_err *err)
 {
 	struct ix_engine *engine = build->engine;
-	struct pump out = { .sink = engine->opts.sink, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1 };
+	struct pump out = { .sink = engine->opts.sink, .log = build->log, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1 };
 	struct pump errs = out;
 	ix_auto_free char *hosts = host_hosts_file(&engine->opts);
 	ix_auto_strv words = { 0 }, env = { 0 };

@@ -167,6 +167,8 @@ static void add_layer(struct build *build, const struct ix_step_result *result, 
 	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(result->media_type), .digest = result->digest, .size = result->size };
 	layer->diff_id = result->diff_id;
 	layer->content = result->content;
+	if (!ix_blob_has(build->engine->opts.store, &result->digest))
+		layer->image = ix_strdup(build->engine->plan->stages[build->stage->index].ref);
 	ix_config_add_diff_id(&build->image.config, &result->diff_id);
 	image_history(&build->image, build->engine->now, created_by_take, false);
 	free(created_by_take);
@@ -225,16 +227,51 @@ static void report_step(const struct build *build, const struct ix_step *step, e
 								.ms = ms });
 }
 
-/* What the step gave before: under its key, or when what it uses was made otherwise and came out the same. */
+/* A layer that the registry has: the step need not be run, and the layer is fetched only if somebody reads it. */
+static int published_step(const struct build *build, const struct ix_digest *key, struct ix_step_result *ret_layer, struct ix_err *err)
+{
+	const struct ix_digest *second = build->second.nsteps > 0 ? &build->second.steps[build->step] : NULL;
+	const struct ix_record_step *step = build->record ? ix_record_find(build->record, key, second) : NULL;
+
+	if (!step)
+		return ix_err_set(err, IX_ENOTFOUND, "no record has the step");
+	*ret_layer = (struct ix_step_result){ .digest = step->blob, .size = step->size, .diff_id = step->diff_id, .content = step->content };
+	snprintf(ret_layer->media_type, sizeof(ret_layer->media_type), "%s", step->media_type);
+	return 0;
+}
+
+/* What the step gave before: under its key, or when what it uses was made otherwise and came out the same, here or elsewhere. */
 static int known_step(struct build *build, const struct ix_digest *key, struct ix_step_result *ret_layer, struct ix_err *err)
 {
 	struct ix_store *store = build->engine->opts.store;
 	int r = ix_store_step(store, key, ret_layer, err);
 
-	if (r != -IX_ENOTFOUND || build->second.nsteps == 0)
-		return r;
-	r = ix_store_step(store, &build->second.steps[build->step], ret_layer, err);
-	return r < 0 ? r : ix_store_set_step(store, key, ret_layer, err);
+	if (r == -IX_ENOTFOUND && build->second.nsteps > 0)
+		r = ix_store_step(store, &build->second.steps[build->step], ret_layer, err);
+	if (r == -IX_ENOTFOUND)
+		r = published_step(build, key, ret_layer, err);
+	return r;
+}
+
+static int run_layer(struct build *build, const struct ix_step *step, struct ix_step_result *ret_layer, struct ix_err *err)
+{
+	uint64_t start = ix_now_ms();
+	int r;
+
+	report_step(build, step, IX_EVENT_STEP_BEGIN, 0, 0);
+	steplog_step(build->log, build->step + 1, step->text, "");
+	r = execute(build, step, ret_layer, err);
+	report_step(build, step, IX_EVENT_STEP_END, r < 0 ? (err->code == IX_ESTEP ? err->sys : 1) : 0, ix_now_ms() - start);
+	return r;
+}
+
+static int remember_step(struct build *build, const struct ix_digest *key, const struct ix_step_result *layer, struct ix_err *err)
+{
+	struct ix_store *store = build->engine->opts.store;
+
+	if (build->second.nsteps > 0 && ix_store_set_step(store, &build->second.steps[build->step], layer, err) < 0)
+		return -(int)err->code;
+	return ix_store_set_step(store, key, layer, err);
 }
 
 /* A step that makes a layer: from what its key gave before, or executed. One process executes it; others wait for its result. */
@@ -244,33 +281,27 @@ static int layer_step(struct build *build, const struct ix_step *step, struct ix
 	const struct ix_digest *key = ix_state_step_key(build->engine->state, build->stage, build->step);
 	bool reuse = !opts->no_step_cache && !build->engine->plan->stages[build->stage->index].fresh;
 	struct ix_stage_result *result = &build->engine->results[build->stage->index];
-	struct ix_step_result layer = { 0 };
-	uint64_t start = ix_now_ms();
+	struct ix_step_result *layer = &build->made[build->step];
 	ix_auto_close int lock = -1;
 	int r;
 
 	if (ix_store_lock(opts->store, "step", key, opts->cancel, &lock, err) < 0)
 		return -(int)err->code;
-	r = reuse ? known_step(build, key, &layer, err) : -IX_ENOTFOUND;
+	r = reuse ? known_step(build, key, layer, err) : -IX_ENOTFOUND;
+	if (r < 0 && r != -IX_ENOTFOUND)
+		return r;
 	if (r == 0) {
 		result->steps_cached++;
 		report_step(build, step, IX_EVENT_STEP_CACHED, 0, 0);
-		add_layer(build, &layer, created_by(build, step));
-		return 0;
+		steplog_step(build->log, build->step + 1, step->text, "cached: ");
+	} else {
+		if (run_layer(build, step, layer, err) < 0)
+			return -(int)err->code;
+		result->steps_run++;
 	}
-	if (r != -IX_ENOTFOUND)
-		return r;
-	report_step(build, step, IX_EVENT_STEP_BEGIN, 0, 0);
-	r = execute(build, step, &layer, err);
-	report_step(build, step, IX_EVENT_STEP_END, r < 0 ? (err->code == IX_ESTEP ? err->sys : 1) : 0, ix_now_ms() - start);
-	if (r < 0)
-		return r;
-	result->steps_run++;
-	if (build->second.nsteps > 0 && ix_store_set_step(opts->store, &build->second.steps[build->step], &layer, err) < 0)
+	if (remember_step(build, key, layer, err) < 0)
 		return -(int)err->code;
-	if (ix_store_set_step(opts->store, key, &layer, err) < 0)
-		return -(int)err->code;
-	add_layer(build, &layer, created_by(build, step));
+	add_layer(build, layer, created_by(build, step));
 	return 0;
 }
 
@@ -303,6 +334,8 @@ static int finish(struct build *build, struct ix_err *err)
 	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), &engine->results[build->stage->index].manifest, &size, err) <
 	    0)
 		return -(int)err->code;
+	if (record_keep(build, err) < 0)
+		return -(int)err->code;
 	return ix_store_set_stage(engine->opts.store, key, &engine->results[build->stage->index].manifest, err);
 }
 
@@ -324,11 +357,16 @@ static int run_steps(struct build *build, struct ix_err *err)
 
 int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
 {
-	struct build build = { .engine = engine, .stage = stage };
+	struct build build = { .engine = engine, .stage = stage, .made = ix_calloc(stage->nsteps, sizeof(*build.made)), .log = steplog_new() };
 	int r = cutoff_steps(engine, stage, &build.second, err);
 
-	if (r == 0)
+	if (r == 0) {
+		build.record = record_open(engine, stage);
 		r = run_steps(&build, err);
+	}
+	ix_record_free(build.record);
+	steplog_free(build.log);
+	free(build.made);
 	ix_second_release(&build.second);
 	image_release(&build.image);
 	return r;

@@ -21,6 +21,7 @@
 #define IX_MEDIA_LAYER      "application/vnd.oci.image.layer.v1.tar"
 #define IX_MEDIA_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 #define IX_MEDIA_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
+#define IX_MEDIA_EMPTY      "application/vnd.oci.empty.v1+json" /* of the two bytes {} */
 #define IX_MEDIA_D_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define IX_MEDIA_D_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
 #define IX_MEDIA_D_CONFIG   "application/vnd.docker.container.image.v1+json"
@@ -64,6 +65,7 @@ struct ix_manifest {
 	struct ix_descriptor config;
 	struct ix_descriptor *layers;
 	size_t nlayers;
+	struct ix_descriptor subject; /* the manifest it speaks of; media_type NULL: none */
 	struct ix_strv annotations;
 };
 int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_manifest, struct ix_err *err);

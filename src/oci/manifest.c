@@ -153,6 +153,8 @@ int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_man
 	    parse_descriptors(json_object_get(json, "layers"), &manifest.layers, &manifest.nlayers, err) < 0 ||
 	    json_take_pairs(json, "annotations", &manifest.annotations, err) < 0)
 		return ix_err_wrap(err, "manifest");
+	if (json_object_get(json, "subject") && parse_descriptor(json_object_get(json, "subject"), &manifest.subject, err) < 0)
+		return ix_err_wrap(err, "manifest: subject");
 	if (!manifest.media_type)
 		manifest.media_type = ix_strdup(IX_MEDIA_MANIFEST);
 	*ret_manifest = manifest;
@@ -168,6 +170,7 @@ void ix_manifest_release(struct ix_manifest *manifest)
 	for (size_t i = 0; i < manifest->nlayers; i++)
 		ix_descriptor_release(&manifest->layers[i]);
 	free(manifest->layers);
+	ix_descriptor_release(&manifest->subject);
 	ix_strv_release(&manifest->annotations);
 	*manifest = (struct ix_manifest){ 0 };
 }
@@ -191,6 +194,8 @@ void ix_manifest_json(const struct ix_manifest *manifest, struct ix_buf *buf)
 	for (size_t i = 0; i < manifest->nlayers; i++)
 		json_array_append_new(layers, descriptor_json(&manifest->layers[i]));
 	json_object_set_new(json, "layers", layers);
+	if (manifest->subject.media_type)
+		json_object_set_new(json, "subject", descriptor_json(&manifest->subject));
 	json_put_pairs(json, "annotations", &manifest->annotations);
 	json_write_take(json, buf);
 }

@@ -185,19 +185,104 @@ static void spread_builds(struct make *self, struct ix_stage *const *order)
 
 /* --- reasons --- */
 
-static int account_causes(struct make *self, struct ix_plan_stage *entry, struct ix_err *err)
+static void warn_ignoring(const struct make *self, const struct ix_err *err)
 {
-	ix_auto_free char *name = ix_asprintf("%s/%s", self->opts->project ? self->opts->project : "", entry->stage->name);
-	ix_auto_buf then = { 0 }, now = { 0 };
-	int r;
+	ix_auto_free char *text = ix_asprintf("%s, ignoring", err->msg);
 
-	r = ix_store_fact(self->opts->store, "account", name, &then, NULL, err);
-	if (r < 0)
-		return r == -IX_ENOTFOUND ? 0 : r;
+	ix_report(self->opts->sink, &(struct ix_event){ .kind = IX_EVENT_WARNING, .text = text });
+}
+
+
+struct lists {
+	struct ix_cache *cache;
+	const struct ix_kept_record *record;
+};
+
+static int get_list(void *data, const struct ix_digest *digest, struct ix_buf *ret_list, struct ix_err *err)
+{
+	const struct lists *lists = data;
+
+	return ix_kept_record_list(lists->cache, lists->record, digest, ret_list, err);
+}
+
+int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const struct ix_stage *stage, const struct ix_kept_record *then,
+		   struct ix_causes *ret_causes, struct ix_err *err)
+{
+	struct lists data = { cache, then };
+	const struct ix_account_lists lists = { get_list, &data };
+	const struct ix_account_opts whole = { 0 };
+	ix_auto_buf now = { 0 };
+
+	if (ix_state_account(state, stage, &whole, &now, err) < 0)
+		return -(int)err->code;
+	return ix_account_diff(&then->json, &now, &lists, ret_causes, err);
+}
+
+static char *last_name(const char *project, const struct ix_stage *stage)
+{
+	return ix_asprintf("%s/%s", project ? project : "", stage->name);
+}
+
+int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
+		 struct ix_kept_record *ret_record, struct ix_err *err)
+{
+	ix_auto_free char *name = last_name(project, stage);
+	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
+	struct ix_digest key;
+
+	if (ix_store_fact(store, "last", name, &text, NULL, err) < 0 || ix_digest_parse(ix_buf_str(&text), &key, err) < 0)
+		return -(int)err->code;
+	return ix_cache_record_of_key(cache, stage->name, &key, ret_record, err);
+}
+
+/* An earlier build explains this one; a record that cannot be had or read explains nothing. */
+static void account_causes(struct make *self, struct ix_plan_stage *entry)
+{
+	ix_auto_kept_record last = { 0 };
+	ix_auto_causes causes = { 0 };
+	const struct ix_kept_record *then = entry->record;
+	struct ix_err ignored;
+
+	if (ix_plan_last(self->opts->store, self->cache, self->opts->project, entry->stage, &last, &ignored) == 0)
+		then = &last;
+	if (!then || ix_plan_causes(self->cache, self->state, entry->stage, then, &causes, &ignored) < 0)
+		return;
 	entry->known = true;
-	ix_state_account(self->state, entry->stage, &now);
-	r = ix_account_diff(then.data, then.len, now.data, now.len, &entry->causes, err);
-	return r == -IX_ECORRUPT ? 0 : r; /* an unreadable account explains nothing, and is replaced by the next build */
+	for (size_t i = 0; i < causes.count; i++)
+		ix_strv_add(&entry->causes, causes.items[i].text);
+}
+
+/* The records of what the channel has, for all stages that are to be built. */
+static int find_records(struct make *self, struct ix_err *err)
+{
+	ix_auto_free struct ix_channel_find *finds = ix_calloc(self->graph->nstages, sizeof(*finds));
+	ix_auto_free struct ix_plan_stage **entries = ix_calloc(self->graph->nstages, sizeof(struct ix_plan_stage *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		struct ix_plan_stage *entry = &self->plan->stages[i];
+
+		if (entry->decision != IX_PLAN_BUILD || entry->stage->inner)
+			continue;
+		entries[n] = entry;
+		finds[n++].stage = entry->stage->name;
+	}
+	if (ix_cache_find_channels(self->cache, finds, n, self->opts->channels, self->opts->nchannels, err) < 0)
+		return -(int)err->code;
+	for (size_t i = 0; i < n; i++) {
+		struct ix_err why;
+
+		if (!finds[i].channel)
+			continue;
+		entries[i]->record = ix_calloc(1, sizeof(*entries[i]->record));
+		if (ix_cache_load_record(self->cache, &finds[i].record, entries[i]->record, &why) == 0)
+			continue;
+		free(entries[i]->record);
+		entries[i]->record = NULL;
+		ix_err_wrap(&why, "record of stage '%s' on channel %s", finds[i].stage, finds[i].channel);
+		warn_ignoring(self, &why);
+	}
+	return 0;
 }
 
 static const char *built_parent(const struct make *self, const struct ix_stage *stage)
@@ -208,24 +293,23 @@ static const char *built_parent(const struct make *self, const struct ix_stage *
 	return NULL;
 }
 
-static int give_reason(struct make *self, struct ix_plan_stage *entry, struct ix_err *err)
+static void give_reason(struct make *self, struct ix_plan_stage *entry)
 {
 	const char *parent = built_parent(self, entry->stage);
 
 	if (entry->decision != IX_PLAN_BUILD) {
 		entry->reason = ix_strdup(entry->decision == IX_PLAN_DONE ? "unchanged" : "in the registry");
-		return 0;
+		return;
 	}
 	if (is_forced(self, entry->stage))
 		ix_strv_add(&entry->causes, entry->stage->no_cache ? "forced (--no-cache)" : "forced (--force)");
-	else if (account_causes(self, entry, err) < 0)
-		return -(int)err->code;
+	else
+		account_causes(self, entry);
 	if (entry->causes.count == 0 && parent)
 		ix_strv_addf(&entry->causes, "parent %s is built", parent);
 	if (entry->causes.count == 0)
 		ix_strv_add(&entry->causes, ix_cache_is_local(self->cache) ? "not built here before" : "not in the registry");
 	entry->reason = ix_strdup(entry->causes.items[0]);
-	return 0;
 }
 
 static int make(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_err *err)
@@ -241,6 +325,8 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 	for (size_t i = 0; i < ntargets; i++)
 		need(self, targets[i]);
 	spread_builds(self, order);
+	if (find_records(self, err) < 0)
+		return -(int)err->code;
 	for (size_t i = 0; i < self->graph->nstages; i++) {
 		struct ix_plan_stage *entry = &self->plan->stages[i];
 
@@ -249,8 +335,8 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 		entry->ref = ix_cache_stage_ref(self->cache, entry->stage->name, self->found[i].key);
 		entry->local = self->found[i].local;
 		entry->remote = self->found[i].remote;
-		if (entry->decision != IX_PLAN_SKIP && give_reason(self, entry, err) < 0)
-			return -(int)err->code;
+		if (entry->decision != IX_PLAN_SKIP)
+			give_reason(self, entry);
 		if (entry->decision == IX_PLAN_BUILD) {
 			self->plan->builds += !entry->stage->inner;
 			for (size_t j = 0; j < entry->nnames; j++)
@@ -291,17 +377,19 @@ void ix_plan_free(struct ix_plan *plan)
 		free(entry->ref);
 		free(entry->reason);
 		ix_strv_release(&entry->causes);
+		if (entry->record)
+			ix_kept_record_release(entry->record);
+		free(entry->record);
 	}
 	free(plan->stages);
 	free(plan);
 }
 
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_state *state, const struct ix_stage *stage,
-		     struct ix_err *err)
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key, struct ix_err *err)
 {
-	ix_auto_free char *name = ix_asprintf("%s/%s", project ? project : "", stage->name);
-	ix_auto_buf json = { 0 };
+	ix_auto_free char *name = last_name(project, stage);
+	char text[IX_DIGEST_TEXT];
 
-	ix_state_account(state, stage, &json);
-	return ix_store_set_fact(store, "account", name, json.data, json.len, err);
+	ix_digest_text(key, text);
+	return ix_store_set_fact(store, "last", name, text, strlen(text), err);
 }

@@ -40,6 +40,7 @@ struct ix_plan_stage {
 	char *ref;                 /* its reference by key */
 	char *reason;              /* one line */
 	struct ix_strv causes;     /* BUILD: all reasons; the first is reason */
+	struct ix_kept_record *record; /* BUILD: of the latest image on the channel, or NULL */
 	struct ix_plan_name *names;
 	size_t nnames;
 };
@@ -57,6 +58,9 @@ struct ix_plan_opts {
 	bool publish;                /* look the publish names up and mean to publish */
 	struct ix_store *store;      /* for the accounts of earlier builds; may be NULL */
 	const char *project;         /* under which they are kept */
+	const char *const *channels; /* where a record is looked for, the first first */
+	size_t nchannels;
+	struct ix_sink *sink; /* for what is tolerated */
 };
 
 int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, const struct ix_state *state,
@@ -66,8 +70,13 @@ IX_DEFINE_FREEP(struct ix_plan, ix_plan_free)
 
 /* "build", "done", ... */
 const char *ix_decision_text(enum ix_decision decision);
-/* Keep the account of a stage that was built, for the reasons of later plans. */
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_state *state, const struct ix_stage *stage,
-		     struct ix_err *err);
+/* Remember which key a stage was last built or found same with, for the reasons of later plans; its record is kept (ix_cache_keep_record). */
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key, struct ix_err *err);
+/* The record of the stage's last build here. -IX_ENOTFOUND. */
+int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
+		 struct ix_kept_record *ret_record, struct ix_err *err);
+/* Why a stage's key is another than that of a record: the code behind all reasons. */
+int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const struct ix_stage *stage, const struct ix_kept_record *then,
+		   struct ix_causes *ret_causes, struct ix_err *err);
 
 #endif

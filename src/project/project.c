@@ -12,7 +12,7 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff" };
+static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff", "default_branch" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -73,6 +73,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return stages_read(yaml, member, project, err);
 	if (strcmp(member->key, "tls") == 0)
 		return read_tls(yaml, member, project, err);
+	if (strcmp(member->key, "default_branch") == 0)
+		return yaml_text(yaml, member, false, &project->default_branch, err);
 	if (strcmp(member->key, "cutoff") == 0)
 		return read_cutoff(yaml, member, project, err);
 	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);

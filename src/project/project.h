@@ -66,6 +66,7 @@ struct ix_project {
 	const char *name;
 	const char *registry; /* NULL: stages stay local */
 	bool image_tls;       /* tls: image */
+	const char *default_branch; /* NULL: git's */
 	bool no_cutoff;       /* cutoff: false */
 	struct ix_project_stage *stages;
 	size_t nstages;

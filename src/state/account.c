@@ -47,13 +47,16 @@ static json_t *source_json(const struct ix_state *state, const struct ix_source 
 	return json_pack("{s:b}", "scratch", 1);
 }
 
+/* So many digits tell files apart; what the key was made of is the digest of the whole tree. A longer list is kept apart. */
+enum { ENTRY_HEX = 20, LIST_INLINE = 64 };
+
 /* What an entry is, in a few bytes: "644 <digest>", "755/" for a directory, "-> target" for a link. */
 static json_t *entry_json(const struct ix_entry *entry)
 {
 	char hex[IX_DIGEST_HEX + 1];
 
 	if (S_ISREG(entry->mode))
-		return json_sprintf("%o %s", entry->mode & 07777, ix_digest_hex(&entry->digest, hex));
+		return json_sprintf("%o %.*s", entry->mode & 07777, ENTRY_HEX, ix_digest_hex(&entry->digest, hex));
 	if (S_ISLNK(entry->mode)) {
 		json_t *json = json_sprintf("-> %s", entry->link);
 
@@ -93,16 +96,61 @@ static json_t *args_json(const struct ix_state *state, const struct ix_step *ste
 	return json;
 }
 
-static json_t *step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i)
+static int dump(const char *bytes, size_t len, void *data)
+{
+	ix_buf_put(data, bytes, len);
+	return 0;
+}
+
+static void write_json_take(json_t *json, struct ix_buf *buf)
+{
+	if (json_dump_callback(json, dump, buf, JSON_COMPACT | JSON_SORT_KEYS) < 0)
+		ix_bug("cannot write an account");
+	json_decref(json);
+}
+
+static int put_files(json_t *source, const struct ix_selection *files, const struct ix_account_opts *opts, struct ix_err *err)
+{
+	json_t *entries = files_json(files);
+	ix_auto_buf list = { 0 };
+	struct ix_digest digest;
+
+	json_object_set_new(source, "digest", digest_json(&files->digest));
+	if (!opts->put_list || files->nentries <= LIST_INLINE) {
+		json_object_set_new(source, "entries", entries);
+		return 0;
+	}
+	write_json_take(entries, &list);
+	if (opts->put_list(opts->data, &list, &digest, err) < 0)
+		return -(int)err->code;
+	json_object_set_new(source, "list", digest_json(&digest));
+	return 0;
+}
+
+static json_t *layer_json(const struct ix_step_made *made)
+{
+	return json_pack("{s:o, s:I, s:o, s:o, s:s}", "blob", digest_json(&made->blob), "size", (json_int_t)made->size, "diff_id",
+			 digest_json(&made->diff_id), "content", digest_json(&made->content), "media_type", made->media_type);
+}
+
+static int step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts, json_t *steps,
+		     struct ix_err *err)
 {
 	const struct ix_step *step = &stage->steps[i];
 	json_t *json = json_pack("{s:o, s:o}", "text", text_or_null(step->text), "key", digest_json(ix_state_step_key(state, stage, i)));
 	json_t *sources = json_array();
+	const struct ix_step_made *made = opts->steps ? &opts->steps[i] : NULL;
+	int r = 0;
 	size_t n = step->kind == IX_STEP_RUN ? step->nmounts : step->nwords;
 
+	json_array_append_new(steps, json);
+	if (made && made->second)
+		json_object_set_new(json, "second", digest_json(made->second));
+	if (made && made->has_layer)
+		json_object_set_new(json, "layer", layer_json(made));
 	if (step->nargs > 0)
 		json_object_set_new(json, "args", args_json(state, step));
-	for (size_t j = 0; j < n; j++) {
+	for (size_t j = 0; j < n && r == 0; j++) {
 		const struct ix_selection *files = ix_state_selection(state, stage, i, j);
 		const struct ix_source *from = step->kind == IX_STEP_RUN ? &step->mounts[j].from : &step->from;
 		const char *path = step->kind == IX_STEP_RUN ? step->mounts[j].source : step->words[j];
@@ -120,39 +168,49 @@ static json_t *step_json(const struct ix_state *state, const struct ix_stage *st
 			continue;
 		source = source_json(state, from);
 		json_object_set_new(source, "path", text_or_null(path));
-		if (files) {
-			json_object_set_new(source, "digest", digest_json(&files->digest));
-			json_object_set_new(source, "entries", files_json(files));
-		}
+		if (files)
+			r = put_files(source, files, opts, err);
 		json_array_append_new(sources, source);
 	}
 	if (json_array_size(sources) > 0)
 		json_object_set_new(json, "sources", sources);
 	else
 		json_decref(sources);
-	return json;
+	return r;
 }
 
-static int dump(const char *bytes, size_t len, void *data)
+static void put_digest(json_t *json, const char *name, const struct ix_digest *digest)
 {
-	ix_buf_put(data, bytes, len);
-	return 0;
+	if (digest)
+		json_object_set_new(json, name, digest_json(digest));
 }
 
-void ix_state_account(const struct ix_state *state, const struct ix_stage *stage, struct ix_buf *json)
+int ix_state_account(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, struct ix_buf *json,
+		     struct ix_err *err)
 {
-	json_t *account = json_pack("{s:i, s:s, s:s, s:o, s:o}", "format", 1, "stage", stage->name, "platform", stage->platform, "key",
-				    digest_json(ix_state_stage_key(state, stage)), "base", source_json(state, &stage->base));
+	json_t *account = json_pack("{s:i, s:i, s:s, s:s, s:o, s:o}", "format", 1, "key_format", KEY_FORMAT, "stage", stage->name, "platform",
+				    stage->platform, "key", digest_json(ix_state_stage_key(state, stage)), "base",
+				    source_json(state, &stage->base));
 	json_t *steps = json_array();
 	json_t *labels = json_object();
+	int r = 0;
 
-	for (size_t i = 0; i < stage->nsteps; i++)
-		json_array_append_new(steps, step_json(state, stage, i));
+	put_digest(account, "output", opts->output);
+	put_digest(account, "second", opts->second);
+	put_digest(account, "same_as", opts->same_as);
+	for (size_t i = 0; i < stage->nsteps && r == 0; i++)
+		r = step_json(state, stage, i, opts, steps, err);
 	json_object_set_new(account, "steps", steps);
 	for (size_t i = 0; i < stage->nlabels; i++)
 		json_object_set_new(labels, stage->labels[2 * i], text_or_null(stage->labels[2 * i + 1]));
 	json_object_set_new(account, "labels", labels);
-	if (json_dump_callback(account, dump, json, JSON_COMPACT | JSON_SORT_KEYS) < 0)
-		ix_bug("cannot write an account");
-	json_decref(account);
+	if (stage->nrun_settings > 0) {
+		json_t *settings = json_array();
+
+		for (size_t i = 0; i < stage->nrun_settings; i++)
+			json_array_append_new(settings, text_or_null(stage->run_settings[i]));
+		json_object_set_new(account, "run_settings", settings);
+	}
+	write_json_take(account, json);
+	return r;
 }

@@ -6,9 +6,6 @@
 #include "base/alloc.h"
 #include "base/path.h"
 
-/* Bumped whenever what a key means changes. */
-enum { KEY_FORMAT = 2 };
-
 /* Field tags of format 2: never reused, never renumbered. docs/identity.md lists them. */
 enum {
 	T_FORMAT = 1,

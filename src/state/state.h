@@ -71,10 +71,70 @@ int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, 
 void ix_second_release(struct ix_second *second);
 #define ix_auto_second ix_scoped(ix_second_release) struct ix_second
 
-/* The account of a stage's key as canonical JSON, appended. */
-void ix_state_account(const struct ix_state *state, const struct ix_stage *stage, struct ix_buf *json);
-/* The causes that make the account now differ from the account then, in words, most direct first: "COPY src/: 2 changed (app.js, api.js)",
- * "base debian:bookworm-slim moved from sha256:12ab… to sha256:34cd…". Empty when nothing differs. */
-int ix_account_diff(const char *then, size_t then_len, const char *now, size_t now_len, struct ix_strv *causes, struct ix_err *err);
+/* --- accounts and records: how a key came about, and what came of it (docs/identity.md, "Records") --- */
+
+/* What came of a step; no layer: it only changed the config. */
+struct ix_step_made {
+	bool has_layer;
+	struct ix_digest blob, diff_id, content;
+	uint64_t size;
+	const char *media_type;
+	const struct ix_digest *second; /* the step's second key, NULL: none */
+};
+struct ix_account_opts {
+	const struct ix_step_made *steps; /* of a stage that was built, one for each step; NULL: only how its key came about */
+	const struct ix_digest *output;   /* output id and second key; NULL: unknown */
+	const struct ix_digest *second;
+	const struct ix_digest *same_as; /* key of the build whose image it is; NULL: its own */
+	/* Keep a long list of files apart and say where; NULL: it becomes part of the account. */
+	int (*put_list)(void *data, const struct ix_buf *list, struct ix_digest *ret_digest, struct ix_err *err);
+	void *data;
+};
+/* The account of a stage's key as canonical JSON, appended. Fails only as put_list does. */
+int ix_state_account(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, struct ix_buf *json,
+		     struct ix_err *err);
+
+/* Where lists that were kept apart are found. May be NULL: then such a list has only changed. */
+struct ix_account_lists {
+	int (*get)(void *data, const struct ix_digest *digest, struct ix_buf *ret_list, struct ix_err *err);
+	void *data;
+};
+/* Why the account now differs from the account then. */
+struct ix_cause {
+	char *text;               /* "COPY src/: 2 changed (src/app.js, src/api.js)", "parent base was rebuilt" */
+	char *parent;             /* the stage whose key changed, or NULL */
+	struct ix_digest then_key; /* of parent */
+};
+struct ix_causes {
+	struct ix_cause *items;
+	size_t count;
+};
+void ix_causes_release(struct ix_causes *causes);
+#define ix_auto_causes ix_scoped(ix_causes_release) struct ix_causes
+/* The causes in the order of the Dockerfile, each once. Empty when the keys are the same. IX_ECORRUPT: one of them is not an account. */
+int ix_account_diff(const struct ix_buf *then, const struct ix_buf *now, const struct ix_account_lists *lists, struct ix_causes *ret_causes,
+		    struct ix_err *err);
+
+/* What a record says that a later build can use. */
+struct ix_record_step {
+	struct ix_digest key, second;
+	bool has_second, has_layer;
+	struct ix_digest blob, diff_id, content;
+	uint64_t size;
+	char media_type[96];
+};
+struct ix_record {
+	char *stage;
+	struct ix_digest key, same_as;
+	bool has_same_as;
+	struct ix_record_step *steps;
+	size_t nsteps;
+};
+/* Everything in it is checked. IX_ECORRUPT. */
+int ix_record_parse(const struct ix_buf *json, struct ix_record **ret_record, struct ix_err *err);
+void ix_record_free(struct ix_record *record);
+IX_DEFINE_FREEP(struct ix_record, ix_record_free)
+/* The step with that key or that second key (may be NULL), if it has a layer; else NULL. */
+const struct ix_record_step *ix_record_find(const struct ix_record *record, const struct ix_digest *key, const struct ix_digest *second);
 
 #endif

@@ -5,6 +5,9 @@
 #include "base/map.h"
 #include "state/state.h"
 
+/* Bumped whenever what a key means changes. */
+enum { KEY_FORMAT = 2 };
+
 struct selected {
 	bool used;
 	struct ix_selection files;

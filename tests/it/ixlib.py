@@ -140,6 +140,30 @@ def tags(host, repository):
         return json.load(reply)["tags"] or []
 
 
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def _manifest_reply(host, repository, reference):
+    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{reference}", headers={"Accept": OCI_MANIFEST})
+    return urllib.request.urlopen(request)
+
+
+def manifest(host, repository, reference):
+    with _manifest_reply(host, repository, reference) as reply:
+        return json.load(reply)
+
+
+def manifest_digest(host, repository, reference):
+    with _manifest_reply(host, repository, reference) as reply:
+        return reply.headers["Docker-Content-Digest"]
+
+
+def put_manifest(host, repository, reference, document):
+    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{reference}", json.dumps(document).encode(), method="PUT",
+                                     headers={"Content-Type": OCI_MANIFEST})
+    urllib.request.urlopen(request).close()
+
+
 def write(directory, **files):
     directory = pathlib.Path(directory)
     for name, text in files.items():
