@@ -15,6 +15,7 @@ int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, 
 	cache->sink = opts->sink;
 	cache->cancel = opts->cancel;
 	cache->pull = opts->pull;
+	cache->offline = opts->offline;
 	if (opts->repository && ix_ref_parse(opts->repository, &cache->repository, err) < 0) {
 		ix_cache_free(cache);
 		return ix_err_wrap(err, "registry '%s'", opts->repository);
@@ -74,6 +75,11 @@ void cache_transfer_progress(void *data, uint64_t done, uint64_t total)
 			  .kind = IX_EVENT_TRANSFER, .stage = transfer->stage, .text = transfer->what, .done = done, .total = total });
 }
 
+int cache_offline(struct ix_err *err, const char *what)
+{
+	return ix_err_set(err, IX_EFAIL, "%s is not in the store, and --offline asks nobody for it", what);
+}
+
 /* --- lookup --- */
 
 struct batch {
@@ -126,7 +132,7 @@ int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct i
 static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
 			 size_t nnames, struct ix_err *err)
 {
-	size_t stages = ix_cache_is_local(cache) ? 0 : n;
+	size_t stages = ix_cache_is_local(cache) || cache->offline ? 0 : n;
 	ix_scoped(batch_release) struct batch batch = {
 		.refs = ix_calloc(stages + nnames, sizeof(struct ix_ref)),
 		.pointers = ix_calloc(stages + nnames, sizeof(struct ix_ref *)),
@@ -140,6 +146,8 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 		if (batch_add(&batch, ref, err) < 0)
 			return -(int)err->code;
 	}
+	if (cache->offline)
+		nnames = 0;
 	for (size_t i = 0; i < nnames; i++)
 		if (batch_add(&batch, names[i], err) < 0)
 			return -(int)err->code;
@@ -176,7 +184,7 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 	bool found;
 
 	*ret_remote = false;
-	if ((r < 0 && r != -IX_ENOTFOUND) || !remote || ix_cache_is_local(cache))
+	if ((r < 0 && r != -IX_ENOTFOUND) || !remote || ix_cache_is_local(cache) || cache->offline)
 		return r;
 	name = ix_cache_second_ref(cache, stage, second);
 	if (ix_ref_parse(name, &ref, err) < 0)

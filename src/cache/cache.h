@@ -24,6 +24,7 @@ struct ix_cache_opts {
 	const char *repository; /* "registry.example.com/shop", NULL: stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
+	bool offline; /* nothing is asked of registries */
 	bool pull; /* base images: ask the registry before local names */
 };
 

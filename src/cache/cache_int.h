@@ -10,7 +10,7 @@ struct ix_cache {
 	struct ix_ref repository; /* tag unused; host NULL when stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
-	bool pull;
+	bool pull, offline;
 };
 
 /* Progress events of one transfer. */
@@ -25,6 +25,9 @@ void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
 /* Registries that send no Docker-Content-Digest: the digest of the manifest, unless it is known. */
 int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err);
+
+/* What was needed is not here, and --offline forbids asking for it. */
+int cache_offline(struct ix_err *err, const char *what);
 
 /* A manifest or index into the store, from the store or the registry; bytes in buf, verified against ref->digest. */
 int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,

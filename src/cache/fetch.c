@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fsutil.h"
 #include "cache_int.h"
 
@@ -17,6 +18,11 @@ int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const
 		return ix_blob_read(cache->store, digest, buf, err);
 	if (!ref)
 		return ix_err_set(err, IX_ENOTFOUND, "image %s is not in the store", ix_digest_text(digest, text));
+	if (cache->offline) {
+		ix_auto_free char *name = ix_ref_familiar(ref);
+
+		return cache_offline(err, name);
+	}
 	ix_ref_copy(ref, &pinned);
 	free(pinned.digest);
 	pinned.digest = ix_strdup(ix_digest_text(digest, text));
@@ -88,6 +94,55 @@ static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, cons
 	return select_platform(cache, ref, &head.digest, platform, ret_manifest, err);
 }
 
+/* --- what names stood for --- */
+
+static char *resolved_name(const char *name, const struct ix_platform *platform)
+{
+	ix_auto_free char *text = ix_platform_text(platform);
+
+	return ix_asprintf("%s %s", name, text);
+}
+
+static int resolve_remembered(struct ix_cache *cache, const char *name, const struct ix_platform *platform, struct ix_digest *ret_manifest,
+			      struct ix_err *err)
+{
+	ix_auto_free char *fact = resolved_name(name, platform);
+	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
+	int r = ix_store_fact(cache->store, "resolved", fact, &text, NULL, err);
+
+	if (r == -IX_ENOTFOUND) {
+		ix_auto_free char *what = ix_asprintf("what image %s stands for", name);
+
+		return cache_offline(err, what);
+	}
+	return r < 0 ? r : ix_digest_parse(ix_buf_str(&text), ret_manifest, err);
+}
+
+/* A tag that moved is worth a word, and is remembered for --offline. */
+static int remember_resolved(struct ix_cache *cache, const char *image, const char *name, const struct ix_platform *platform,
+			     const struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_free char *fact = resolved_name(name, platform);
+	ix_auto_buf before = IX_BUF_INIT(IX_DIGEST_TEXT);
+	char now[IX_DIGEST_TEXT], date[32];
+	int64_t time = 0;
+	int r = ix_store_fact(cache->store, "resolved", fact, &before, &time, err);
+
+	if (r < 0 && r != -IX_ENOTFOUND)
+		return r;
+	ix_digest_text(digest, now);
+	if (r == 0 && strcmp(ix_buf_str(&before), now) == 0)
+		return 0;
+	if (r == 0) {
+		ix_auto_free char *note = NULL;
+
+		ix_rfc3339(time, date);
+		note = ix_asprintf("%s moved from %.19s… (%.10s) to %.19s…", image, ix_buf_str(&before), date, now);
+		ix_report(cache->sink, &(struct ix_event){ .kind = IX_EVENT_NOTE, .text = note });
+	}
+	return ix_store_set_fact(cache->store, "resolved", fact, now, strlen(now), err);
+}
+
 int ix_cache_resolve(struct ix_cache *cache, const char *image, const struct ix_platform *platform, struct ix_digest *ret_manifest,
 		     struct ix_err *err)
 {
@@ -108,9 +163,11 @@ int ix_cache_resolve(struct ix_cache *cache, const char *image, const struct ix_
 	}
 	if (ref.digest && ix_digest_parse(ref.digest, &digest, err) == 0 && ix_blob_has(cache->store, &digest))
 		return select_platform(cache, &ref, &digest, platform, ret_manifest, err);
+	if (cache->offline)
+		return resolve_remembered(cache, name, platform, ret_manifest, err);
 	if (resolve_remote(cache, &ref, platform, ret_manifest, err) < 0)
 		return ix_err_wrap(err, "image %s", image);
-	return 0;
+	return ref.digest ? 0 : remember_resolved(cache, image, name, platform, ret_manifest, err);
 }
 
 /* --- OCI image layouts --- */
@@ -227,6 +284,9 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 		return 0;
 	if (!image)
 		return ix_err_set(err, IX_ENOTFOUND, "blob %s is not in the store", ix_digest_text(&blob->digest, text));
+	if (cache->offline)
+		return ix_err_set(err, IX_EFAIL, "blob %s of %s is not in the store, and --offline asks nobody for it",
+				  ix_digest_text(&blob->digest, text), image);
 	if (ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err) < 0)
 		return -(int)err->code;
 	if (ix_blob_has(cache->store, &blob->digest))

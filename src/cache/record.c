@@ -199,6 +199,8 @@ static int remote_record(struct ix_cache *cache, const char *name, struct ix_dig
 	ix_auto_ref ref = { 0 };
 	const struct ix_ref *one = &ref;
 
+	if (cache->offline)
+		return ix_err_set(err, IX_ENOTFOUND, "offline");
 	if (ix_ref_parse(name, &ref, err) < 0)
 		return -(int)err->code;
 	ix_registry_head_many(cache->registry, &one, 1, &head);
@@ -280,7 +282,7 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds, size_t n, const char *const *channels, size_t nchannels,
 			   struct ix_err *err)
 {
-	size_t count = ix_cache_is_local(cache) ? 0 : n * nchannels;
+	size_t count = ix_cache_is_local(cache) || cache->offline ? 0 : n * nchannels;
 	struct ix_ref *refs = ix_calloc(count, sizeof(*refs));
 	ix_auto_free const struct ix_ref **pointers = ix_calloc(count, sizeof(struct ix_ref *));
 	ix_auto_free struct ix_manifest_head *heads = ix_calloc(count, sizeof(*heads));

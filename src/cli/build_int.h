@@ -29,6 +29,7 @@ void ssh_release(struct agents *agents);
 struct build_opts {
 	struct ix_strv operands, outputs, secrets, ssh, add_hosts, ulimits, allow;
 	const char *compression, *compression_level, *jobs, *iidfile, *metadata_file, *network, *shm_size, *call;
+	bool no_build;
 	bool push, no_push, load, check;
 	struct ix_build_secret *secret_list;
 	size_t nsecrets;

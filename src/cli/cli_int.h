@@ -14,6 +14,7 @@
 #include "graph/graph.h"
 #include "oci/image.h"
 #include "plan/plan.h"
+#include "project/lock.h"
 #include "project/project.h"
 #include "registry/registry.h"
 #include "remote/remote.h"
@@ -48,6 +49,7 @@ int complain(const struct ix_err *err);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_lock(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
@@ -110,6 +112,7 @@ struct session {
 	size_t ntargets;
 	struct ix_state *state;
 	struct ix_plan *plan;
+	struct ix_lock *lock;    /* ix.lock, NULL: there is none */
 	struct ix_strv channels; /* after session_plan */
 	struct ix_strv warned; /* warnings shown already */
 	struct lone lone;
@@ -139,6 +142,9 @@ struct build_request {
 	enum ix_network network;
 	bool force_all, no_cache, pull, allow_insecure;
 	bool publish;
+	bool locked;  /* everything external has to be in ix.lock */
+	bool offline; /* nothing is asked of the network */
+	bool locking; /* ix.lock is being written: it pins nothing */
 };
 
 /* The value of --build-arg NAME=VALUE, NULL when it was not given so. */
@@ -166,6 +172,17 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 /* Fill session->lone. */
 int lone_prepare(struct session *session, struct ix_err *err);
 void lone_release(struct lone *lone);
+
+/* --- pins.c --- */
+
+/* Read ix.lock when there is one. */
+int pins_load(struct session *session, struct ix_err *err);
+/* Pin what the steps of the graph fetch. */
+int pins_apply(struct session *session, struct ix_err *err);
+int pins_image(const struct session *session, const struct ix_source *source, bool *ret_pinned, struct ix_digest *ret_digest,
+	       struct ix_err *err);
+char *pins_path(const struct session *session);            /* of ix.lock; caller frees */
+char *pins_git_name(const struct ix_remote *remote); /* "URL#ref"; caller frees */
 
 /* --- channel.c --- */
 

@@ -195,7 +195,7 @@ static int engine_fill(struct session *session, const struct build_opts *opts, s
 	engine->no_step_cache = session->request->no_cache;
 	engine->hostname = request_arg(session->request, "BUILDKIT_SANDBOX_HOSTNAME");
 	engine->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
-	engine->publish = session->project && !opts->no_push;
+	engine->publish = session->project && !opts->no_push && !session->request->offline;
 	return set_numbers(opts, engine, err);
 }
 
@@ -252,6 +252,22 @@ static void print_result(struct session *session, const struct ix_engine *run)
 	}
 }
 
+/* --no-build: what would have to be built, by name and reason. */
+static int refuse_builds(const struct session *session, struct ix_err *err)
+{
+	ix_auto_buf list = { 0 };
+
+	if (session->plan->builds == 0)
+		return 0;
+	for (size_t i = 0; i < session->plan->nstages; i++) {
+		const struct ix_plan_stage *planned = &session->plan->stages[i];
+
+		if (planned->decision == IX_PLAN_BUILD && !planned->stage->inner)
+			ix_buf_printf(&list, "%s%s (%s)", list.len ? ", " : "", planned->stage->name, planned->reason);
+	}
+	return ix_err_set(err, IX_EFAIL, "--no-build: would have to be built: %s", ix_buf_str(&list));
+}
+
 static int build(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
 {
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
@@ -260,6 +276,8 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 	if (session_plan(session, err) < 0 || session_epoch(session, &engine->epoch, err) < 0)
 		return -(int)err->code;
 	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
+	if (opts->no_build && refuse_builds(session, err) < 0)
+		return -(int)err->code;
 	announce(session);
 	if (ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
 	    outputs_write(session, opts, engine, run, err) < 0)
@@ -292,7 +310,7 @@ int request_operands(const struct ix_strv *operands, struct build_request *reque
 /* Everything that can be wrong with the command line is found before anything is opened. */
 static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
 {
-	request->publish = !opts->no_push;
+	request->publish = !opts->no_push && !request->offline;
 	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 || parse_secrets(opts, err) < 0 ||
 	    parse_settings(opts, request, err) < 0 ||
 	    outputs_parse(&opts->outputs, opts->push && request->lone_context, &opts->parsed, err) < 0 ||
@@ -347,6 +365,9 @@ int cmd_build(int argc, char **argv)
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to move and to start from (default: the git branch)" },
+		{ 0, "locked", NULL, OPT_FLAG, &request.locked, "refuse what is not pinned in ix.lock" },
+		{ 0, "offline", NULL, OPT_FLAG, &request.offline, "ask nothing of the network" },
+		{ 0, "no-build", NULL, OPT_FLAG, &b.no_build, "fail if anything would have to be built" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },
 		{ 0, "load", NULL, OPT_FLAG, &b.load, "keep the image in the local store, which is always done" },
 		{ 'o', "output", "SPEC", OPT_LIST, &b.outputs,

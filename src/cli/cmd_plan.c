@@ -22,6 +22,8 @@ int cmd_plan(int argc, char **argv)
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "force", "STAGE", OPT_LIST, &request.force, "build this stage though its image exists" },
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
+		{ 0, "locked", NULL, OPT_FLAG, &request.locked, "refuse what is not pinned in ix.lock" },
+		{ 0, "offline", NULL, OPT_FLAG, &request.offline, "ask nothing of the network" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to compare with (default: the git branch)" },
 		COMMON_OPTIONS(&session.common),
 	};

@@ -28,10 +28,16 @@ static int resolve_image(void *data, const struct ix_source *source, struct ix_d
 	struct session *session = data;
 	struct ix_platform platform;
 
+	bool pinned;
+
 	if (ix_platform_parse(source->platform, &platform, err) < 0)
 		return -(int)err->code;
 	if (source->kind == IX_SOURCE_LAYOUT)
 		return ix_cache_resolve_layout(session->cache, source->text, source->layout_ref, &platform, ret_digest, err);
+	if (pins_image(session, source, &pinned, ret_digest, err) < 0)
+		return -(int)err->code;
+	if (pinned)
+		return 0;
 	return ix_cache_resolve(session->cache, source->text, &platform, ret_digest, err);
 }
 
@@ -445,7 +451,7 @@ static int load_graph(struct session *session, struct ix_err *err)
 	if (!session->project)
 		add_target(session, stage);
 	apply_request(session);
-	return 0;
+	return session->request->locking ? 0 : pins_apply(session, err);
 }
 
 static int open_context(void *data, const struct ix_dir *dir, struct ix_context **ret_context, struct ix_err *err)

@@ -139,7 +139,8 @@ int session_open(struct session *session, const struct build_request *request, b
 		return -(int)err->code;
 	if (session->common.quiet)
 		progress = IX_PROGRESS_QUIET;
-	if (ix_user_config_load(session->common.config, &session->config, err) < 0 || open_project(session, request, err) < 0)
+	if (ix_user_config_load(session->common.config, &session->config, err) < 0 || open_project(session, request, err) < 0 ||
+	    pins_load(session, err) < 0)
 		return -(int)err->code;
 	path = store_path(session, root);
 	/* Before the first thread: namespaces are entered by a process that has only one. */
@@ -151,7 +152,7 @@ int session_open(struct session *session, const struct build_request *request, b
 	if (ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
 		return -(int)err->code;
 	session->remotes = ix_remotes_new(
-		&(struct ix_remotes_opts){ .store = session->store, .cancel = session->cancel, .secret = session_secret, .data = session });
+		&(struct ix_remotes_opts){ .store = session->store, .cancel = session->cancel, .secret = session_secret, .data = session, .offline = request && request->offline });
 	stat_path = ix_store_sub(session->store, "stat");
 	session->stat_cache = ix_stat_cache_open(stat_path);
 	cache = (struct ix_cache_opts){
@@ -161,6 +162,7 @@ int session_open(struct session *session, const struct build_request *request, b
 		.sink = ix_ui_sink(session->ui),
 		.cancel = session->cancel,
 		.pull = request && request->pull,
+		.offline = request && request->offline,
 	};
 	return ix_cache_new(&cache, &session->cache, err);
 }
@@ -207,6 +209,7 @@ void session_close(struct session *session)
 	ix_stat_cache_close(session->stat_cache);
 	ix_store_close(session->store);
 	ix_registry_free(session->registry);
+	ix_lock_free(session->lock);
 	ix_project_free(session->project);
 	ix_user_config_free(session->config);
 	ix_ui_free(session->ui);

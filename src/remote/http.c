@@ -263,6 +263,12 @@ int http_fetch(struct ix_remotes *remotes, const struct ix_remote *remote, struc
 		*ret_file = before.file;
 		return 0;
 	}
+	if (remotes->opts.offline && (!known || remote->checksum))
+		return ix_err_set(err, IX_EFAIL, "%s is not in the store, and --offline asks nobody for it", shown);
+	if (remotes->opts.offline) {
+		*ret_file = before.file;
+		return 0;
+	}
 	if (ask(remotes, remote->url, known ? &before : NULL, &news, &status, err) < 0)
 		return ix_err_wrap(err, "GET %s", shown);
 	if (status == 304 && !known)

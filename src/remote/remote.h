@@ -24,6 +24,7 @@ struct ix_remotes_opts {
 	 * GIT_AUTH_HEADER[.<host>]. May be NULL. */
 	int (*secret)(void *data, const char *id, struct ix_buf *ret_value, struct ix_err *err);
 	void *data;
+	bool offline; /* what is in the store, or an error */
 };
 
 /* Thread-safe. */
