@@ -16,6 +16,7 @@ int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, 
 	cache->cancel = opts->cancel;
 	cache->pull = opts->pull;
 	cache->offline = opts->offline;
+	cache->trust = opts->trust;
 	if (opts->repository && ix_ref_parse(opts->repository, &cache->repository, err) < 0) {
 		ix_cache_free(cache);
 		return ix_err_wrap(err, "registry '%s'", opts->repository);
@@ -160,9 +161,14 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 		if (head_result(&batch.heads[i], &digest, &found[i].remote, err) < 0 ||
 		    (found[i].remote && cache_need_digest(cache, &batch.refs[i], &digest, err) < 0))
 			return -(int)err->code;
+		if (found[i].remote && cache->trust.signed_only &&
+		    ix_cache_check_stage(cache, found[i].stage, found[i].key, &digest, &found[i].distrust, err) < 0)
+			return -(int)err->code;
+		found[i].remote = found[i].remote && !found[i].distrust;
 		/* What others can pull is what counts; a local image of the same key that differs is not published over it. */
 		if (found[i].remote && !(found[i].local && ix_digest_eq(&digest, &found[i].manifest))) {
 			found[i].local = ix_blob_has(cache->store, &digest);
+			found[i].ours = false;
 			found[i].manifest = digest;
 		}
 	}
@@ -181,6 +187,7 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 	ix_auto_ref ref = { 0 };
 	const struct ix_ref *one = &ref;
 	struct ix_digest digest;
+	const char *why;
 	bool found;
 
 	*ret_remote = false;
@@ -194,6 +201,10 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 		return -(int)err->code;
 	if (!found)
 		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s is not there", name);
+	if (cache_check_second(cache, name, stage, second, &digest, &why, err) < 0)
+		return -(int)err->code;
+	if (why)
+		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s: %s", name, why);
 	*ret_remote = true;
 	*ret_manifest = digest;
 	return 0;
@@ -207,8 +218,9 @@ int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, co
 
 		if (r < 0 && r != -IX_ENOTFOUND)
 			return r;
-		found[i].local = r == 0;
+		found[i].local = found[i].ours = r == 0;
 		found[i].remote = false;
+		found[i].distrust = NULL;
 	}
 	for (size_t i = 0; i < nnames; i++)
 		name_digests[i] = (struct ix_digest){ 0 };

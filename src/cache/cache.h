@@ -12,11 +12,20 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "io/digest.h"
+#include "io/sign.h"
 #include "oci/image.h"
 #include "oci/reference.h"
 #include "registry/registry.h"
 #include "report/report.h"
 #include "store/store.h"
+
+/* Whose images are used. All borrowed. */
+struct ix_trust {
+	bool signed_only;                  /* trust: signed */
+	const struct ix_public_key *keys;  /* whose signatures count */
+	size_t nkeys;
+	const struct ix_private_key *signing_key; /* records are signed with it; NULL: they are not */
+};
 
 struct ix_cache_opts {
 	struct ix_store *store; /* borrowed, as all of these */
@@ -24,6 +33,7 @@ struct ix_cache_opts {
 	const char *repository; /* "registry.example.com/shop", NULL: stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
+	struct ix_trust trust;
 	bool offline; /* nothing is asked of registries */
 	bool pull; /* base images: ask the registry before local names */
 };
@@ -64,8 +74,11 @@ struct ix_found {
 	const char *stage; /* in: name and key */
 	const struct ix_digest *key;
 	bool local;                /* out: the store has the image */
+	bool ours;                 /* out: as it was built or looked at here */
 	bool remote;               /* out: the registry has it */
 	struct ix_digest manifest; /* out: when either */
+	bool checked;              /* for the caller: somebody looked at what it says of itself */
+	const char *distrust;      /* out: the registry has it, but why it is not used; NULL */
 };
 /* Look everything up at once: the store, then one parallel batch of HEADs. names: further references ("publish" names) looked up in the same
  * batch; name_digests[i] is zero when absent. Unreachable registries are errors; a missing repository is not. */
@@ -76,6 +89,10 @@ int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, co
  * remote: ask the registry at all. */
 int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote, struct ix_digest *ret_manifest,
 			 bool *ret_remote, struct ix_err *err);
+
+/* Is an image that the registry has under a stage's key the image of that key? *ret_why: NULL, or why not. Its manifest is fetched. */
+int ix_cache_check_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
+			 const char **ret_why, struct ix_err *err);
 
 /* What publishing moved. */
 struct ix_published {
@@ -102,8 +119,9 @@ enum { IX_RECORD_MAX = 64 << 20 };
 /* A document into the store, compressed. The same bytes are the same blob. */
 int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const struct ix_buf *bytes, struct ix_descriptor *ret_descriptor,
 			  struct ix_err *err);
-/* The record of a stage's build: its parts are in the store. It is found there by the key from now on. */
-int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
+/* The record of a stage's build: its parts are in the store. It is found there by the key from now on. second may be NULL. */
+int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
+			 const struct ix_digest *image,
 			 const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err);
 /* Put it beside the image of that key. */
 int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,

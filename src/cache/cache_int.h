@@ -11,7 +11,14 @@ struct ix_cache {
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
 	bool pull, offline;
+	struct ix_trust trust;
 };
+
+/* Annotations of images and records. */
+#define CACHE_KEY       "dev.ix.key"
+#define CACHE_STAGE     "dev.ix.stage"
+#define CACHE_SECOND    "dev.ix.second"
+#define CACHE_SIGNATURE "dev.ix.signature"
 
 /* Progress events of one transfer. */
 struct transfer {
@@ -25,6 +32,17 @@ void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
 /* Registries that send no Docker-Content-Digest: the digest of the manifest, unless it is known. */
 int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err);
+
+/* The manifest of a key's record, from the registry. */
+int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,
+			  struct ix_err *err);
+/* Sign a record that is otherwise complete, when there is a key to sign with. */
+int cache_sign(const struct ix_cache *cache, struct ix_manifest *record, struct ix_err *err);
+/* Why the signature of a record from the registry does not do; NULL: it does. */
+const char *cache_distrust(const struct ix_cache *cache, const struct ix_manifest *record);
+/* As ix_cache_check_stage, for the image of a second key that name stands for. */
+int cache_check_second(struct ix_cache *cache, const char *name, const char *stage, const struct ix_digest *second,
+		       const struct ix_digest *image, const char **ret_why, struct ix_err *err);
 
 /* What was needed is not here, and --offline forbids asking for it. */
 int cache_offline(struct ix_err *err, const char *what);

@@ -10,9 +10,6 @@
 #include "io/compress.h"
 #include "io/stream.h"
 
-#define KEY_ANNOTATION   "dev.ix.key"
-#define STAGE_ANNOTATION "dev.ix.stage"
-
 enum { ZSTD_LEVEL = 9 };
 
 int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const struct ix_buf *bytes, struct ix_descriptor *ret_descriptor,
@@ -92,25 +89,28 @@ int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *reco
 	return get_document(cache, log, ret_log, err);
 }
 
-/* A manifest by digest, from the store or the repository, as a record. */
-static int load(struct ix_cache *cache, const struct ix_digest *digest, struct ix_kept_record *ret_record, struct ix_err *err)
+/* A manifest by digest, from the store or the repository, as a record. ours: it was made in this store. */
+static int load(struct ix_cache *cache, const struct ix_digest *digest, bool ours, struct ix_kept_record *ret_record, struct ix_err *err)
 {
 	ix_auto_free char *repository = repository_ref(cache);
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_kept_record record = { .json = IX_BUF_INIT(IX_RECORD_MAX) };
 	const struct ix_descriptor *json;
 	ix_auto_ref ref = { 0 };
-	const char *key;
+	const char *key, *distrust;
 
 	if (repository && ix_ref_parse(repository, &ref, err) < 0)
 		return -(int)err->code;
 	if (cache_fetch_manifest(cache, repository ? &ref : NULL, digest, &body, err) < 0 ||
 	    ix_manifest_parse(body.data, body.len, &record.manifest, err) < 0)
 		return -(int)err->code;
-	key = ix_annotation(&record.manifest.annotations, KEY_ANNOTATION);
+	key = ix_annotation(&record.manifest.annotations, CACHE_KEY);
 	if (!ix_streq(record.manifest.artifact_type, IX_MEDIA_RECORD) || !record.manifest.subject.media_type || !key ||
 	    !ix_unhex(key, record.key.bytes, sizeof(record.key.bytes)))
 		return ix_err_set(err, IX_ECORRUPT, "it is not the record of a stage");
+	distrust = ours ? NULL : cache_distrust(cache, &record.manifest);
+	if (distrust)
+		return ix_err_set(err, IX_EAUTH, "%s", distrust);
 	if (need_part(&record.manifest, IX_MEDIA_RECORD_JSON, NULL, &json, err) < 0 || get_document(cache, json, &record.json, err) < 0)
 		return -(int)err->code;
 	record.digest = *digest;
@@ -119,11 +119,11 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, struct i
 	return 0;
 }
 
-int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
-			 const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err)
+int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
+			 const struct ix_digest *image, const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST), .artifact_type = ix_strdup(IX_MEDIA_RECORD) };
-	char hex[IX_DIGEST_HEX + 1], text[IX_DIGEST_TEXT];
+	char hex[IX_DIGEST_HEX + 1], second_hex[IX_DIGEST_HEX + 1], text[IX_DIGEST_TEXT];
 	ix_auto_close int fd = -1;
 	ix_auto_buf body = { 0 };
 
@@ -136,8 +136,12 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 		return -(int)err->code;
 	for (size_t i = 0; i < nparts; i++)
 		ix_descriptor_copy(&parts[i], ix_manifest_add_layer(&manifest));
-	ix_pairs_set(&manifest.annotations, KEY_ANNOTATION, ix_digest_hex(key, hex));
-	ix_pairs_set(&manifest.annotations, STAGE_ANNOTATION, stage);
+	ix_pairs_set(&manifest.annotations, CACHE_KEY, ix_digest_hex(key, hex));
+	ix_pairs_set(&manifest.annotations, CACHE_STAGE, stage);
+	if (second)
+		ix_pairs_set(&manifest.annotations, CACHE_SECOND, ix_digest_hex(second, second_hex));
+	if (cache_sign(cache, &manifest, err) < 0)
+		return -(int)err->code;
 	ix_manifest_json(&manifest, &body);
 	if (ix_blob_put(cache->store, body.data, body.len, ret_record, err) < 0)
 		return -(int)err->code;
@@ -212,6 +216,21 @@ static int remote_record(struct ix_cache *cache, const char *name, struct ix_dig
 	return cache_need_digest(cache, &ref, ret_record, err);
 }
 
+int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,
+			  struct ix_err *err)
+{
+	ix_auto_free char *name = record_ref(cache, stage, key);
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_ref ref = { 0 };
+	struct ix_digest digest;
+	char media_type[128];
+
+	if (ix_ref_parse(name, &ref, err) < 0 ||
+	    ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err) < 0)
+		return -(int)err->code;
+	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
+}
+
 int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_kept_record *ret_record,
 			   struct ix_err *err)
 {
@@ -219,12 +238,12 @@ int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const stru
 	struct ix_digest digest;
 	int r = local_record(cache, key, &digest, err);
 
-	if (r == 0 && load(cache, &digest, ret_record, err) == 0)
+	if (r == 0 && load(cache, &digest, true, ret_record, err) == 0)
 		return 0;
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_ENOTFOUND, "there is no record of that build of stage '%s'", stage);
 	name = record_ref(cache, stage, key);
-	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, ret_record, err) < 0)
+	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	if (ix_digest_eq(&ret_record->key, key))
 		return 0;
@@ -242,7 +261,7 @@ int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_EARG, "without a registry a key is named by all its 64 digits");
 	name = ix_asprintf("%s/%s:%s-%.40s.ix", cache->repository.host, cache->repository.repository, stage, hex);
-	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, ret_record, err) < 0)
+	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	return 0;
 }
@@ -256,7 +275,7 @@ int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const 
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_ENOTFOUND, "there are no channels without a registry");
 	name = channel_ref(cache, stage, channel, true);
-	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, ret_record, err) < 0)
+	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	return 0;
 }
@@ -306,7 +325,7 @@ int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds
 
 int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record, struct ix_kept_record *ret_record, struct ix_err *err)
 {
-	return load(cache, record, ret_record, err);
+	return load(cache, record, false, ret_record, err);
 }
 
 int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers, size_t nlayers,

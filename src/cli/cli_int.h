@@ -49,6 +49,7 @@ int complain(const struct ix_err *err);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_key(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -114,6 +115,9 @@ struct session {
 	struct ix_plan *plan;
 	struct ix_lock *lock;    /* ix.lock, NULL: there is none */
 	struct ix_strv channels; /* after session_plan */
+	struct ix_trust trust;
+	struct ix_public_key *trusted_keys;
+	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
 	struct lone lone;
 	struct ix_strv dirs;  /* temporary, to remove */

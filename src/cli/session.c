@@ -118,6 +118,59 @@ static int open_registry(struct session *session, struct ix_err *err)
 	return r;
 }
 
+/* --- trust --- */
+
+static int read_trusted_key(const struct ix_project *project, const char *name, struct ix_public_key *ret_key, struct ix_err *err)
+{
+	ix_auto_free char *path = ix_path_resolve(project->dir, name);
+	ix_auto_buf text = IX_BUF_INIT(4096);
+
+	if (ix_read_file(AT_FDCWD, path, &text, err) < 0 || ix_public_key_parse(ix_buf_str(&text), ret_key, err) < 0)
+		return ix_err_wrap(err, "trusted key %s", path);
+	return 0;
+}
+
+/* Who has no key to sign with builds all the same; the others will not use it. */
+static int read_signing_key(struct session *session, struct ix_err *err)
+{
+	const struct ix_credential *from = &session->project->signing_key;
+	char *text = NULL;
+	int r;
+
+	if (from->kind == IX_CREDENTIAL_NONE)
+		return 0;
+	if (from->kind == IX_CREDENTIAL_ENV && !getenv(from->value)) { /* NOLINT(concurrency-mt-unsafe) */
+		if (session->project->trust_signed && session->request && session->request->publish)
+			session_warn(session, "%s is not set: what is built is published without a signature, and nobody who asks for one uses it",
+				     from->value);
+		return 0;
+	}
+	r = ix_credential_read(from, &text, err);
+	if (r == 0)
+		r = ix_private_key_parse(text, &session->signing_key, err);
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	session->trust.signing_key = r == 0 ? &session->signing_key : NULL;
+	return r < 0 ? ix_err_wrap(err, "signing_key") : 0;
+}
+
+static int open_trust(struct session *session, struct ix_err *err)
+{
+	const struct ix_project *project = session->project;
+
+	if (!project)
+		return 0;
+	if (project->trust_signed && project->ntrusted_keys == 0)
+		return ix_err_set(err, IX_EARG, "%s: trust: signed needs trusted_keys: (ix key generate makes one)", project->path);
+	session->trusted_keys = ix_calloc(project->ntrusted_keys, sizeof(*session->trusted_keys));
+	for (size_t i = 0; i < project->ntrusted_keys; i++)
+		if (read_trusted_key(project, project->trusted_keys[i], &session->trusted_keys[i], err) < 0)
+			return -(int)err->code;
+	session->trust = (struct ix_trust){ .signed_only = project->trust_signed, .keys = session->trusted_keys, .nkeys = project->ntrusted_keys };
+	return read_signing_key(session, err);
+}
+
 static int session_secret(void *data, const char *id, struct ix_buf *ret_value, struct ix_err *err)
 {
 	const struct session *session = data;
@@ -149,7 +202,7 @@ int session_open(struct session *session, const struct build_request *request, b
 	session->ui = ix_ui_new(progress, STDERR_FILENO);
 	if (degraded)
 		session_warn(session, "%s", degraded);
-	if (ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
+	if (open_trust(session, err) < 0 || ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
 		return -(int)err->code;
 	session->remotes = ix_remotes_new(
 		&(struct ix_remotes_opts){ .store = session->store, .cancel = session->cancel, .secret = session_secret, .data = session, .offline = request && request->offline });
@@ -163,6 +216,7 @@ int session_open(struct session *session, const struct build_request *request, b
 		.cancel = session->cancel,
 		.pull = request && request->pull,
 		.offline = request && request->offline,
+		.trust = session->trust,
 	};
 	return ix_cache_new(&cache, &session->cache, err);
 }
@@ -209,6 +263,8 @@ void session_close(struct session *session)
 	ix_stat_cache_close(session->stat_cache);
 	ix_store_close(session->store);
 	ix_registry_free(session->registry);
+	free(session->trusted_keys);
+	explicit_bzero(&session->signing_key, sizeof(session->signing_key));
 	ix_lock_free(session->lock);
 	ix_project_free(session->project);
 	ix_user_config_free(session->config);

@@ -287,6 +287,13 @@ int cutoff_remember(struct ix_engine *engine, const struct ix_stage *stage, stru
 	return ix_store_set_stage(engine->opts.store, &second, &engine->results[stage->index].manifest, err);
 }
 
+bool cutoff_second(struct ix_engine *engine, const struct ix_stage *stage, struct ix_digest *ret_second)
+{
+	struct ix_err ignored;
+
+	return stage->nlinks > 0 && !engine->opts.no_cutoff && second_of(engine, stage, ret_second, &ignored) == 0;
+}
+
 char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage)
 {
 	const struct known *known = &engine->cutoff->known[stage->index];

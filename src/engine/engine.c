@@ -107,7 +107,7 @@ static int publish_key(struct ix_engine *engine, const struct ix_plan_stage *pla
 	if (ix_cache_is_local(engine->opts.cache) || planned->stage->inner || result->remote)
 		return 0;
 	second = cutoff_ref(engine, planned->stage);
-	if (!planned->remote && ix_cache_lookup(engine->opts.cache, &there, 1, NULL, NULL, 0, err) < 0)
+	if (!planned->remote && !planned->replace && ix_cache_lookup(engine->opts.cache, &there, 1, NULL, NULL, 0, err) < 0)
 		return -(int)err->code;
 	if (there.remote) {
 		result->manifest = there.manifest;

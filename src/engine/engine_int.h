@@ -45,7 +45,7 @@ struct ix_engine {
 int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *manifest, struct image *ret_image,
 	       struct ix_err *err);
 /* Write config and manifest into the store. */
-int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, struct ix_digest *ret_manifest,
+int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second, struct ix_digest *ret_manifest,
 		uint64_t *ret_size, struct ix_err *err);
 /* What came out (docs/identity.md, "Output ids"): the layers' contents and the config, without times and history. */
 void image_output(const struct image *image, struct ix_digest *ret_output);
@@ -90,6 +90,8 @@ int cutoff_steps(struct ix_engine *engine, const struct ix_stage *stage, struct 
 int cutoff_find(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
 /* Keep the image of a stage that was built under its second key too. */
 int cutoff_remember(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* The second key of a stage whose links are all there; false: it has none. */
+bool cutoff_second(struct ix_engine *engine, const struct ix_stage *stage, struct ix_digest *ret_second);
 /* The tag of a stage's second key, NULL when it has none. Caller frees. */
 char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage);
 /* The stage that an inner stage is a part of; itself when it is not inner. */

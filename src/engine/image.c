@@ -105,7 +105,7 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 	return 0;
 }
 
-int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, struct ix_digest *ret_manifest,
+int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second, struct ix_digest *ret_manifest,
 		uint64_t *ret_size, struct ix_err *err)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST) };
@@ -136,6 +136,8 @@ int image_store(const struct ix_engine_opts *opts, const struct image *image, co
 	}
 	if (stage_key)
 		ix_pairs_set(&manifest.annotations, "dev.ix.key", stage_key);
+	if (second)
+		ix_pairs_set(&manifest.annotations, "dev.ix.second", second);
 	ix_manifest_json(&manifest, &body);
 	*ret_size = body.len;
 	return ix_blob_put(opts->store, body.data, body.len, ret_manifest, err);

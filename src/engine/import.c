@@ -95,7 +95,7 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 		entry->created = ix_strdup(now);
 		entry->created_by = ix_strdup("ix import");
 	}
-	if (image_store(opts, &image, NULL, ret_manifest, &size, err) < 0)
+	if (image_store(opts, &image, NULL, NULL, ret_manifest, &size, err) < 0)
 		return -(int)err->code;
 	return ix_store_tag(opts->store, name, ret_manifest, IX_MEDIA_MANIFEST, size, err);
 }

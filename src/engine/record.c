@@ -52,7 +52,7 @@ static int keep(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	account->data = &parts;
 	if (ix_state_account(engine->state, stage, account, &json, err) < 0 || add_part(&parts, IX_MEDIA_RECORD_JSON, &json, err) < 0 ||
 	    (log && log->len > 0 && add_part(&parts, IX_MEDIA_RECORD_LOG, log, err) < 0) ||
-	    ix_cache_keep_record(engine->opts.cache, stage->name, key, &result->manifest, parts.items, parts.count, &result->record, err) < 0)
+	    ix_cache_keep_record(engine->opts.cache, stage->name, key, account->second, &result->manifest, parts.items, parts.count, &result->record, err) < 0)
 		return ix_err_wrap(err, "record of stage '%s'", stage->name);
 	return 0;
 }
@@ -62,12 +62,12 @@ int record_keep(struct build *build, struct ix_err *err)
 	struct ix_engine *engine = build->engine;
 	ix_auto_free struct ix_step_made *steps = ix_calloc(build->stage->nsteps, sizeof(*steps));
 	struct ix_account_opts account = { .steps = steps };
-	struct ix_digest output;
+	struct ix_digest output, second;
 
 	image_output(&build->image, &output);
 	account.output = &output;
-	if (build->second.nsteps > 0)
-		account.second = &build->second.key;
+	if (cutoff_second(engine, build->stage, &second))
+		account.second = &second;
 	for (size_t i = 0; i < build->stage->nsteps; i++) {
 		const struct ix_step_result *made = &build->made[i];
 
@@ -91,7 +91,7 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest manifest = { 0 };
 	auto_image image = { 0 };
-	struct ix_digest output, made_as;
+	struct ix_digest output, second, made_as;
 	const char *key;
 
 	/* Loading the image brings its manifest into the store. */
@@ -101,6 +101,8 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 		return -(int)err->code;
 	image_output(&image, &output);
 	account.output = &output;
+	if (cutoff_second(engine, stage, &second))
+		account.second = &second;
 	key = ix_annotation(&manifest.annotations, "dev.ix.key");
 	if (key && ix_unhex(key, made_as.bytes, sizeof(made_as.bytes)))
 		account.same_as = &made_as;

@@ -324,14 +324,16 @@ static int finish(struct build *build, struct ix_err *err)
 	struct ix_engine *engine = build->engine;
 	const struct ix_digest *key = ix_state_stage_key(engine->state, build->stage);
 	struct ix_image_config *config = &build->image.config;
-	char hex[IX_DIGEST_HEX + 1];
+	char hex[IX_DIGEST_HEX + 1], second_hex[IX_DIGEST_HEX + 1];
+	struct ix_digest second;
+	bool has_second = cutoff_second(engine, build->stage, &second);
 	uint64_t size;
 
 	for (size_t i = 0; i < build->stage->nlabels; i++)
 		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
 	free(config->created);
 	config->created = ix_strdup(engine->now);
-	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), &engine->results[build->stage->index].manifest, &size, err) <
+	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL, &engine->results[build->stage->index].manifest, &size, err) <
 	    0)
 		return -(int)err->code;
 	if (record_keep(build, err) < 0)

@@ -301,6 +301,8 @@ static void give_reason(struct make *self, struct ix_plan_stage *entry)
 		entry->reason = ix_strdup(entry->decision == IX_PLAN_DONE ? "unchanged" : "in the registry");
 		return;
 	}
+	if (self->found[entry->stage->index].distrust)
+		ix_strv_addf(&entry->causes, "not used from the registry: %s", self->found[entry->stage->index].distrust);
 	if (is_forced(self, entry->stage))
 		ix_strv_add(&entry->causes, entry->stage->no_cache ? "forced (--no-cache)" : "forced (--force)");
 	else
@@ -310,6 +312,48 @@ static void give_reason(struct make *self, struct ix_plan_stage *entry)
 	if (entry->causes.count == 0)
 		ix_strv_add(&entry->causes, ix_cache_is_local(self->cache) ? "not built here before" : "not in the registry");
 	entry->reason = ix_strdup(entry->causes.items[0]);
+}
+
+/* What a build is going to read has to be what its key says; signatures, where they are asked for, were looked at when it was found. */
+static int check_found(struct make *self, bool *ret_again, struct ix_err *err)
+{
+	*ret_again = false;
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		const struct ix_plan_stage *user = &self->plan->stages[i];
+
+		for (size_t j = 0; user->decision == IX_PLAN_BUILD && j < user->stage->nlinks; j++) {
+			const struct ix_stage *stage = user->stage->links[j].stage;
+			struct ix_found *found = &self->found[stage->index];
+
+			if (self->plan->stages[stage->index].decision == IX_PLAN_BUILD || !found->remote || found->ours || found->checked)
+				continue;
+			if (ix_cache_check_stage(self->cache, found->stage, found->key, &found->manifest, &found->distrust, err) < 0)
+				return -(int)err->code;
+			found->checked = true;
+			if (!found->distrust)
+				continue;
+			found->remote = found->local = false;
+			*ret_again = true;
+		}
+	}
+	return 0;
+}
+
+/* Until everything that is going to be read has been looked at: whoever is found wanting has to be built, which may make others be read. */
+static int decide(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_stage *const *order, struct ix_err *err)
+{
+	bool again;
+
+	do {
+		for (size_t i = 0; i < self->graph->nstages; i++)
+			self->plan->stages[i].decision = IX_PLAN_SKIP;
+		for (size_t i = 0; i < ntargets; i++)
+			need(self, targets[i]);
+		spread_builds(self, order);
+		if (check_found(self, &again, err) < 0)
+			return -(int)err->code;
+	} while (again);
+	return 0;
 }
 
 static int make(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_err *err)
@@ -322,10 +366,7 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 	if (ix_graph_order(self->graph, order, err) < 0 || look_up(self, err) < 0)
 		return -(int)err->code;
 	spread_force(self, order);
-	for (size_t i = 0; i < ntargets; i++)
-		need(self, targets[i]);
-	spread_builds(self, order);
-	if (find_records(self, err) < 0)
+	if (decide(self, targets, ntargets, order, err) < 0 || find_records(self, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < self->graph->nstages; i++) {
 		struct ix_plan_stage *entry = &self->plan->stages[i];
@@ -335,6 +376,7 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 		entry->ref = ix_cache_stage_ref(self->cache, entry->stage->name, self->found[i].key);
 		entry->local = self->found[i].local;
 		entry->remote = self->found[i].remote;
+		entry->replace = self->found[i].distrust != NULL;
 		if (entry->decision != IX_PLAN_SKIP)
 			give_reason(self, entry);
 		if (entry->decision == IX_PLAN_BUILD) {

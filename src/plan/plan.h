@@ -34,6 +34,7 @@ struct ix_plan_stage {
 	bool target;
 	bool local;                /* the store has its image */
 	bool remote;               /* the registry has it under its key */
+	bool replace;              /* what the registry has under its key is not trusted, and is replaced */
 	bool known;                /* an image of the stage was made before, here or on its channel */
 	bool fresh;                /* forced: step results are not reused */
 	struct ix_digest manifest; /* DONE, FOUND */

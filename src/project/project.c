@@ -12,7 +12,8 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff", "default_branch" };
+static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff", "default_branch", "trust",
+				    "trusted_keys", "signing_key" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -33,6 +34,18 @@ static int read_cutoff(const struct yaml *yaml, const struct member *member, str
 	if (yaml_bool(yaml, member, &cutoff, err) < 0)
 		return -(int)err->code;
 	project->no_cutoff = !cutoff;
+	return 0;
+}
+
+static int read_trust(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	const char *text;
+
+	if (yaml_text(yaml, member, false, &text, err) < 0)
+		return -(int)err->code;
+	project->trust_signed = strcmp(text, "signed") == 0;
+	if (!project->trust_signed && strcmp(text, "any") != 0)
+		return yaml_err(yaml, &member->place, err, "trust: '%s' has to be any or signed", text);
 	return 0;
 }
 
@@ -75,6 +88,12 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return read_tls(yaml, member, project, err);
 	if (strcmp(member->key, "default_branch") == 0)
 		return yaml_text(yaml, member, false, &project->default_branch, err);
+	if (strcmp(member->key, "trust") == 0)
+		return read_trust(yaml, member, project, err);
+	if (strcmp(member->key, "trusted_keys") == 0)
+		return yaml_texts(yaml, member, &project->trusted_keys, &project->ntrusted_keys, err);
+	if (strcmp(member->key, "signing_key") == 0)
+		return credential_read(yaml, member, &project->signing_key, err);
 	if (strcmp(member->key, "cutoff") == 0)
 		return read_cutoff(yaml, member, project, err);
 	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);

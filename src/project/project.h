@@ -67,6 +67,10 @@ struct ix_project {
 	const char *registry; /* NULL: stages stay local */
 	bool image_tls;       /* tls: image */
 	const char *default_branch; /* NULL: git's */
+	bool trust_signed;          /* trust: signed */
+	const char **trusted_keys;  /* files, relative to dir */
+	size_t ntrusted_keys;
+	struct ix_credential signing_key;
 	bool no_cutoff;       /* cutoff: false */
 	struct ix_project_stage *stages;
 	size_t nstages;

@@ -23,7 +23,7 @@ struct ix_host_config *hosts_get(struct ix_arena *arena, struct ix_host_config *
 
 static const char *const kinds[] = { "env", "file", "command" };
 
-static int read_credential(const struct yaml *yaml, const struct member *member, struct ix_credential *credential, struct ix_err *err)
+int credential_read(const struct yaml *yaml, const struct member *member, struct ix_credential *credential, struct ix_err *err)
 {
 	struct member inner;
 	void *iter = NULL;
@@ -59,9 +59,9 @@ static int read_host(struct yaml *yaml, const struct member *member, struct ix_h
 		return -(int)err->code;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		if (strcmp(inner.key, "username") == 0)
-			r = read_credential(yaml, &inner, &host->username, err);
+			r = credential_read(yaml, &inner, &host->username, err);
 		else if (strcmp(inner.key, "password") == 0)
-			r = read_credential(yaml, &inner, &host->password, err);
+			r = credential_read(yaml, &inner, &host->password, err);
 		else if (strcmp(inner.key, "ca") == 0)
 			r = yaml_text(yaml, &inner, false, &host->ca_file, err);
 		else if (strcmp(inner.key, "insecure") == 0)

@@ -47,6 +47,8 @@ int vars_expand(const struct yaml *yaml, const struct ix_place *place, const cha
 /* registries.c */
 int hosts_read(struct yaml *yaml, const struct member *member, struct ix_host_config **hosts, size_t *nhosts, struct ix_err *err);
 struct ix_host_config *hosts_get(struct ix_arena *arena, struct ix_host_config **hosts, size_t *nhosts, const char *host);
+/* { env: NAME }, { file: PATH } or { command: COMMAND } */
+int credential_read(const struct yaml *yaml, const struct member *member, struct ix_credential *credential, struct ix_err *err);
 /* stages.c */
 int stages_read(struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err);
 

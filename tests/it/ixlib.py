@@ -58,6 +58,13 @@ class Machine:
             assert result.status == 0, result
         return result
 
+    def ix_plain(self, *words, check=True):
+        """A command that takes neither store nor configuration."""
+        result = Result(subprocess.run([IX, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env))
+        if check:
+            assert result.status == 0, result
+        return result
+
     def build(self, directory, *words, **options):
         return self.ix("build", "--progress", "plain", *words, directory, **options)
 
