@@ -49,6 +49,7 @@ int complain(const struct ix_err *err);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_explain(int argc, char **argv);

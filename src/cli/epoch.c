@@ -5,6 +5,8 @@
 
 /* SOURCE_DATE_EPOCH. */
 
+enum { REPRODUCIBLE_TIME = 315619200 };
+
 static const char *epoch_text(const struct session *session)
 {
 	const struct ix_strv *args = &session->request->build_args;
@@ -25,7 +27,8 @@ int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *er
 	const char *text = epoch_text(session);
 	uint64_t seconds;
 
-	*ret_epoch = -1;
+	/* Without a time of its own, what is reproducible gets one that zip and its relatives can hold: 1980-01-02. */
+	*ret_epoch = session->project && session->project->reproducible ? REPRODUCIBLE_TIME : -1;
 	if (!text)
 		return 0;
 	if (strcmp(text, "context") == 0) {

@@ -426,6 +426,7 @@ static void apply_request(struct session *session)
 
 		stage->run_settings = request->run_settings.items;
 		stage->nrun_settings = request->run_settings.count;
+		stage->reproducible = session->project && session->project->reproducible;
 		stage->no_cache = request->no_cache;
 		for (size_t j = 0; j < request->no_cache_filter.count; j++)
 			if (in_list(request->no_cache_filter.items[j], stage->alias ? stage->alias : stage->name))

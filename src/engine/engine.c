@@ -160,6 +160,8 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	if (stage_build(engine, stage, err) < 0)
 		return -(int)err->code;
 	result->outcome = IX_OUTCOME_BUILT;
+	if (engine->opts.perturbed)
+		return 0;
 	if (cutoff_remember(engine, stage, err) < 0)
 		return -(int)err->code;
 	if ((engine->opts.project && !stage->inner && tag_locally(engine, planned, err) < 0) || publish(engine, planned, err) < 0)

@@ -38,6 +38,12 @@ struct ix_build_ssh {
 /* The value of a secret, appended. -IX_ENOTFOUND when it was not given. */
 int ix_build_secret_read(const struct ix_build_secret *secrets, size_t count, const char *id, struct ix_buf *ret_value, struct ix_err *err);
 
+/* Copies of unpacked layers whose directories list their entries otherwise; removed when it is freed. */
+struct ix_perturbed;
+struct ix_perturbed *ix_perturbed_new(struct ix_store *store);
+void ix_perturbed_free(struct ix_perturbed *perturbed);
+IX_DEFINE_FREEP(struct ix_perturbed, ix_perturbed_free)
+
 struct ix_engine_opts {
 	struct ix_store *store; /* borrowed, as all of these */
 	struct ix_cache *cache;
@@ -64,6 +70,7 @@ struct ix_engine_opts {
 	const char *cache_namespace; /* cache mounts of another namespace are others; NULL: none */
 	uint64_t shm_size;           /* --shm-size in bytes, 0: 64 MiB as docker has it */
 	bool no_step_cache;          /* --no-cache */
+	struct ix_perturbed *perturbed; /* steps see another machine, and nothing is remembered; NULL: as usual */
 };
 
 enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_SAME, IX_OUTCOME_FAILED };
@@ -118,6 +125,17 @@ struct ix_convert {
 /* The converted image is in the store; its manifest may be the same. */
 int ix_image_convert(const struct ix_engine_opts *opts, const struct ix_digest *digest, const char *image, const struct ix_convert *spec,
 		     struct ix_digest *ret_digest, struct ix_err *err);
+
+/* The first difference of two images of the same stage; what NULL: none. image_a: where blobs of a may have to come from. The caller frees path. */
+struct ix_image_difference {
+	size_t layer; /* 1-based; 0: it is not in a layer */
+	char step[128];
+	char *path;
+	const char *what;
+	bool times_only;
+};
+int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *a, const char *image_a, const struct ix_digest *b,
+		     struct ix_image_difference *ret_difference, struct ix_err *err);
 
 /* --- running --- */
 

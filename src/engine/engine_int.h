@@ -52,6 +52,11 @@ void image_output(const struct image *image, struct ix_digest *ret_output);
 /* A history entry at the end. */
 void image_history(struct image *image, const char *now, const char *created_by, bool empty_layer);
 
+/* --- perturb.c --- */
+
+/* A directory of an unpacked layer becomes its perturbed copy. */
+int perturb_dir(struct ix_perturbed *perturbed, char **dir, struct ix_err *err);
+
 /* --- rootfs.c --- */
 
 /* The unpacked layers of an image, uppermost first, fetching and unpacking what is missing. stage: for events. */

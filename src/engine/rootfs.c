@@ -171,6 +171,9 @@ int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, 
 			return -(int)err->code;
 		lowers.count = 1;
 	}
+	for (size_t i = 0; opts->perturbed && i < lowers.count; i++)
+		if (perturb_dir(opts->perturbed, &lowers.dirs[i], err) < 0)
+			return -(int)err->code;
 	*ret_lowers = lowers;
 	lowers = (struct lowers){ 0 };
 	return 0;

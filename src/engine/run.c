@@ -207,6 +207,10 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	plan.cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
 	plan.user = build->image.config.user;
 	plan.hostname = engine->opts.hostname ? engine->opts.hostname : "buildkitsandbox";
+	if (engine->opts.perturbed) {
+		plan.first_pid = 4321;
+		plan.boot_offset_s = 11 * 24 * 3600;
+	}
 	plan.no_network = step->network == IX_NETWORK_NONE;
 	plan.insecure = step->insecure;
 	plan.limits = engine->opts.limits;

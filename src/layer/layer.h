@@ -101,6 +101,14 @@ int ix_tar_next(struct ix_tar_reader *tar, const struct ix_tar_entry **ret_entry
 /* Contents of the current entry: bytes read, 0 at its end. */
 ssize_t ix_tar_read(struct ix_tar_reader *tar, void *bytes, size_t len, struct ix_err *err);
 
+/* The first difference of two layers by path, one in anything but times before those in times alone; what NULL: none. The caller frees path. */
+struct ix_layer_difference {
+	char *path;
+	const char *what; /* "other contents", "another mode", ... */
+	bool times_only;
+};
+int ix_layer_compare(struct ix_reader *a, struct ix_reader *b, struct ix_layer_difference *ret_difference, struct ix_err *err);
+
 /* Is the beginning of a file that of a tar archive, plain or compressed? Reads from offset 0 without moving fd. */
 bool ix_tar_detect(int fd);
 

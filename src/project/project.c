@@ -13,7 +13,7 @@
 enum { FILE_MAX = 1 << 20 };
 
 static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff", "default_branch", "trust",
-				    "trusted_keys", "signing_key" };
+				    "trusted_keys", "signing_key",	 "reproducible" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -88,6 +88,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return read_tls(yaml, member, project, err);
 	if (strcmp(member->key, "default_branch") == 0)
 		return yaml_text(yaml, member, false, &project->default_branch, err);
+	if (strcmp(member->key, "reproducible") == 0)
+		return yaml_bool(yaml, member, &project->reproducible, err);
 	if (strcmp(member->key, "trust") == 0)
 		return read_trust(yaml, member, project, err);
 	if (strcmp(member->key, "trusted_keys") == 0)

@@ -71,6 +71,7 @@ struct ix_project {
 	const char **trusted_keys;  /* files, relative to dir */
 	size_t ntrusted_keys;
 	struct ix_credential signing_key;
+	bool reproducible;          /* reproducible: true */
 	bool no_cutoff;       /* cutoff: false */
 	struct ix_project_stage *stages;
 	size_t nstages;

@@ -60,6 +60,8 @@ int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, str
 	put_u64(bytes, plan->insecure);
 	put_u64(bytes, plan->interactive);
 	put_u64(bytes, plan->shm_size);
+	put_u64(bytes, plan->first_pid);
+	put_u64(bytes, plan->boot_offset_s);
 	put_u64(bytes, plan->nlimits);
 	for (size_t i = 0; i < plan->nlimits; i++) {
 		put_u64(bytes, (uint64_t)plan->limits[i].resource);
@@ -184,6 +186,8 @@ int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders,
 	plan->insecure = take_u64(&cursor) != 0;
 	plan->interactive = take_u64(&cursor) != 0;
 	plan->shm_size = take_u64(&cursor);
+	plan->first_pid = (uint32_t)take_u64(&cursor);
+	plan->boot_offset_s = (uint32_t)take_u64(&cursor);
 	plan->nlimits = take_u64(&cursor);
 	cursor.bad |= plan->nlimits > PLAN_LIMITS_MAX;
 	plan->limits = take_limits(&cursor, cursor.bad ? 0 : plan->nlimits);

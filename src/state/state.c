@@ -374,6 +374,8 @@ static int hash_chain(struct compute *self, const struct ix_stage *stage, struct
 	if (self->outputs)
 		ix_hash_u64(self->hash, T_SECOND);
 	ix_hash_text(self->hash, T_PLATFORM, stage->platform);
+	if (stage->reproducible)
+		ix_hash_text(self->hash, T_RUN_SETTING, "reproducible");
 	if (hash_base(self, stage, err) < 0)
 		return -(int)err->code;
 	ix_hash_final(self->hash, &parent);

@@ -1,0 +1,114 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cli_int.h"
+#include "signals_int.h"
+
+static const char text[] = "Build a stage once more where the time, the host name, process ids and the order of directories are others, and compare\n"
+			   "with the image that is there. The exit status is 0 when all files came out the same, 1 when one did not: the first\n"
+			   "is named. Nothing is published, and the image that is there stays.";
+
+/* The image that is there. */
+static int find_original(struct session *session, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err)
+{
+	const struct ix_plan_stage *planned = &session->plan->stages[session->targets[0]->index];
+
+	if (planned->decision == IX_PLAN_BUILD)
+		return ix_err_set(err, IX_ENOTFOUND, "stage '%s' has no image to compare with (%s): build it first", planned->stage->name,
+				  planned->reason);
+	*ret_manifest = planned->manifest;
+	*ret_ref = planned->remote ? ix_strdup(planned->ref) : NULL;
+	return 0;
+}
+
+/* The stage and its inner stages are built again; everything else is as it was found. */
+static void force_stage(struct session *session, struct build_request *request, const char *name)
+{
+	ix_auto_free char *prefix = ix_asprintf("%s.", name);
+
+	ix_strv_add(&request->force, name);
+	for (size_t i = 0; i < session->graph->nstages; i++)
+		if (session->graph->stages[i]->inner && ix_starts(session->graph->stages[i]->name, prefix))
+			ix_strv_add(&request->force, session->graph->stages[i]->name);
+}
+
+static void tell(const char *stage, const struct ix_image_difference *difference)
+{
+	if (!difference->what)
+		printf("%s: reproducible, bit for bit\n", stage);
+	else if (difference->times_only)
+		printf("%s: reproducible but for times (/%s): reproducible: true or SOURCE_DATE_EPOCH clamp them\n", stage, difference->path);
+	else if (difference->layer)
+		printf("%s: not reproducible: /%s: %s (layer %zu: %s)\n", stage, difference->path, difference->what, difference->layer,
+		       difference->step);
+	else
+		printf("%s: not reproducible: %s\n", stage, difference->what);
+}
+
+static int verify(struct session *session, struct build_request *request, int *ret_status, struct ix_err *err)
+{
+	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
+	ix_scoped(ix_perturbed_freep) struct ix_perturbed *perturbed = NULL;
+	struct ix_image_difference difference = { 0 };
+	ix_auto_free char *name = ix_strdup(request->stages.items[0]);
+	ix_auto_free char *ref = NULL;
+	struct ix_engine_opts engine;
+	struct ix_digest before;
+
+	if (session_plan(session, err) < 0 || find_original(session, &before, &ref, err) < 0)
+		return -(int)err->code;
+	force_stage(session, request, name);
+	if (session_plan(session, err) < 0)
+		return -(int)err->code;
+	engine_options(session, &engine);
+	if (session_epoch(session, &engine.epoch, err) < 0)
+		return -(int)err->code;
+	perturbed = ix_perturbed_new(session->store);
+	engine.perturbed = perturbed;
+	engine.hostname = "another-host";
+	/* Another second at least. */
+	if (ix_cancel_sleep(session->cancel, 1100, err) < 0)
+		return -(int)err->code;
+	if (ix_engine_new(&engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
+	    ix_image_compare(&engine, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err) < 0)
+		return -(int)err->code;
+	ix_ui_finish(session->ui);
+	tell(name, &difference);
+	*ret_status = difference.what && !difference.times_only;
+	free(difference.path);
+	return 0;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	ix_scoped(build_request_release) struct build_request request = { 0 };
+	auto_session session = { .cancel = signals_cancel() };
+	const struct opt opts[] = {
+		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
+		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
+		COMMON_OPTIONS(&session.common),
+	};
+	static const struct command self = { "verify", "STAGE", NULL, NULL };
+	struct ix_err err;
+	int status = 0;
+
+	if (opt_parse(argc, argv, opts, IX_ARRAY_LEN(opts), &request.stages, &err) < 0)
+		return complain(&err);
+	if (session.common.help) {
+		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
+		return 0;
+	}
+	if (request.stages.count != 1) {
+		ix_err_set(&err, IX_EARG, "one stage: ix verify STAGE");
+		return complain(&err);
+	}
+	if (session_open(&session, &request, true, &err) < 0 || verify(&session, &request, &status, &err) < 0) {
+		ix_ui_finish(session.ui);
+		return complain(&err);
+	}
+	return status;
+}
