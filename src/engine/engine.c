@@ -89,9 +89,13 @@ static void publish_beside(struct ix_engine *engine, const struct ix_plan_stage 
 	if (second && result->outcome == IX_OUTCOME_BUILT &&
 	    ix_cache_publish_name(cache, second, &result->manifest, planned->ref, NULL, &moved, &err) < 0)
 		warn(engine, planned->stage, &err);
-	if (engine->opts.channel &&
-	    ix_cache_move_channel(cache, stage, engine->opts.channel, key, &result->manifest, &result->record, &err) < 0)
+	if (!engine->opts.channel || atomic_load(&engine->channel_refused))
+		return;
+	if (ix_cache_move_channel(cache, stage, engine->opts.channel, key, &result->manifest, &result->record, &err) < 0 &&
+	    !atomic_exchange(&engine->channel_refused, true)) {
+		ix_err_wrap(&err, "channel %s cannot be moved", engine->opts.channel);
 		warn(engine, planned->stage, &err);
+	}
 }
 
 /* Under its key: an image that another name of the repository has already is put there by its manifest alone. What another builder put there
@@ -103,6 +107,7 @@ static int publish_key(struct ix_engine *engine, const struct ix_plan_stage *pla
 	ix_auto_free char *second = NULL;
 	struct ix_published moved = { 0 };
 	struct ix_found there = { .stage = planned->stage->name, .key = key };
+	int r;
 
 	if (ix_cache_is_local(engine->opts.cache) || planned->stage->inner || result->remote)
 		return 0;
@@ -114,9 +119,16 @@ static int publish_key(struct ix_engine *engine, const struct ix_plan_stage *pla
 		result->remote = true;
 		return 0;
 	}
-	if (ix_cache_publish_stage(engine->opts.cache, planned->stage->name, key, &result->manifest,
-				   result->outcome == IX_OUTCOME_SAME ? second : NULL, &moved, err) < 0)
-		return -(int)err->code;
+	r = ix_cache_publish_stage(engine->opts.cache, planned->stage->name, key, &result->manifest,
+				   result->outcome == IX_OUTCOME_SAME ? second : NULL, &moved, err);
+	/* What is built although it was there cannot replace it everywhere: tags may be immutable. */
+	if (r == -IX_EFAIL && planned->remote) {
+		ix_err_wrap(err, "the registry keeps the image it has");
+		warn(engine, planned->stage, err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
 	result->pushed_bytes += moved.bytes;
 	result->remote = true;
 	publish_beside(engine, planned, second);

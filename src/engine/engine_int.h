@@ -3,6 +3,7 @@
 #define IX_ENGINE_ENGINE_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "engine/engine.h"
 #include "layer/layer.h"
@@ -34,6 +35,7 @@ struct ix_engine {
 	const struct ix_plan *plan;
 	struct ix_stage_result *results; /* by stage index; each is written by its stage's job */
 	struct cutoff *cutoff;           /* second identities */
+	atomic_bool channel_refused;     /* the registry does not let channels be moved: asked once */
 	char now[32];                    /* creation time of this run, RFC 3339 */
 	char *ca_bundle;                 /* the host's, NULL when there is none to show */
 	char *resolv_conf;               /* the host's resolv.conf to show */
