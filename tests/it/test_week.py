@@ -44,10 +44,10 @@ def test_a_week(team, base_tar):
     requests, down, up = wire(r)
     assert requests == 69 and size(down) < 1.3e6 and size(up) < 20e3, r  # the base's layer once down, nothing of it up
 
-    # Wednesday: the commit is reverted. Everything is there.
+    # Wednesday: the commit is reverted. Everything is there; the name top:latest moves back, which is one manifest.
     write(team.project, **{"right/src/a": "a\n"})
     built, r = team.built(team.machine(**feature))
-    assert built == [] and wire(r)[1:] == ("0 B", "0 B")
+    assert built == [] and size(wire(r)[1]) < 2e3 and size(wire(r)[2]) < 2e3, r
 
     # Thursday: the base image's tag moved.
     move_base(team, base_tar)
