@@ -1,0 +1,4 @@
+FROM scratch
+ENV GREETING=hello
+WORKDIR /work
+COPY src/ /src/
