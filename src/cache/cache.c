@@ -178,8 +178,8 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 	return 0;
 }
 
-int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote, struct ix_digest *ret_manifest,
-			 bool *ret_remote, struct ix_err *err)
+int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote,
+			 struct ix_digest *ret_manifest, bool *ret_remote, struct ix_err *err)
 {
 	int r = ix_store_stage(cache->store, second, ret_manifest, err);
 	struct ix_manifest_head head = { 0 };

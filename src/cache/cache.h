@@ -21,8 +21,8 @@
 
 /* Whose images are used. All borrowed. */
 struct ix_trust {
-	bool signed_only;                  /* trust: signed */
-	const struct ix_public_key *keys;  /* whose signatures count */
+	bool signed_only;                 /* trust: signed */
+	const struct ix_public_key *keys; /* whose signatures count */
 	size_t nkeys;
 	const struct ix_private_key *signing_key; /* records are signed with it; NULL: they are not */
 };
@@ -35,7 +35,7 @@ struct ix_cache_opts {
 	const struct ix_cancel *cancel;
 	struct ix_trust trust;
 	bool offline; /* nothing is asked of registries */
-	bool pull; /* base images: ask the registry before local names */
+	bool pull;    /* base images: ask the registry before local names */
 };
 
 struct ix_cache;
@@ -87,8 +87,8 @@ int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, co
 
 /* The image of a stage's second key, from the store or one HEAD: -IX_ENOTFOUND when nobody has it. *ret_remote: the registry has it.
  * remote: ask the registry at all. */
-int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote, struct ix_digest *ret_manifest,
-			 bool *ret_remote, struct ix_err *err);
+int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote,
+			 struct ix_digest *ret_manifest, bool *ret_remote, struct ix_err *err);
 
 /* Is an image that the registry has under a stage's key the image of that key? *ret_why: NULL, or why not. Its manifest is fetched. */
 int ix_cache_check_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
@@ -113,7 +113,7 @@ int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct
 #define IX_MEDIA_RECORD       "application/vnd.ix.record.v1"
 #define IX_MEDIA_RECORD_JSON  "application/vnd.ix.record.v1+json+zstd"
 #define IX_MEDIA_RECORD_FILES "application/vnd.ix.files.v1+json+zstd" /* a list of files */
-#define IX_MEDIA_RECORD_LOG   "application/vnd.ix.log.v1+zstd"	      /* what the steps printed */
+#define IX_MEDIA_RECORD_LOG   "application/vnd.ix.log.v1+zstd"        /* what the steps printed */
 enum { IX_RECORD_MAX = 64 << 20 };
 
 /* A document into the store, compressed. The same bytes are the same blob. */
@@ -121,8 +121,8 @@ int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const 
 			  struct ix_err *err);
 /* The record of a stage's build: its parts are in the store. It is found there by the key from now on. second may be NULL. */
 int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
-			 const struct ix_digest *image,
-			 const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err);
+			 const struct ix_digest *image, const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record,
+			 struct ix_err *err);
 /* Put it beside the image of that key. */
 int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,
 			    struct ix_err *err);
@@ -143,17 +143,18 @@ void ix_kept_record_release(struct ix_kept_record *record);
 int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_kept_record *ret_record,
 			   struct ix_err *err);
 /* hex: a key's first 40 digits, as in tags, or all 64. */
-int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char *hex, struct ix_kept_record *ret_record, struct ix_err *err);
+int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char *hex, struct ix_kept_record *ret_record,
+			   struct ix_err *err);
 int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const char *channel, struct ix_kept_record *ret_record,
 			       struct ix_err *err);
 int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record, struct ix_kept_record *ret_record, struct ix_err *err);
 /* A list of files or the log that belongs to a record, fetched when it is not in the store. */
-int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest, struct ix_buf *ret_list,
-			struct ix_err *err);
+int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest,
+			struct ix_buf *ret_list, struct ix_err *err);
 int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err);
 /* Does the image that the record speaks of have all these layers? IX_ECORRUPT when not. */
-int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers, size_t nlayers,
-			  struct ix_err *err);
+int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers,
+			  size_t nlayers, struct ix_err *err);
 
 struct ix_channel_find {
 	const char *stage;       /* in */

@@ -108,7 +108,8 @@ static int publish(struct ix_cache *cache, const char *name, const struct ix_dig
 		return ix_err_wrap(err, "publish %s", name);
 	*ret_published = published;
 	if (stage)
-		ix_report(cache->sink, &(struct ix_event){ .kind = IX_EVENT_PUBLISHED, .stage = stage, .text = name, .bytes = published.bytes });
+		ix_report(cache->sink,
+			  &(struct ix_event){ .kind = IX_EVENT_PUBLISHED, .stage = stage, .text = name, .bytes = published.bytes });
 	return 0;
 }
 

@@ -70,8 +70,8 @@ static int need_part(const struct ix_manifest *manifest, const char *media_type,
 	return *ret_part ? 0 : ix_err_set(err, IX_ENOTFOUND, "the record has no such part");
 }
 
-int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest, struct ix_buf *ret_list,
-			struct ix_err *err)
+int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest,
+			struct ix_buf *ret_list, struct ix_err *err)
 {
 	const struct ix_descriptor *list;
 
@@ -120,7 +120,8 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 }
 
 int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
-			 const struct ix_digest *image, const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record, struct ix_err *err)
+			 const struct ix_digest *image, const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record,
+			 struct ix_err *err)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST), .artifact_type = ix_strdup(IX_MEDIA_RECORD) };
 	char hex[IX_DIGEST_HEX + 1], second_hex[IX_DIGEST_HEX + 1], text[IX_DIGEST_TEXT];
@@ -225,8 +226,7 @@ int cache_record_manifest(struct ix_cache *cache, const char *stage, const struc
 	struct ix_digest digest;
 	char media_type[128];
 
-	if (ix_ref_parse(name, &ref, err) < 0 ||
-	    ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err) < 0)
+	if (ix_ref_parse(name, &ref, err) < 0 || ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err) < 0)
 		return -(int)err->code;
 	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
 }
@@ -251,7 +251,8 @@ int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const stru
 	return ix_err_set(err, IX_ECORRUPT, "record %s is of another key", name);
 }
 
-int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char *hex, struct ix_kept_record *ret_record, struct ix_err *err)
+int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char *hex, struct ix_kept_record *ret_record,
+			   struct ix_err *err)
 {
 	ix_auto_free char *name = NULL;
 	struct ix_digest key, digest;
@@ -328,8 +329,8 @@ int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record,
 	return load(cache, record, false, ret_record, err);
 }
 
-int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers, size_t nlayers,
-			  struct ix_err *err)
+int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers,
+			  size_t nlayers, struct ix_err *err)
 {
 	ix_auto_free char *repository = repository_ref(cache);
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);

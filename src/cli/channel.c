@@ -130,7 +130,7 @@ void session_channels(const struct session *session, struct ix_strv *channels)
 	/* Without any branch at all there is still one line of images. */
 	add_channel(channels, session->common.channel ? session->common.channel : said ? said : branch ? branch : "main");
 	add_channel(channels, session->project->default_branch ? session->project->default_branch
-			      : said_default			? said_default
-			      : fallback			? fallback
-								: "main");
+			      : said_default                   ? said_default
+			      : fallback                       ? fallback
+							       : "main");
 }

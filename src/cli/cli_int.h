@@ -14,7 +14,6 @@
 #include "graph/graph.h"
 #include "oci/image.h"
 #include "plan/plan.h"
-#include "project/lock.h"
 #include "project/project.h"
 #include "registry/registry.h"
 #include "remote/remote.h"
@@ -186,7 +185,7 @@ int pins_load(struct session *session, struct ix_err *err);
 int pins_apply(struct session *session, struct ix_err *err);
 int pins_image(const struct session *session, const struct ix_source *source, bool *ret_pinned, struct ix_digest *ret_digest,
 	       struct ix_err *err);
-char *pins_path(const struct session *session);            /* of ix.lock; caller frees */
+char *pins_path(const struct session *session);      /* of ix.lock; caller frees */
 char *pins_git_name(const struct ix_remote *remote); /* "URL#ref"; caller frees */
 
 /* --- channel.c --- */

@@ -7,9 +7,10 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] = "Say why a stage's key is another than that of its last build here or, where there was none, of its latest image\n"
-			   "on the channel. Causes come in order: what changed first, then what it made change. WHAT is a channel (a branch),\n"
-			   "a key (or its first digits, as in a tag), or an image of the stage.";
+static const char text[] =
+	"Say why a stage's key is another than that of its last build here or, where there was none, of its latest image\n"
+	"on the channel. Causes come in order: what changed first, then what it made change. WHAT is a channel (a branch),\n"
+	"a key (or its first digits, as in a tag), or an image of the stage.";
 
 /* One line of the answer. */
 struct line {
@@ -82,7 +83,8 @@ static int record_against(struct session *session, const struct ix_stage *stage,
 	}
 	r = ix_cache_record_of_channel(session->cache, stage->name, what, ret_record, err);
 	if (r == -IX_ENOTFOUND)
-		return ix_err_set(err, IX_ENOTFOUND, "stage '%s' has no image on channel '%s' that says how it was made", stage->name, what);
+		return ix_err_set(err, IX_ENOTFOUND, "stage '%s' has no image on channel '%s' that says how it was made", stage->name,
+				  what);
 	return r;
 }
 

@@ -8,8 +8,9 @@
 #include "cli_int.h"
 #include "io/sign.h"
 
-static const char text[] = "Make a pair of keys for trust: signed. FILE gets the private one, which signs (signing_key: in ix.yaml), FILE.pub the\n"
-			   "public one, which is committed (trusted_keys:). An existing file is never replaced.";
+static const char text[] =
+	"Make a pair of keys for trust: signed. FILE gets the private one, which signs (signing_key: in ix.yaml), FILE.pub the\n"
+	"public one, which is committed (trusted_keys:). An existing file is never replaced.";
 
 static int write_new(const char *path, const char *line, mode_t mode, struct ix_err *err)
 {

@@ -8,9 +8,10 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] = "Write ix.lock beside the project file: what each base image, repository and file is that the project's stages are\n"
-			   "built from. What is in it stays as it is; what is new is resolved, what nobody uses is dropped. With --update\n"
-			   "everything is resolved again, or only the images and URLs named.";
+static const char text[] =
+	"Write ix.lock beside the project file: what each base image, repository and file is that the project's stages are\n"
+	"built from. What is in it stays as it is; what is new is resolved, what nobody uses is dropped. With --update\n"
+	"everything is resolved again, or only the images and URLs named.";
 
 struct locking {
 	struct session *session;

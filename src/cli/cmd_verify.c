@@ -7,9 +7,10 @@
 #include "cli_int.h"
 #include "signals_int.h"
 
-static const char text[] = "Build a stage once more where the time, the host name, process ids and the order of directories are others, and compare\n"
-			   "with the image that is there. The exit status is 0 when all files came out the same, 1 when one did not: the first\n"
-			   "is named. Nothing is published, and the image that is there stays.";
+static const char text[] =
+	"Build a stage once more where the time, the host name, process ids and the order of directories are others, and compare\n"
+	"with the image that is there. The exit status is 0 when all files came out the same, 1 when one did not: the first\n"
+	"is named. Nothing is published, and the image that is there stays.";
 
 /* The image that is there. */
 static int find_original(struct session *session, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err)
@@ -40,7 +41,8 @@ static void tell(const char *stage, const struct ix_image_difference *difference
 	if (!difference->what)
 		printf("%s: reproducible, bit for bit\n", stage);
 	else if (difference->times_only)
-		printf("%s: reproducible but for times (/%s): reproducible: true or SOURCE_DATE_EPOCH clamp them\n", stage, difference->path);
+		printf("%s: reproducible but for times (/%s): reproducible: true or SOURCE_DATE_EPOCH clamp them\n", stage,
+		       difference->path);
 	else if (difference->layer)
 		printf("%s: not reproducible: /%s: %s (layer %zu: %s)\n", stage, difference->path, difference->what, difference->layer,
 		       difference->step);

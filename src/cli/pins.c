@@ -61,8 +61,8 @@ static int pin_remote(struct session *session, struct ix_remote *remote, struct 
 	if (!pin)
 		return not_pinned(session, git ? "repository" : "file", git ? git : remote->url, err);
 	if (git && remote->checksum && !ix_starts(pin, remote->checksum))
-		return ix_err_set(err, IX_EARG, "%s: --checksum=%s, but ix.lock says %s: run ix lock --update '%s'", git, remote->checksum, pin,
-				  git);
+		return ix_err_set(err, IX_EARG, "%s: --checksum=%s, but ix.lock says %s: run ix lock --update '%s'", git, remote->checksum,
+				  pin, git);
 	if (git)
 		remote->ref = pin;
 	else

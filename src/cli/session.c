@@ -141,7 +141,8 @@ static int read_signing_key(struct session *session, struct ix_err *err)
 		return 0;
 	if (from->kind == IX_CREDENTIAL_ENV && !getenv(from->value)) { /* NOLINT(concurrency-mt-unsafe) */
 		if (session->project->trust_signed && session->request && session->request->publish)
-			session_warn(session, "%s is not set: what is built is published without a signature, and nobody who asks for one uses it",
+			session_warn(session,
+				     "%s is not set: what is built is published without a signature, and nobody who asks for one uses it",
 				     from->value);
 		return 0;
 	}
@@ -167,7 +168,8 @@ static int open_trust(struct session *session, struct ix_err *err)
 	for (size_t i = 0; i < project->ntrusted_keys; i++)
 		if (read_trusted_key(project, project->trusted_keys[i], &session->trusted_keys[i], err) < 0)
 			return -(int)err->code;
-	session->trust = (struct ix_trust){ .signed_only = project->trust_signed, .keys = session->trusted_keys, .nkeys = project->ntrusted_keys };
+	session->trust =
+		(struct ix_trust){ .signed_only = project->trust_signed, .keys = session->trusted_keys, .nkeys = project->ntrusted_keys };
 	return read_signing_key(session, err);
 }
 
@@ -204,8 +206,11 @@ int session_open(struct session *session, const struct build_request *request, b
 		session_warn(session, "%s", degraded);
 	if (open_trust(session, err) < 0 || ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
 		return -(int)err->code;
-	session->remotes = ix_remotes_new(
-		&(struct ix_remotes_opts){ .store = session->store, .cancel = session->cancel, .secret = session_secret, .data = session, .offline = request && request->offline });
+	session->remotes = ix_remotes_new(&(struct ix_remotes_opts){ .store = session->store,
+								     .cancel = session->cancel,
+								     .secret = session_secret,
+								     .data = session,
+								     .offline = request && request->offline });
 	stat_path = ix_store_sub(session->store, "stat");
 	session->stat_cache = ix_stat_cache_open(stat_path);
 	cache = (struct ix_cache_opts){

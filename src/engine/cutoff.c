@@ -19,9 +19,9 @@ struct known {
 };
 
 struct cutoff {
-	struct known *known;                /* by stage index */
-	const struct ix_stage **owners;     /* by stage index */
-	struct ix_stage **order;            /* dependencies first */
+	struct known *known;            /* by stage index */
+	const struct ix_stage **owners; /* by stage index */
+	struct ix_stage **order;        /* dependencies first */
 	size_t count;
 };
 
@@ -146,8 +146,8 @@ static int select_files(struct ix_engine *engine, const struct ix_stage *stage, 
 	return 0;
 }
 
-static int files_of(void *data, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts, struct ix_digest *ret_digest,
-		    struct ix_err *err)
+static int files_of(void *data, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts,
+		    struct ix_digest *ret_digest, struct ix_err *err)
 {
 	const struct view *view = data;
 	struct ix_store *store = view->engine->opts.store;
@@ -298,5 +298,7 @@ char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage)
 {
 	const struct known *known = &engine->cutoff->known[stage->index];
 
-	return known->has_second && !stage->inner && !ix_cache_is_local(engine->opts.cache) ? ix_cache_second_ref(engine->opts.cache, stage->name, &known->second) : NULL;
+	return known->has_second && !stage->inner && !ix_cache_is_local(engine->opts.cache)
+		       ? ix_cache_second_ref(engine->opts.cache, stage->name, &known->second)
+		       : NULL;
 }

@@ -66,10 +66,10 @@ struct ix_engine_opts {
 	const char *const *add_hosts;          /* "name:address", NULL terminated or NULL */
 	const struct ix_sandbox_limit *limits; /* --ulimit */
 	size_t nlimits;
-	const char *hostname;        /* of steps; NULL: buildkitsandbox, as docker has it */
-	const char *cache_namespace; /* cache mounts of another namespace are others; NULL: none */
-	uint64_t shm_size;           /* --shm-size in bytes, 0: 64 MiB as docker has it */
-	bool no_step_cache;          /* --no-cache */
+	const char *hostname;           /* of steps; NULL: buildkitsandbox, as docker has it */
+	const char *cache_namespace;    /* cache mounts of another namespace are others; NULL: none */
+	uint64_t shm_size;              /* --shm-size in bytes, 0: 64 MiB as docker has it */
+	bool no_step_cache;             /* --no-cache */
 	struct ix_perturbed *perturbed; /* steps see another machine, and nothing is remembered; NULL: as usual */
 };
 
@@ -80,7 +80,7 @@ struct ix_stage_result {
 	enum ix_outcome outcome;
 	struct ix_digest manifest;
 	struct ix_digest record; /* BUILT, SAME: manifest of its record */
-	bool remote; /* the registry has it under its key */
+	bool remote;             /* the registry has it under its key */
 	uint64_t ms;
 	uint64_t pushed_bytes;
 	unsigned steps_run, steps_cached;

@@ -14,7 +14,7 @@ struct layer_ref {
 	struct ix_descriptor blob;
 	struct ix_digest diff_id;
 	struct ix_digest content; /* of what it holds but for times; of layers nobody said it of, the diff id */
-	char *image; /* a reference whose repository has the blob, NULL: it is in the store */
+	char *image;              /* a reference whose repository has the blob, NULL: it is in the store */
 };
 
 /* An image as it grows: config and layers, lowest first. */
@@ -47,8 +47,8 @@ struct ix_engine {
 int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *manifest, struct image *ret_image,
 	       struct ix_err *err);
 /* Write config and manifest into the store. */
-int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second, struct ix_digest *ret_manifest,
-		uint64_t *ret_size, struct ix_err *err);
+int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second,
+		struct ix_digest *ret_manifest, uint64_t *ret_size, struct ix_err *err);
 /* What came out (docs/identity.md, "Output ids"): the layers' contents and the config, without times and history. */
 void image_output(const struct image *image, struct ix_digest *ret_output);
 /* A history entry at the end. */

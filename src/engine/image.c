@@ -105,8 +105,8 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 	return 0;
 }
 
-int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second, struct ix_digest *ret_manifest,
-		uint64_t *ret_size, struct ix_err *err)
+int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second,
+		struct ix_digest *ret_manifest, uint64_t *ret_size, struct ix_err *err)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST) };
 	ix_auto_buf config = { 0 }, body = { 0 };

@@ -40,19 +40,21 @@ static int put_list(void *data, const struct ix_buf *list, struct ix_digest *ret
 	return 0;
 }
 
-static int keep(struct ix_engine *engine, const struct ix_stage *stage, struct ix_account_opts *account, const struct ix_buf *log,
+static int keep(struct ix_engine *engine, const struct ix_stage *stage, const struct ix_account_opts *what, const struct ix_buf *log,
 		struct ix_err *err)
 {
 	ix_scoped(parts_release) struct parts parts = { .engine = engine };
+	struct ix_account_opts account = *what;
 	struct ix_stage_result *result = &engine->results[stage->index];
 	const struct ix_digest *key = ix_state_stage_key(engine->state, stage);
 	ix_auto_buf json = { 0 };
 
-	account->put_list = put_list;
-	account->data = &parts;
-	if (ix_state_account(engine->state, stage, account, &json, err) < 0 || add_part(&parts, IX_MEDIA_RECORD_JSON, &json, err) < 0 ||
+	account.put_list = put_list;
+	account.data = &parts;
+	if (ix_state_account(engine->state, stage, &account, &json, err) < 0 || add_part(&parts, IX_MEDIA_RECORD_JSON, &json, err) < 0 ||
 	    (log && log->len > 0 && add_part(&parts, IX_MEDIA_RECORD_LOG, log, err) < 0) ||
-	    ix_cache_keep_record(engine->opts.cache, stage->name, key, account->second, &result->manifest, parts.items, parts.count, &result->record, err) < 0)
+	    ix_cache_keep_record(engine->opts.cache, stage->name, key, account.second, &result->manifest, parts.items, parts.count,
+				 &result->record, err) < 0)
 		return ix_err_wrap(err, "record of stage '%s'", stage->name);
 	return 0;
 }

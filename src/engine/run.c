@@ -36,11 +36,11 @@ static void *pump_main(void *data)
 			continue;
 		steplog_put(pump->log, chunk, (size_t)n);
 		ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
-								  .stage = pump->stage,
-								  .step = pump->step,
-								  .stream = pump->stream,
-								  .data = chunk,
-								  .len = (size_t)n });
+							  .stage = pump->stage,
+							  .step = pump->step,
+							  .stream = pump->stream,
+							  .data = chunk,
+							  .len = (size_t)n });
 	}
 	return NULL;
 }
@@ -189,7 +189,9 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 		       int *ret_status, struct ix_err *err)
 {
 	struct ix_engine *engine = build->engine;
-	struct pump out = { .sink = engine->opts.sink, .log = build->log, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1 };
+	struct pump out = {
+		.sink = engine->opts.sink, .log = build->log, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1
+	};
 	struct pump errs = out;
 	ix_auto_free char *hosts = host_hosts_file(&engine->opts);
 	ix_auto_strv words = { 0 }, env = { 0 };

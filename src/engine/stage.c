@@ -96,7 +96,8 @@ int stage_image(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	/* What was found by its second key and is not published is where that key's tag is. */
 	if (result->outcome == IX_OUTCOME_SAME && !result->remote)
 		second = cutoff_ref(engine, stage);
-	return image_load(&engine->opts, result->remote ? engine->plan->stages[stage->index].ref : second, &result->manifest, ret_image, err);
+	return image_load(&engine->opts, result->remote ? engine->plan->stages[stage->index].ref : second, &result->manifest, ret_image,
+			  err);
 }
 
 int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err)
@@ -235,7 +236,8 @@ static int published_step(const struct build *build, const struct ix_digest *key
 
 	if (!step)
 		return ix_err_set(err, IX_ENOTFOUND, "no record has the step");
-	*ret_layer = (struct ix_step_result){ .digest = step->blob, .size = step->size, .diff_id = step->diff_id, .content = step->content };
+	*ret_layer =
+		(struct ix_step_result){ .digest = step->blob, .size = step->size, .diff_id = step->diff_id, .content = step->content };
 	snprintf(ret_layer->media_type, sizeof(ret_layer->media_type), "%s", step->media_type);
 	return 0;
 }
@@ -335,8 +337,8 @@ static int finish(struct build *build, struct ix_err *err)
 		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
 	free(config->created);
 	config->created = ix_strdup(engine->now);
-	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL, &engine->results[build->stage->index].manifest, &size, err) <
-	    0)
+	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL,
+			&engine->results[build->stage->index].manifest, &size, err) < 0)
 		return -(int)err->code;
 	/* A trial is nobody's result. */
 	if (engine->opts.perturbed)
@@ -364,7 +366,9 @@ static int run_steps(struct build *build, struct ix_err *err)
 
 int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
 {
-	struct build build = { .engine = engine, .stage = stage, .made = ix_calloc(stage->nsteps, sizeof(*build.made)), .log = steplog_new() };
+	struct build build = {
+		.engine = engine, .stage = stage, .made = ix_calloc(stage->nsteps, sizeof(*build.made)), .log = steplog_new()
+	};
 	int r = cutoff_steps(engine, stage, &build.second, err);
 
 	if (r == 0) {

@@ -5,8 +5,8 @@
 #include "base/alloc.h"
 #include "engine_int.h"
 
-static int open_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, struct ix_reader **ret_file, struct ix_reader **ret_tar,
-		      struct ix_err *err)
+static int open_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, struct ix_reader **ret_file,
+		      struct ix_reader **ret_tar, struct ix_err *err)
 {
 	int fd;
 
@@ -63,7 +63,9 @@ int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *
 			continue;
 		}
 		free(difference.path);
-		difference = (struct ix_image_difference){ .layer = i + 1, .path = layer.path, .what = layer.what, .times_only = layer.times_only };
+		difference = (struct ix_image_difference){
+			.layer = i + 1, .path = layer.path, .what = layer.what, .times_only = layer.times_only
+		};
 		snprintf(difference.step, sizeof(difference.step), "%.120s", made_by(&now, i) ? made_by(&now, i) : "");
 	}
 	image_output(&before, &output_a);
@@ -71,7 +73,8 @@ int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *
 	if ((!difference.what || difference.times_only) && (before.nlayers != now.nlayers || !ix_digest_eq(&output_a, &output_b))) {
 		free(difference.path);
 		difference = (struct ix_image_difference){ .path = ix_strdup("config"),
-							   .what = before.nlayers != now.nlayers ? "another number of layers" : "another config" };
+							   .what = before.nlayers != now.nlayers ? "another number of layers"
+												 : "another config" };
 	}
 	*ret_difference = difference;
 	return 0;

@@ -209,7 +209,7 @@ struct ix_stage {
 	char *const *run_settings; /* what else RUN steps can see: "add-host=...", "ulimit=...", "shm-size=..." */
 	size_t nrun_settings;
 	bool reproducible; /* times are clamped */
-	bool no_cache; /* every step of it runs again */
+	bool no_cache;     /* every step of it runs again */
 };
 
 struct ix_graph {

@@ -74,7 +74,8 @@ void ix_public_key_text(const struct ix_public_key *key, char out[static IX_KEY_
 	ix_hex(key->bytes, sizeof(key->bytes), out + sizeof(public_prefix) - 1);
 }
 
-int ix_sign(const struct ix_private_key *private_key, const void *bytes, size_t len, char out[static IX_SIGNATURE_HEX + 1], struct ix_err *err)
+int ix_sign(const struct ix_private_key *private_key, const void *bytes, size_t len, char out[static IX_SIGNATURE_HEX + 1],
+	    struct ix_err *err)
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key->bytes, sizeof(private_key->bytes));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();

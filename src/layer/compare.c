@@ -41,8 +41,8 @@ static void digest_xattrs(const struct ix_tar_entry *entry, struct ix_hash *hash
 	ix_hash_final(hash, ret_digest);
 }
 
-static int read_known(struct ix_tar_reader *tar, const struct ix_tar_entry *entry, struct ix_hash *hash, char *chunk, struct known *ret_known,
-		      struct ix_err *err)
+static int read_known(struct ix_tar_reader *tar, const struct ix_tar_entry *entry, struct ix_hash *hash, char *chunk,
+		      struct known *ret_known, struct ix_err *err)
 {
 	*ret_known = (struct known){ .mode = entry->mode,
 				     .uid = entry->uid,

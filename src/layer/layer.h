@@ -109,6 +109,10 @@ struct ix_layer_difference {
 };
 int ix_layer_compare(struct ix_reader *a, struct ix_reader *b, struct ix_layer_difference *ret_difference, struct ix_err *err);
 
+/* Fill the empty directory to with what is in from, names in descending order, so that file systems which list entries as they were made list
+ * them otherwise. Files become hard links; both are on one file system. */
+int ix_layer_copy_reversed(const char *from, const char *to, struct ix_err *err);
+
 /* Is the beginning of a file that of a tar archive, plain or compressed? Reads from offset 0 without moving fd. */
 bool ix_tar_detect(int fd);
 

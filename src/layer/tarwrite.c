@@ -232,8 +232,8 @@ static void seal(struct tar_header *header)
 /* Everything of an entry but its times; its bytes follow. */
 static void hash_entry(struct ix_hash *hash, const struct ix_tar_entry *entry)
 {
-	const uint64_t numbers[] = { (uint64_t)type_of(entry), entry->mode & 07777, entry->uid,       entry->gid,
-				     entry->rdev_major,	       entry->rdev_minor,   entry->nxattrs, entry->size };
+	const uint64_t numbers[] = { (uint64_t)type_of(entry), entry->mode & 07777, entry->uid,     entry->gid,
+				     entry->rdev_major,        entry->rdev_minor,   entry->nxattrs, entry->size };
 
 	ix_hash_text(hash, C_PATH, entry->path);
 	ix_hash_text(hash, C_LINK, entry->link);

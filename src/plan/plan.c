@@ -192,7 +192,6 @@ static void warn_ignoring(const struct make *self, const struct ix_err *err)
 	ix_report(self->opts->sink, &(struct ix_event){ .kind = IX_EVENT_WARNING, .text = text });
 }
 
-
 struct lists {
 	struct ix_cache *cache;
 	const struct ix_kept_record *record;
@@ -427,7 +426,8 @@ void ix_plan_free(struct ix_plan *plan)
 	free(plan);
 }
 
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key, struct ix_err *err)
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key,
+		     struct ix_err *err)
 {
 	ix_auto_free char *name = last_name(project, stage);
 	char text[IX_DIGEST_TEXT];

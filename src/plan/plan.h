@@ -32,15 +32,15 @@ struct ix_plan_stage {
 	const struct ix_stage *stage;
 	enum ix_decision decision;
 	bool target;
-	bool local;                /* the store has its image */
-	bool remote;               /* the registry has it under its key */
-	bool replace;              /* what the registry has under its key is not trusted, and is replaced */
-	bool known;                /* an image of the stage was made before, here or on its channel */
-	bool fresh;                /* forced: step results are not reused */
-	struct ix_digest manifest; /* DONE, FOUND */
-	char *ref;                 /* its reference by key */
-	char *reason;              /* one line */
-	struct ix_strv causes;     /* BUILD: all reasons; the first is reason */
+	bool local;                    /* the store has its image */
+	bool remote;                   /* the registry has it under its key */
+	bool replace;                  /* what the registry has under its key is not trusted, and is replaced */
+	bool known;                    /* an image of the stage was made before, here or on its channel */
+	bool fresh;                    /* forced: step results are not reused */
+	struct ix_digest manifest;     /* DONE, FOUND */
+	char *ref;                     /* its reference by key */
+	char *reason;                  /* one line */
+	struct ix_strv causes;         /* BUILD: all reasons; the first is reason */
 	struct ix_kept_record *record; /* BUILD: of the latest image on the channel, or NULL */
 	struct ix_plan_name *names;
 	size_t nnames;
@@ -72,7 +72,8 @@ IX_DEFINE_FREEP(struct ix_plan, ix_plan_free)
 /* "build", "done", ... */
 const char *ix_decision_text(enum ix_decision decision);
 /* Remember which key a stage was last built or found same with, for the reasons of later plans; its record is kept (ix_cache_keep_record). */
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key, struct ix_err *err);
+int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key,
+		     struct ix_err *err);
 /* The record of the stage's last build here. -IX_ENOTFOUND. */
 int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
 		 struct ix_kept_record *ret_record, struct ix_err *err);

@@ -1,4 +1,4 @@
-#include "project/lock.h"
+#include "project/project.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -232,7 +232,9 @@ static void put_quoted(struct ix_buf *text, const char *name)
 
 void ix_lock_text(const struct ix_lock *lock, struct ix_buf *text)
 {
-	ix_buf_puts(text, "# Written by ix lock: what the images, repositories and files are that stages are built from. Commit it.\nversion: 1\n");
+	ix_buf_puts(
+		text,
+		"# Written by ix lock: what the images, repositories and files are that stages are built from. Commit it.\nversion: 1\n");
 	for (size_t i = 0; i < lock->count; i++) {
 		const struct ix_lock_entry *entry = &lock->entries[i], *before = i > 0 ? entry - 1 : NULL;
 

@@ -12,8 +12,8 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project", "registry", "registries", "vars", "stages", "tls", "cutoff", "default_branch", "trust",
-				    "trusted_keys", "signing_key",	 "reproducible" };
+static const char *const keys[] = { "project", "registry",       "registries", "vars",         "stages",      "tls",
+				    "cutoff",  "default_branch", "trust",      "trusted_keys", "signing_key", "reproducible" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {

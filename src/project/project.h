@@ -1,5 +1,5 @@
 /*
- * The declarative front door: ix.yaml and the user's configuration, read into plain structs with the positions of everything that can be
+ * The declarative front door: ix.yaml, ix.lock and the user's configuration, read into plain structs with the positions of everything that can be
  * wrong later. It reads these files and the environment, and touches nothing else. All strings live as long as the struct.
  */
 #ifndef IX_PROJECT_PROJECT_H
@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/scope.h"
 #include "base/str.h"
@@ -64,15 +65,15 @@ struct ix_project {
 	const char *path; /* as given */
 	const char *dir;  /* absolute directory the file is in */
 	const char *name;
-	const char *registry; /* NULL: stages stay local */
-	bool image_tls;       /* tls: image */
+	const char *registry;       /* NULL: stages stay local */
+	bool image_tls;             /* tls: image */
 	const char *default_branch; /* NULL: git's */
 	bool trust_signed;          /* trust: signed */
 	const char **trusted_keys;  /* files, relative to dir */
 	size_t ntrusted_keys;
 	struct ix_credential signing_key;
-	bool reproducible;          /* reproducible: true */
-	bool no_cutoff;       /* cutoff: false */
+	bool reproducible; /* reproducible: true */
+	bool no_cutoff;    /* cutoff: false */
 	struct ix_project_stage *stages;
 	size_t nstages;
 	struct ix_host_config *hosts;
@@ -106,5 +107,30 @@ IX_DEFINE_FREEP(struct ix_user_config, ix_user_config_free)
 
 /* The value a credential names, read now. Caller frees and wipes. */
 int ix_credential_read(const struct ix_credential *credential, char **ret_value, struct ix_err *err);
+
+/* --- ix.lock: what external images, repositories and files are, so that a build is the same until somebody says otherwise --- */
+
+/* IMAGE: name is the reference as written, platform "linux/amd64", pin the digest of its manifest. GIT: "URL#ref" (no ref: the default branch), the
+ * commit. HTTP: the URL, "sha256:...". */
+enum ix_lock_kind { IX_LOCK_IMAGE, IX_LOCK_GIT, IX_LOCK_HTTP };
+
+struct ix_lock;
+struct ix_lock *ix_lock_new(void);
+void ix_lock_free(struct ix_lock *lock);
+IX_DEFINE_FREEP(struct ix_lock, ix_lock_free)
+/* -IX_ENOTFOUND when there is no such file. Errors are path:line:column. */
+int ix_lock_load(const char *path, struct ix_lock **ret_lock, struct ix_err *err);
+int ix_lock_parse(const char *name, const char *text, size_t len, struct ix_lock **ret_lock, struct ix_err *err);
+/* NULL when it is not pinned. platform: of images only, else NULL. */
+const char *ix_lock_get(const struct ix_lock *lock, enum ix_lock_kind kind, const char *name, const char *platform);
+void ix_lock_set(struct ix_lock *lock, enum ix_lock_kind kind, const char *name, const char *platform, const char *pin);
+/* The file's text, sorted, appended. */
+void ix_lock_text(const struct ix_lock *lock, struct ix_buf *text);
+/* Entry i in the order of the file; false behind the last. */
+struct ix_lock_entry {
+	enum ix_lock_kind kind;
+	const char *name, *platform, *pin;
+};
+bool ix_lock_at(const struct ix_lock *lock, size_t i, struct ix_lock_entry *ret_entry);
 
 #endif

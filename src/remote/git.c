@@ -204,7 +204,8 @@ int git_resolve(struct ix_remotes *remotes, const struct ix_remote *remote, char
 		commit = ix_strdup(ref);
 	} else {
 		if (remotes->opts.offline)
-			return ix_err_set(err, IX_EFAIL, "repository %s cannot be asked for %s with --offline: pin it with ix lock", remote->url, ref);
+			return ix_err_set(err, IX_EFAIL, "repository %s cannot be asked for %s with --offline: pin it with ix lock",
+					  remote->url, ref);
 		if (git(remotes, remote->url, NULL, words, &list, err) < 0)
 			return ix_err_wrap(err, "%s", remote->url);
 		commit = list.data ? pick(list.data, ref) : NULL;
@@ -302,7 +303,8 @@ int git_checkout(struct ix_remotes *remotes, const struct ix_remote *remote, con
 	ix_auto_free char *dir = NULL;
 
 	if (remotes->opts.offline)
-		return ix_err_set(err, IX_EFAIL, "%s: commit %s is not in the store, and --offline asks nobody for it", remote->url, commit);
+		return ix_err_set(err, IX_EFAIL, "%s: commit %s is not in the store, and --offline asks nobody for it", remote->url,
+				  commit);
 	if (ix_store_tmpdir(remotes->opts.store, &dir, err) < 0)
 		return -(int)err->code;
 	ix_strv_add(&remotes->dirs, dir);

@@ -80,13 +80,13 @@ struct ix_sandbox_plan {
 	const char *resolv_file; /* host path bound at /etc/resolv.conf; NULL: none */
 	const struct ix_sandbox_limit *limits;
 	size_t nlimits;
-	uint64_t shm_size; /* of /dev/shm in bytes, 0: 64 MiB */
-	bool insecure;     /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
-	bool interactive;  /* inherit the terminal: no new session (ix run) */
+	uint64_t shm_size;      /* of /dev/shm in bytes, 0: 64 MiB */
+	bool insecure;          /* all capabilities, no seccomp, /proc and /sys not masked or read-only */
+	bool interactive;       /* inherit the terminal: no new session (ix run) */
 	uint32_t first_pid;     /* processes that the command starts have ids from here on, where the kernel lets us; 0: 2 */
 	uint32_t boot_offset_s; /* the machine was started so much earlier, where the kernel has time namespaces */
-	int stdin_fd;      /* -1: /dev/null */
-	int stdout_fd;     /* borrowed, must be valid */
+	int stdin_fd;           /* -1: /dev/null */
+	int stdout_fd;          /* borrowed, must be valid */
 	int stderr_fd;
 };
 

@@ -133,8 +133,8 @@ static json_t *layer_json(const struct ix_step_made *made)
 			 digest_json(&made->diff_id), "content", digest_json(&made->content), "media_type", made->media_type);
 }
 
-static int step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts, json_t *steps,
-		     struct ix_err *err)
+static int step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts,
+		     json_t *steps, struct ix_err *err)
 {
 	const struct ix_step *step = &stage->steps[i];
 	json_t *json = json_pack("{s:o, s:o}", "text", text_or_null(step->text), "key", digest_json(ix_state_step_key(state, stage, i)));
@@ -188,9 +188,9 @@ static void put_digest(json_t *json, const char *name, const struct ix_digest *d
 int ix_state_account(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, struct ix_buf *json,
 		     struct ix_err *err)
 {
-	json_t *account = json_pack("{s:i, s:i, s:s, s:s, s:o, s:o}", "format", 1, "key_format", KEY_FORMAT, "stage", stage->name, "platform",
-				    stage->platform, "key", digest_json(ix_state_stage_key(state, stage)), "base",
-				    source_json(state, &stage->base));
+	json_t *account =
+		json_pack("{s:i, s:i, s:s, s:s, s:o, s:o}", "format", 1, "key_format", KEY_FORMAT, "stage", stage->name, "platform",
+			  stage->platform, "key", digest_json(ix_state_stage_key(state, stage)), "base", source_json(state, &stage->base));
 	json_t *steps = json_array();
 	json_t *labels = json_object();
 	int r = 0;

@@ -101,8 +101,8 @@ struct ix_account_lists {
 };
 /* Why the account now differs from the account then. */
 struct ix_cause {
-	char *text;               /* "COPY src/: 2 changed (src/app.js, src/api.js)", "parent base was rebuilt" */
-	char *parent;             /* the stage whose key changed, or NULL */
+	char *text;                /* "COPY src/: 2 changed (src/app.js, src/api.js)", "parent base was rebuilt" */
+	char *parent;              /* the stage whose key changed, or NULL */
 	struct ix_digest then_key; /* of parent */
 };
 struct ix_causes {

@@ -15,7 +15,7 @@ struct selected {
 };
 
 struct step_state {
-	struct ix_digest key; /* after it */
+	struct ix_digest key;        /* after it */
 	struct selected *selections; /* one for each source word or mount */
 	size_t nselections;
 };

@@ -179,9 +179,8 @@ static void diff_args(const json_t *then, const json_t *now, struct reasons *rea
 		if (json_is_object(value) || json_is_object(before))
 			parent_changed(reasons, text_of(value, "stage"), text_of(before, "key"));
 		else
-			because(reasons, "ARG %s %s → %s", name,
-				     json_string_value(before) ? json_string_value(before) : "unset",
-				     json_string_value(value) ? json_string_value(value) : "unset");
+			because(reasons, "ARG %s %s → %s", name, json_string_value(before) ? json_string_value(before) : "unset",
+				json_string_value(value) ? json_string_value(value) : "unset");
 	}
 	json_object_foreach((json_t *)(uintptr_t)then, name, value) if (!json_object_get(now, name))
 		because(reasons, "ARG %s is gone", name);

@@ -13,7 +13,8 @@ enum { SCHEMA = 2 };
 /* migrations[n] makes format n + 1 of format n. What steps gave can be found again, so it is dropped where a new column could not be filled. */
 static const char *const migrations[SCHEMA] = {
 	[1] = "DROP TABLE steps;"
-	      "CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type TEXT NOT "
+	      "CREATE TABLE steps(key BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, diff_id BLOB NOT NULL, media_type "
+	      "TEXT NOT "
 	      "NULL,"
 	      "                   used INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;",
 };

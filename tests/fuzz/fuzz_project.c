@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
-#include "project/lock.h"
 #include "project/project.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
