@@ -31,9 +31,7 @@ struct build_opts {
 	const char *compression, *compression_level, *jobs, *iidfile, *metadata_file, *network, *shm_size, *call;
 	bool no_build;
 	bool push, no_push, load, check;
-	struct ix_build_secret *secret_list;
-	size_t nsecrets;
-	struct ix_strv secret_texts;
+	struct secrets secret_list;
 	struct outputs parsed;
 	struct agents agents;
 	struct ix_sandbox_limit *limits;

@@ -177,6 +177,22 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 int lone_prepare(struct session *session, struct ix_err *err);
 void lone_release(struct lone *lone);
 
+/* --- secret.c --- */
+
+struct secrets {
+	struct ix_build_secret *items;
+	size_t count;
+	struct ix_strv texts;
+};
+int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct ix_err *err);
+void secrets_release(struct secrets *secrets);
+/* data: the session. For ix_state_inputs. */
+int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err);
+#define SECRET_OPTION(list)                                                                                                                \
+	{                                                                                                                                  \
+		0, "secret", "id=ID,src=FILE", OPT_LIST, list, "secret for RUN --mount=type=secret (src=FILE or env=NAME)"                 \
+	}
+
 /* --- pins.c --- */
 
 /* Read ix.lock when there is one. */

@@ -17,13 +17,13 @@ static const char text[] = "Build what is missing. In a project (ix.yaml) the op
 static void build_opts_release(struct build_opts *opts)
 {
 	struct ix_strv *lists[] = { &opts->operands,  &opts->outputs, &opts->secrets, &opts->ssh,
-				    &opts->add_hosts, &opts->ulimits, &opts->allow,   &opts->secret_texts };
+				    &opts->add_hosts, &opts->ulimits, &opts->allow };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
 	outputs_release(&opts->parsed);
 	ssh_release(&opts->agents);
-	free(opts->secret_list);
+	secrets_release(&opts->secret_list);
 	free(opts->limits);
 }
 
@@ -40,38 +40,6 @@ static bool is_url(const char *operand)
 static bool is_path(const char *operand)
 {
 	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
-}
-
-/* id=ID[,src=FILE|,env=NAME]; without either: the variable of that name if there is one, otherwise the file. */
-static int parse_secrets(struct build_opts *opts, struct ix_err *err)
-{
-	opts->secret_list = ix_calloc(opts->secrets.count, sizeof(*opts->secret_list));
-	for (size_t i = 0; i < opts->secrets.count; i++) {
-		ix_auto_strv fields = { 0 };
-		struct ix_build_secret *secret = &opts->secret_list[opts->nsecrets++];
-		const char *id, *file, *env, *type;
-
-		csv_fields(opts->secrets.items[i], &fields);
-		id = csv_get(&fields, "id");
-		file = csv_get(&fields, "src") ? csv_get(&fields, "src") : csv_get(&fields, "source");
-		env = csv_get(&fields, "env");
-		type = csv_get(&fields, "type");
-		if (!id || !*id)
-			return ix_err_set(err, IX_EARG, "--secret %s: id=NAME is missing", opts->secrets.items[i]);
-		if (type && strcmp(type, "file") != 0 && strcmp(type, "env") != 0)
-			return ix_err_set(err, IX_EARG, "--secret %s: type is file or env", opts->secrets.items[i]);
-		if (type && strcmp(type, "env") == 0 && !env)
-			env = file ? file : id;
-		if (!env && !file && getenv(id)) /* NOLINT(concurrency-mt-unsafe) */
-			env = id;
-		if (!env && !file)
-			file = id;
-		ix_strv_add(&opts->secret_texts, id);
-		secret->id = opts->secret_texts.items[opts->secret_texts.count - 1];
-		ix_strv_add(&opts->secret_texts, env ? env : file);
-		*(env ? &secret->env : &secret->file) = opts->secret_texts.items[opts->secret_texts.count - 1];
-	}
-	return 0;
 }
 
 /* --- what can be said about RUN steps --- */
@@ -185,8 +153,8 @@ static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *eng
 static int engine_fill(struct session *session, const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
 {
 	engine_options(session, engine);
-	engine->secrets = opts->secret_list;
-	engine->nsecrets = opts->nsecrets;
+	engine->secrets = opts->secret_list.items;
+	engine->nsecrets = opts->secret_list.count;
 	engine->ssh = opts->agents.items;
 	engine->nssh = opts->agents.count;
 	engine->limits = opts->limits;
@@ -311,13 +279,13 @@ int request_operands(const struct ix_strv *operands, struct build_request *reque
 static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
 {
 	request->publish = !opts->no_push && !request->offline;
-	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 || parse_secrets(opts, err) < 0 ||
-	    parse_settings(opts, request, err) < 0 ||
+	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
+	    secrets_parse(&opts->secrets, &opts->secret_list, err) < 0 || parse_settings(opts, request, err) < 0 ||
 	    outputs_parse(&opts->outputs, opts->push && request->lone_context, &opts->parsed, err) < 0 ||
 	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
 		return -(int)err->code;
-	session->secrets = opts->secret_list;
-	session->nsecrets = opts->nsecrets;
+	session->secrets = opts->secret_list.items;
+	session->nsecrets = opts->secret_list.count;
 	return 0;
 }
 
@@ -350,7 +318,7 @@ int cmd_build(int argc, char **argv)
 		  "named context: directory, URL, docker-image://, oci-layout://" },
 		{ 0, "label", "K=V", OPT_LIST, &request.labels, "label for the image" },
 		{ 0, "annotation", "K=V", OPT_LIST, &request.annotations, "annotation for the image's manifest" },
-		{ 0, "secret", "id=ID,src=FILE", OPT_LIST, &b.secrets, "secret for RUN --mount=type=secret (src=FILE or env=NAME)" },
+		SECRET_OPTION(&b.secrets),
 		{ 0, "ssh", "ID[=SOCKET|KEY]", OPT_LIST, &b.ssh, "agent or keys for RUN --mount=type=ssh" },
 		{ 0, "add-host", "HOST:IP", OPT_LIST, &b.add_hosts, "line for /etc/hosts in steps" },
 		{ 0, "network", "MODE", OPT_TEXT, &b.network, "network of steps: default (the host's), host or none" },

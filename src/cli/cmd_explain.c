@@ -216,6 +216,8 @@ int cmd_explain(int argc, char **argv)
 {
 	ix_scoped(build_request_release) struct build_request request = { 0 };
 	auto_session session = { .cancel = signals_cancel() };
+	ix_scoped(secrets_release) struct secrets secrets = { 0 };
+	ix_auto_strv specs = { 0 };
 	const char *against = NULL;
 	bool json = false;
 	const struct opt opts[] = {
@@ -225,6 +227,7 @@ int cmd_explain(int argc, char **argv)
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel (default: the git branch)" },
 		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
 		{ 0, "platform", "OS/ARCH", OPT_TEXT, &request.platform, "platform to build for" },
+		SECRET_OPTION(&specs),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "explain", "STAGE", NULL, NULL };
@@ -240,6 +243,10 @@ int cmd_explain(int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "one stage: ix explain STAGE");
 		return complain(&err);
 	}
+	if (secrets_parse(&specs, &secrets, &err) < 0)
+		return complain(&err);
+	session.secrets = secrets.items;
+	session.nsecrets = secrets.count;
 	if (session_open(&session, &request, false, &err) < 0 || session_plan(&session, &err) < 0 ||
 	    explain(&session, against, json, &err) < 0) {
 		ix_ui_finish(session.ui);

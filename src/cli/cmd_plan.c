@@ -12,6 +12,8 @@ int cmd_plan(int argc, char **argv)
 {
 	ix_scoped(build_request_release) struct build_request request = { .publish = true };
 	auto_session session = { .cancel = signals_cancel() };
+	ix_scoped(secrets_release) struct secrets secrets = { 0 };
+	ix_auto_strv specs = { 0 };
 	bool json = false, env = false;
 	const struct opt opts[] = {
 		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
@@ -25,6 +27,7 @@ int cmd_plan(int argc, char **argv)
 		{ 0, "locked", NULL, OPT_FLAG, &request.locked, "refuse what is not pinned in ix.lock" },
 		{ 0, "offline", NULL, OPT_FLAG, &request.offline, "ask nothing of the network" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to compare with (default: the git branch)" },
+		SECRET_OPTION(&specs),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "plan", "[STAGE...]", NULL, NULL };
@@ -36,6 +39,10 @@ int cmd_plan(int argc, char **argv)
 		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
 		return 0;
 	}
+	if (secrets_parse(&specs, &secrets, &err) < 0)
+		return complain(&err);
+	session.secrets = secrets.items;
+	session.nsecrets = secrets.count;
 	if (session_open(&session, &request, false, &err) < 0 || session_plan(&session, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);

@@ -479,9 +479,12 @@ static int remote_identity(void *data, const struct ix_remote *remote, char **re
 
 static int make_plan(struct session *session, struct ix_err *err)
 {
-	const struct ix_state_inputs inputs = {
-		.image = resolve_image, .context = open_context, .remote = remote_identity, .data = session, .cancel = session->cancel
-	};
+	const struct ix_state_inputs inputs = { .image = resolve_image,
+						.context = open_context,
+						.remote = remote_identity,
+						.secret = secret_digest,
+						.data = session,
+						.cancel = session->cancel };
 	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
 	ix_auto_free char *prefix = session_prefix(session);
 	struct ix_plan_opts opts = {

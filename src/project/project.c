@@ -12,8 +12,8 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project", "registry",       "registries", "vars",         "stages",      "tls",
-				    "cutoff",  "default_branch", "trust",      "trusted_keys", "signing_key", "reproducible" };
+static const char *const keys[] = { "project",        "registry", "registries",   "vars",        "stages",       "tls",    "cutoff",
+				    "default_branch", "trust",    "trusted_keys", "signing_key", "reproducible", "secrets" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -47,6 +47,31 @@ static int read_trust(const struct yaml *yaml, const struct member *member, stru
 	if (!project->trust_signed && strcmp(text, "any") != 0)
 		return yaml_err(yaml, &member->place, err, "trust: '%s' has to be any or signed", text);
 	return 0;
+}
+
+/* { digest: [ID...], salt: { env: NAME } } */
+static int read_secrets(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	static const char *const inner_keys[] = { "digest", "salt" };
+	struct member inner;
+	void *iter = NULL;
+	int r;
+
+	if (yaml_need_mapping(yaml, member, err) < 0)
+		return -(int)err->code;
+	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
+		if (strcmp(inner.key, "digest") == 0)
+			r = yaml_texts(yaml, &inner, &project->secret_digests, &project->nsecret_digests, err);
+		else if (strcmp(inner.key, "salt") == 0)
+			r = credential_read(yaml, &inner, &project->secret_salt, err);
+		else
+			r = yaml_unknown(yaml, &inner, "secrets", inner_keys, IX_ARRAY_LEN(inner_keys), err);
+		if (r < 0)
+			return r;
+	}
+	if (r == 0 && project->nsecret_digests > 0 && project->secret_salt.kind == IX_CREDENTIAL_NONE)
+		return yaml_err(yaml, &member->place, err, "secrets: digest: needs salt:, as { env: NAME }");
+	return r;
 }
 
 static int read_registry(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
@@ -90,6 +115,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return yaml_text(yaml, member, false, &project->default_branch, err);
 	if (strcmp(member->key, "reproducible") == 0)
 		return yaml_bool(yaml, member, &project->reproducible, err);
+	if (strcmp(member->key, "secrets") == 0)
+		return read_secrets(yaml, member, project, err);
 	if (strcmp(member->key, "trust") == 0)
 		return read_trust(yaml, member, project, err);
 	if (strcmp(member->key, "trusted_keys") == 0)

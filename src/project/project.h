@@ -72,6 +72,9 @@ struct ix_project {
 	const char **trusted_keys;  /* files, relative to dir */
 	size_t ntrusted_keys;
 	struct ix_credential signing_key;
+	const char **secret_digests; /* ids of secrets whose contents count */
+	size_t nsecret_digests;
+	struct ix_credential secret_salt;
 	bool reproducible; /* reproducible: true */
 	bool no_cutoff;    /* cutoff: false */
 	struct ix_project_stage *stages;

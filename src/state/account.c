@@ -164,6 +164,13 @@ static int step_json(const struct ix_state *state, const struct ix_stage *stage,
 			json_array_append_new(sources, json_pack("{s:o, s:o}", "url", text_or_null(path), "is", text_or_null(identity)));
 			continue;
 		}
+		if (step->kind == IX_STEP_RUN && step->mounts[j].kind == IX_MOUNT_SECRET) {
+			const char *salted = state->stages[stage->index]->steps[i].selections[j].identity;
+
+			if (salted)
+				json_array_append_new(sources, json_pack("{s:s?, s:s}", "secret", step->mounts[j].id, "salted", salted));
+			continue;
+		}
 		if (from->kind == IX_SOURCE_SCRATCH)
 			continue;
 		source = source_json(state, from);

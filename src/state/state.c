@@ -47,6 +47,7 @@ enum {
 	T_RUN_SETTING,
 	T_SECOND,
 	T_FROM_OUTPUT,
+	T_SECRET,
 };
 
 struct compute {
@@ -262,6 +263,30 @@ static int hash_copy(struct compute *self, const struct ix_step *step, struct st
 	return 0;
 }
 
+/* As the engine finds it: by its id, else by the last element of its target. */
+static const char *secret_id(const struct ix_mount *mount)
+{
+	return mount->id ? mount->id : mount->target ? ix_path_base(mount->target) : "";
+}
+
+/* Of a secret whose contents count, the salted digest. */
+static int hash_secret(struct compute *self, const char *id, struct selected *known, struct ix_err *err)
+{
+	char text[IX_DIGEST_TEXT];
+	struct ix_digest digest;
+	int r;
+
+	if (!known->identity && self->inputs && self->inputs->secret) {
+		r = self->inputs->secret(self->inputs->data, id, &digest, err);
+		if (r < 0)
+			return r == -IX_ENOTFOUND ? 0 : r;
+		known->identity = ix_strdup(ix_digest_text(&digest, text));
+	}
+	if (known->identity)
+		ix_hash_text(self->hash, T_SECRET, known->identity);
+	return 0;
+}
+
 static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
 {
 	const struct ix_select_opts opts = { .digest = true, .cancel = self->state->cancel };
@@ -274,9 +299,11 @@ static int hash_mount(struct compute *self, const struct ix_step *step, size_t i
 		ix_hash_u64(self->hash, options[j]);
 	ix_hash_text(self->hash, T_MOUNT_TARGET, mount->target);
 	ix_hash_text(self->hash, T_MOUNT_ENV, mount->env);
-	/* What a cache mount holds is nobody's result, so neither does its id matter. Of a secret only the id does. */
+	/* What a cache mount holds is nobody's result, so neither does its id matter. Of a secret only the id does, unless somebody asked. */
 	if (mount->kind == IX_MOUNT_SECRET || mount->kind == IX_MOUNT_SSH)
 		ix_hash_text(self->hash, T_MOUNT_ID, mount->id);
+	if (mount->kind == IX_MOUNT_SECRET && hash_secret(self, secret_id(mount), &result->selections[i], err) < 0)
+		return at(err, &step->pos, "RUN --mount");
 	ix_hash_text(self->hash, T_MOUNT_SOURCE, mount->source);
 	if ((mount->kind == IX_MOUNT_BIND || mount->kind == IX_MOUNT_CACHE) &&
 	    hash_source(self, &mount->from, mount->source ? mount->source : "", &opts, &result->selections[i], err) < 0)

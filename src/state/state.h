@@ -26,6 +26,8 @@ struct ix_state_inputs {
 	int (*context)(void *data, const struct ix_dir *dir, struct ix_context **ret_context, struct ix_err *err);
 	/* What a source that is fetched is: "sha256:..." of a file, the commit of a repository. Caller frees. */
 	int (*remote)(void *data, const struct ix_remote *remote, char **ret_identity, struct ix_err *err);
+	/* A salted digest of a secret whose contents count; -IX_ENOTFOUND: only its id does. NULL: of all secrets only the ids count. */
+	int (*secret)(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err);
 	void *data;
 	const struct ix_cancel *cancel;
 };

@@ -97,6 +97,8 @@ static void diff_source(const char *role, const json_t *then, const json_t *now,
 		ix_auto_free char *after = brief(text_of(now, "is"));
 
 		because(reasons, "%s: %s changed from %s to %s", role, text_of(now, "url"), before, after);
+	} else if (json_object_get(now, "secret")) {
+		because(reasons, "%s: secret %s changed", role, text_of(now, "secret"));
 	} else if (json_object_get(now, "stage") && json_object_get(then, "stage")) {
 		if (strcmp(text_of(then, "stage"), text_of(now, "stage")) != 0)
 			because(reasons, "%s is now stage %s instead of %s", role, text_of(now, "stage"), text_of(then, "stage"));

@@ -345,3 +345,22 @@ def test_the_number_of_processors_changes_no_key(machine, origin, project):
 def test_the_lists_are_long_enough():
     assert sum(1 for _, _, expect in CHANGES if expect) >= 100 and len(INDEPENDENT) >= 30
     assert len({name for name, _, _ in CHANGES}) == len(CHANGES)
+
+
+def test_the_contents_of_a_secret_count_when_the_project_says_so(machine, origin, project):
+    def plan(*words, env=None, check=True):
+        r = machine.ix("plan", "--json", "--offline", *words, "base", cwd=project, env=env, check=False)
+        return {s["stage"]: s["key"] for s in json.loads(r.out)["stages"]}["base"] if check else r
+    (project / "one").write_text("one")
+    (project / "two").write_text("two")
+    # By default only the id counts.
+    assert plan("--secret", "id=token,src=one") == plan("--secret", "id=token,src=two") == origin[1]["base"]
+    (project / "ix.yaml").write_text(YAML + "secrets: { digest: [ token ], salt: { env: SALT } }\n")
+    salt = {"SALT": "pepper"}
+    one = plan("--secret", "id=token,src=one", env=salt)
+    assert one == plan("--secret", "id=token,src=one", env=salt)
+    assert len({one, plan("--secret", "id=token,src=two", env=salt), plan("--secret", "id=token,src=one", env={"SALT": "other"}), origin[1]["base"]}) == 4
+    assert "was not given: --secret id=token" in plan(env=salt, check=False).err
+    assert "SALT is not set" in plan("--secret", "id=token,src=one", check=False).err
+    (project / "ix.yaml").write_text(YAML + "secrets: { digest: [ token ] }\n")
+    assert "needs salt:" in plan(check=False).err

@@ -1,0 +1,93 @@
+/* Secrets of a build: --secret, and those whose contents count for keys. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "build_int.h"
+
+/* id=ID[,src=FILE|,env=NAME]; without either: the variable of that name if there is one, otherwise the file. */
+int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct ix_err *err)
+{
+	secrets->items = ix_calloc(specs->count, sizeof(*secrets->items));
+	for (size_t i = 0; i < specs->count; i++) {
+		ix_auto_strv fields = { 0 };
+		struct ix_build_secret *secret = &secrets->items[secrets->count++];
+		const char *id, *file, *env, *type;
+
+		csv_fields(specs->items[i], &fields);
+		id = csv_get(&fields, "id");
+		file = csv_get(&fields, "src") ? csv_get(&fields, "src") : csv_get(&fields, "source");
+		env = csv_get(&fields, "env");
+		type = csv_get(&fields, "type");
+		if (!id || !*id)
+			return ix_err_set(err, IX_EARG, "--secret %s: id=NAME is missing", specs->items[i]);
+		if (type && strcmp(type, "file") != 0 && strcmp(type, "env") != 0)
+			return ix_err_set(err, IX_EARG, "--secret %s: type is file or env", specs->items[i]);
+		if (type && strcmp(type, "env") == 0 && !env)
+			env = file ? file : id;
+		if (!env && !file && getenv(id)) /* NOLINT(concurrency-mt-unsafe) */
+			env = id;
+		if (!env && !file)
+			file = id;
+		ix_strv_add(&secrets->texts, id);
+		secret->id = secrets->texts.items[secrets->texts.count - 1];
+		ix_strv_add(&secrets->texts, env ? env : file);
+		*(env ? &secret->env : &secret->file) = secrets->texts.items[secrets->texts.count - 1];
+	}
+	return 0;
+}
+
+void secrets_release(struct secrets *secrets)
+{
+	ix_strv_release(&secrets->texts);
+	free(secrets->items);
+	*secrets = (struct secrets){ 0 };
+}
+
+static bool counts(const struct ix_project *project, const char *id)
+{
+	for (size_t i = 0; project && i < project->nsecret_digests; i++)
+		if (strcmp(project->secret_digests[i], id) == 0)
+			return true;
+	return false;
+}
+
+static int salted(const char *salt, const struct ix_buf *value, struct ix_digest *ret_digest)
+{
+	enum { SALT = 1, VALUE };
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+
+	ix_hash_text(hash, SALT, salt);
+	ix_hash_field(hash, VALUE, value->data, value->len);
+	ix_hash_final(hash, ret_digest);
+	return 0;
+}
+
+/* Without the salt a short secret could be guessed from its digest, so there is none without it. */
+int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err)
+{
+	const struct session *session = data;
+	ix_auto_buf value = IX_BUF_INIT(IX_TEXT_MAX);
+	char *salt = NULL;
+	int r;
+
+	if (!counts(session->project, id))
+		return -IX_ENOTFOUND;
+	r = ix_build_secret_read(session->secrets, session->nsecrets, id, &value, err);
+	if (r == -IX_ENOTFOUND)
+		return ix_err_set(err, IX_EARG,
+				  "the contents of secret '%s' count for keys (secrets: digest:), and it was not given: --secret id=%s,...",
+				  id, id);
+	if (r == 0)
+		r = ix_credential_read(&session->project->secret_salt, &salt, err);
+	if (r == 0 && (!salt || !*salt))
+		r = ix_err_set(err, IX_EARG, "secrets: digest: needs a salt: that is not empty");
+	if (r == 0)
+		r = salted(salt, &value, ret_digest);
+	if (salt)
+		explicit_bzero(salt, strlen(salt));
+	free(salt);
+	if (value.data)
+		explicit_bzero(value.data, value.len);
+	return r;
+}
