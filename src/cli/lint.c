@@ -38,6 +38,9 @@ static int tell_checks(struct session *session, struct ix_dockerfile *file, stru
 	if (session->checking)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
+		/* A base that is an argument is how a project's stages are linked; ix check tells of it all the same. */
+		if (session->project && strcmp(checks[i].rule, "InvalidDefaultArgInFrom") == 0)
+			continue;
 		session_warn(session, "%s:%u:%u: %s: %s", checks[i].pos.file, checks[i].pos.line, checks[i].pos.column, checks[i].rule,
 			     checks[i].message);
 		if (!strstr(ix_buf_str(&names), checks[i].rule))
