@@ -17,6 +17,7 @@ int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, 
 	cache->pull = opts->pull;
 	cache->offline = opts->offline;
 	cache->trust = opts->trust;
+	pthread_mutex_init(&cache->lock, NULL);
 	if (opts->repository && ix_ref_parse(opts->repository, &cache->repository, err) < 0) {
 		ix_cache_free(cache);
 		return ix_err_wrap(err, "registry '%s'", opts->repository);
@@ -30,7 +31,36 @@ void ix_cache_free(struct ix_cache *cache)
 	if (!cache)
 		return;
 	ix_ref_release(&cache->repository);
+	ix_map_release(&cache->there);
+	pthread_mutex_destroy(&cache->lock);
 	free(cache);
+}
+
+static char *there_name(const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	char text[IX_DIGEST_TEXT];
+
+	return ix_asprintf("%s/%s@%s", repository->host, repository->repository, ix_digest_text(blob, text));
+}
+
+void cache_note_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	ix_auto_free char *name = there_name(repository, blob);
+
+	pthread_mutex_lock(&cache->lock);
+	ix_map_set(&cache->there, name, cache);
+	pthread_mutex_unlock(&cache->lock);
+}
+
+bool cache_is_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	ix_auto_free char *name = there_name(repository, blob);
+	bool there;
+
+	pthread_mutex_lock(&cache->lock);
+	there = ix_map_get(&cache->there, name) != NULL;
+	pthread_mutex_unlock(&cache->lock);
+	return there;
 }
 
 bool ix_cache_is_local(const struct ix_cache *cache)

@@ -2,6 +2,9 @@
 #ifndef IX_CACHE_CACHE_INT_H
 #define IX_CACHE_CACHE_INT_H
 
+#include <pthread.h>
+
+#include "base/map.h"
 #include "cache/cache.h"
 
 struct ix_cache {
@@ -12,6 +15,8 @@ struct ix_cache {
 	const struct ix_cancel *cancel;
 	bool pull, offline;
 	struct ix_trust trust;
+	pthread_mutex_t lock; /* of there */
+	struct ix_map there;  /* "host/repository@digest" of blobs that were seen or put there by this process */
 };
 
 /* Annotations of images and records. */
@@ -19,6 +24,10 @@ struct ix_cache {
 #define CACHE_STAGE     "dev.ix.stage"
 #define CACHE_SECOND    "dev.ix.second"
 #define CACHE_SIGNATURE "dev.ix.signature"
+
+/* A repository that has a manifest has its blobs; what was put there once need not be asked for again. */
+void cache_note_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+bool cache_is_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 
 /* Progress events of one transfer. */
 struct transfer {

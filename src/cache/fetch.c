@@ -314,6 +314,8 @@ int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_di
 	if (cache_fetch_manifest(cache, image ? &ref : NULL, manifest_digest, &body, err) < 0 ||
 	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
 		return ix_err_wrap(err, "image %s", image ? image : "in the store");
+	for (size_t i = 0; image && i < manifest.nlayers; i++)
+		cache_note_there(cache, &ref, &manifest.layers[i].digest);
 	if (manifest.config.size > IX_CONFIG_MAX)
 		return ix_err_set(err, IX_ELIMIT, "image %s: config is larger than %d bytes", image ? image : "", IX_CONFIG_MAX);
 	if (ix_cache_need_blob(cache, image, &manifest.config, NULL, err) < 0 ||

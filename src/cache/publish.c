@@ -60,12 +60,25 @@ static int push_blob(struct push *self, const struct ix_descriptor *blob, struct
 	return upload(self, blob, same_host && !same_repository ? self->source->repository : NULL, err);
 }
 
-static int push_blobs(struct push *self, const struct ix_manifest *manifest, struct ix_err *err)
+/* sure: ask for what was there before, too. */
+static int need_blob(struct push *self, const struct ix_descriptor *blob, bool sure, struct ix_err *err)
+{
+	if (!sure && cache_is_there(self->cache, self->to, &blob->digest)) {
+		self->published->existed++;
+		return 0;
+	}
+	if (push_blob(self, blob, err) < 0)
+		return -(int)err->code;
+	cache_note_there(self->cache, self->to, &blob->digest);
+	return 0;
+}
+
+static int push_blobs(struct push *self, const struct ix_manifest *manifest, bool sure, struct ix_err *err)
 {
 	for (size_t i = 0; i < manifest->nlayers; i++)
-		if (push_blob(self, &manifest->layers[i], err) < 0)
+		if (need_blob(self, &manifest->layers[i], sure, err) < 0)
 			return -(int)err->code;
-	return push_blob(self, &manifest->config, err);
+	return need_blob(self, &manifest->config, sure, err);
 }
 
 /* Two builders that push the same blob can confuse a registry for a moment: then its blobs are looked at again. */
@@ -83,7 +96,7 @@ static int push_image(struct push *self, const struct ix_digest *manifest_digest
 	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
 		return -(int)err->code;
 	for (unsigned i = 0;; i++) {
-		if ((!there || i > 0) && push_blobs(self, &manifest, err) < 0)
+		if ((!there || i > 0) && push_blobs(self, &manifest, i > 0, err) < 0)
 			return -(int)err->code;
 		r = ix_registry_put_manifest(self->cache->registry, self->to, body.data, body.len, manifest.media_type, err);
 		if (r != -IX_ENOTFOUND || i + 1 == TRIES)
