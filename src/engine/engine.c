@@ -74,16 +74,32 @@ static void warn(struct ix_engine *engine, const struct ix_stage *stage, const s
 	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_WARNING, .stage = stage->name, .text = text });
 }
 
+/* What was built earlier and not published has its record in the store. */
+static bool has_record(struct ix_engine *engine, const struct ix_stage *stage, struct ix_stage_result *result)
+{
+	ix_auto_kept_record kept = { 0 };
+	struct ix_err ignored;
+
+	if (!ix_digest_is_zero(&result->record))
+		return true;
+	if (ix_cache_record_of_key(engine->opts.cache, stage->name, ix_state_stage_key(engine->state, stage), &kept, &ignored) < 0)
+		return false;
+	result->record = kept.digest;
+	return true;
+}
+
 /* What goes beside the image: its record, its second key, the channel. The image is there without them, so their failure is only told. */
 static void publish_beside(struct ix_engine *engine, const struct ix_plan_stage *planned, const char *second)
 {
-	const struct ix_stage_result *result = &engine->results[planned->stage->index];
+	struct ix_stage_result *result = &engine->results[planned->stage->index];
 	const struct ix_digest *key = ix_state_stage_key(engine->state, planned->stage);
 	struct ix_cache *cache = engine->opts.cache;
 	const char *stage = planned->stage->name;
 	struct ix_published moved;
 	struct ix_err err;
 
+	if (!has_record(engine, planned->stage, result))
+		return;
 	if (ix_cache_publish_record(cache, stage, key, &result->record, &err) < 0)
 		warn(engine, planned->stage, &err);
 	if (second && result->outcome == IX_OUTCOME_BUILT &&

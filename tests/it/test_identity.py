@@ -224,3 +224,13 @@ def test_the_record_is_an_oci_artifact_with_the_image_as_subject(team):
     assert record["annotations"]["dev.ix.key"].startswith(tag.split("-")[1])
     kinds = [layer["mediaType"] for layer in record["layers"]]
     assert kinds == ["application/vnd.ix.record.v1+json+zstd", "application/vnd.ix.log.v1+zstd"]
+
+
+def test_what_was_built_without_publishing_is_published_with_its_record(team):
+    one = team.machine()
+    built, _ = team.built(one, "--no-push")
+    assert built == ["base", "left", "right", "top"]
+    built, r = team.built(one)
+    assert built == [] and "ignoring" not in r.err, r
+    write(team.project, **{"right/src/a": "other\n"})
+    assert explain(team, team.machine(), "top")[-1] == "top: parent right was rebuilt"
