@@ -7,10 +7,12 @@ import pathlib
 import shutil
 import stat
 import struct
+import subprocess
+import tempfile
 
 import pytest
 
-from ixlib import Machine
+from ixlib import IX, Machine
 
 VECTORS = pathlib.Path(__file__).parents[2] / "docs/vectors"
 (FORMAT, PLATFORM, BASE_SCRATCH, BASE_IMAGE, BASE_STAGE, PARENT, STEP, WORD, EXEC, DOC_NAME, DOC_BODY, DOC_FLAGS, ARG_NAME, ARG_VALUE, ARG_LINK,
@@ -120,3 +122,18 @@ def test_another_implementation_computes_the_same_keys(project, tmp_path):
     for name in want:
         assert got[name] == want[name], name
     assert listed == got
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_asks_does_not_count(project):
+    with tempfile.TemporaryDirectory() as place:
+        where = pathlib.Path(place)
+        where.chmod(0o755)
+        shutil.copytree(project, where / "vectors", symlinks=True)
+        shutil.copy(IX, where / "ix")
+        (where / "home").mkdir()
+        os.chown(where / "home", 65534, 65534)
+        plan = subprocess.run([where / "ix", "plan", "--json", "--store", where / "home/store", "base", "app", "final"], cwd=where / "vectors",
+                              user=65534, group=65534, extra_groups=[], env={"PATH": os.environ["PATH"], "HOME": str(where / "home")},
+                              stdout=subprocess.PIPE)
+        assert {s["stage"]: s["key"] for s in json.loads(plan.stdout)["stages"]} == expected(project)

@@ -26,6 +26,8 @@ def size(text):
 
 
 def test_a_week(team, base_tar):
+    write(team.project, **{"left.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nCOPY packages.lock /\nRUN cat /base /packages.lock > /left\n",
+                           "packages.lock": "one 1.0\n"})
     # Monday: main is built on an empty machine.
     built, r = team.built(team.machine(CI_COMMIT_BRANCH="main", CI_DEFAULT_BRANCH="main"))
     assert built == ["base", "left", "right", "top"]
@@ -42,12 +44,21 @@ def test_a_week(team, base_tar):
     built, r = team.built(two)
     assert built == ["right", "top"]
     requests, down, up = wire(r)
-    assert requests == 63 and size(down) < 1.3e6 and size(up) < 20e3, r  # the base's layer once down, nothing of it up
+    assert requests == 65 and size(down) < 1.3e6 and size(up) < 20e3, r  # the base's layer once down, nothing of it up
 
     # Wednesday: the commit is reverted. Everything is there; the name top:latest moves back, which is one manifest.
     write(team.project, **{"right/src/a": "a\n"})
     built, r = team.built(team.machine(**feature))
     assert built == [] and size(wire(r)[1]) < 2e3 and size(wire(r)[2]) < 2e3, r
+
+    # A package moves: its lock file is a file like any other, and the stages beside are left alone.
+    write(team.project, **{"packages.lock": "one 1.1\n"})
+    three = team.machine(CI_COMMIT_BRANCH="main")
+    assert explain(team, three, "top") == ["left: COPY packages.lock: 1 changed (packages.lock)", "top: parent left was rebuilt"]
+    built, r = team.built(three)
+    assert built == ["left", "top"]
+    requests, down, up = wire(r)
+    assert requests == 62 and size(down) < 1.3e6 and size(up) < 20e3, r
 
     # Thursday: the base image's tag moved.
     move_base(team, base_tar)
@@ -74,7 +85,7 @@ def test_a_week(team, base_tar):
     last = team.machine(CI_COMMIT_BRANCH="main")
     built, r = team.built(last)
     assert built == [] and wire(r)[0] == 6
-    assert last.ix("run", "top", "--", "cat", "/left", cwd=team.project).out == "friday\n"
+    assert last.ix("run", "top", "--", "cat", "/left", cwd=team.project).out == "friday\none 1.1\n"
 
 
 @pytest.fixture
