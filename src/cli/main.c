@@ -15,10 +15,10 @@
 static const struct command commands[] = {
 	{ "build", "[STAGE...] | PATH", "build what is missing, and publish it", cmd_build },
 	{ "plan", "[STAGE...]", "say what would be done, and why", cmd_plan },
+	{ "explain", "STAGE", "say what changed since an earlier build", cmd_explain },
+	{ "lock", "[--update [NAME...]]", "pin what the project is built from", cmd_lock },
 	{ "verify", "STAGE", "is the stage reproducible?", cmd_verify },
 	{ "key", "generate FILE", "make keys for signed stages", cmd_key },
-	{ "lock", "[--update [NAME...]]", "pin what the project is built from", cmd_lock },
-	{ "explain", "STAGE", "say what changed since an earlier build", cmd_explain },
 	{ "check", "[STAGE...] | PATH", "check Dockerfiles without building", cmd_check },
 	{ "run", "STAGE [-- COMMAND...]", "run a command in a stage's image", cmd_run },
 	{ "images", "", "list the images of the store", cmd_images },
