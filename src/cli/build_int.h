@@ -27,14 +27,12 @@ int ssh_parse(const struct ix_strv *specs, struct agents *agents, struct ix_err 
 void ssh_release(struct agents *agents);
 
 struct build_opts {
-	struct ix_strv operands, outputs, secrets, ssh, add_hosts, ulimits, allow;
-	const char *compression, *compression_level, *jobs, *iidfile, *metadata_file, *network, *shm_size, *call;
+	struct ix_strv operands, outputs, ssh;
+	const char *compression, *compression_level, *jobs, *iidfile, *metadata_file, *call;
 	bool no_build;
 	bool push, no_push, load, check;
-	struct secrets secret_list;
 	struct outputs parsed;
 	struct agents agents;
-	struct ix_sandbox_limit *limits;
 };
 
 /* "a=b,c=d" as a list of fields; a field may stand in double quotes. */

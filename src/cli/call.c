@@ -230,7 +230,7 @@ static const char text[] =
 
 int cmd_check(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
 	ix_auto_strv operands = { 0 };
 	bool json = false;

@@ -120,12 +120,21 @@ struct session {
 	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
 	struct lone lone;
-	struct ix_strv dirs;  /* temporary, to remove */
-	int64_t context_time; /* of a fetched context: commit time, Last-Modified, newest entry; 0: unknown */
-	bool checking;        /* Dockerfiles are checked, not built: checks are kept for printing, and may fetch configs of base images */
+	struct ix_strv dirs;    /* temporary, to remove */
+	struct ix_run_spec run; /* of RUN steps, as far as Dockerfiles do not say otherwise */
+	int64_t epoch;          /* SOURCE_DATE_EPOCH for what is built, -1: none; after session_plan */
+	int64_t context_time;   /* of a fetched context: commit time, Last-Modified, newest entry; 0: unknown */
+	bool checking;          /* Dockerfiles are checked, not built: checks are kept for printing, and may fetch configs of base images */
 	struct ix_ignore *lint_ignore;         /* while a file is checked: its context's ignore rules, or NULL */
 	const struct ix_build_secret *secrets; /* borrowed */
 	size_t nsecrets;
+};
+
+/* --secret, parsed. */
+struct secrets {
+	struct ix_build_secret *items;
+	size_t count;
+	struct ix_strv texts;
 };
 
 /* What a build asks for, besides the project. */
@@ -142,14 +151,46 @@ struct build_request {
 	struct ix_strv force;
 	struct ix_strv annotations;
 	struct ix_strv no_cache_filter; /* inner stages */
-	struct ix_strv run_settings;    /* "add-host=...", "ulimit=...", "shm-size=..." */
-	enum ix_network network;
+	struct ix_strv add_hosts, ulimits, allow, secrets;
+	const char *network, *shm_size;
+	struct ix_arena *arena;     /* after request_settle, as what follows: of run */
+	struct ix_run_spec run;     /* what is said of all RUN steps */
+	struct secrets secret_list; /* of secrets */
 	bool force_all, no_cache, pull, allow_insecure;
 	bool publish;
 	bool locked;  /* everything external has to be in ix.lock */
 	bool offline; /* nothing is asked of the network */
 	bool locking; /* ix.lock is being written: it pins nothing */
 };
+
+#define BUILD_REQUEST_INIT                                                                                                                 \
+	{                                                                                                                                  \
+		.run = IX_RUN_SPEC_INIT                                                                                                    \
+	}
+void build_request_release(struct build_request *request);
+
+/* The options of all commands that compute keys: what one of them is given, every other can be given too. */
+#define KEY_OPTIONS(r)                                                                                                                     \
+	{ 0, "build-arg", "K=V", OPT_LIST, &(r)->build_args, "set an argument" },                                                          \
+		{ 0,        "build-context",      "NAME=VALUE",                                                                            \
+		  OPT_LIST, &(r)->build_contexts, "named context: directory, URL, docker-image://, oci-layout://" },                       \
+		{ 0, "label", "K=V", OPT_LIST, &(r)->labels, "label for the image" },                                                      \
+		{ 0, "platform", "OS/ARCH", OPT_TEXT, &(r)->platform, "platform to build for" },                                           \
+		{ 0, "secret", "id=ID,src=FILE", OPT_LIST, &(r)->secrets, "secret for RUN --mount=type=secret (src=FILE or env=NAME)" },   \
+		{ 0, "add-host", "HOST:IP", OPT_LIST, &(r)->add_hosts, "line for /etc/hosts in steps" },                                   \
+		{ 0, "shm-size", "SIZE", OPT_TEXT, &(r)->shm_size, "size of /dev/shm in steps" },                                          \
+		{ 0, "ulimit", "NAME=N[:N]", OPT_LIST, &(r)->ulimits, "resource limit of steps" },                                         \
+		{ 0, "allow", "WHAT", OPT_LIST, &(r)->allow, "permit security.insecure" },                                                 \
+		{ 0, "locked", NULL, OPT_FLAG, &(r)->locked, "refuse what is not pinned in ix.lock" },                                     \
+	{                                                                                                                                  \
+		0, "offline", NULL, OPT_FLAG, &(r)->offline, "ask nothing of the network"                                                  \
+	}
+#define NETWORK_OPTION(r)                                                                                                                  \
+	{                                                                                                                                  \
+		0, "network", "MODE", OPT_TEXT, &(r)->network, "network of steps: default (the host's), host or none"                      \
+	}
+/* Check what the words of the options say and fill what they become; the session gets the secrets. Once, before session_open(). */
+int request_settle(struct build_request *request, struct session *session, struct ix_err *err);
 
 /* The value of --build-arg NAME=VALUE, NULL when it was not given so. */
 const char *request_arg(const struct build_request *request, const char *name);
@@ -179,19 +220,10 @@ void lone_release(struct lone *lone);
 
 /* --- secret.c --- */
 
-struct secrets {
-	struct ix_build_secret *items;
-	size_t count;
-	struct ix_strv texts;
-};
 int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct ix_err *err);
 void secrets_release(struct secrets *secrets);
 /* data: the session. For ix_state_inputs. */
 int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err);
-#define SECRET_OPTION(list)                                                                                                                \
-	{                                                                                                                                  \
-		0, "secret", "id=ID,src=FILE", OPT_LIST, list, "secret for RUN --mount=type=secret (src=FILE or env=NAME)"                 \
-	}
 
 /* --- pins.c --- */
 
@@ -225,7 +257,7 @@ int session_lint(struct session *session, struct ix_dockerfile *file, const stru
 
 /* --- epoch.c --- */
 
-/* SOURCE_DATE_EPOCH for what is built: of the request, the environment or the Dockerfile; -1: none. After session_plan. */
+/* SOURCE_DATE_EPOCH for what is built: of the request, the environment or the Dockerfile; -1: none. When Dockerfiles and contexts are read. */
 int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err);
 
 /* --- load.c again --- */

@@ -16,15 +16,12 @@ static const char text[] = "Build what is missing. In a project (ix.yaml) the op
 
 static void build_opts_release(struct build_opts *opts)
 {
-	struct ix_strv *lists[] = { &opts->operands,  &opts->outputs, &opts->secrets, &opts->ssh,
-				    &opts->add_hosts, &opts->ulimits, &opts->allow };
+	struct ix_strv *lists[] = { &opts->operands, &opts->outputs, &opts->ssh };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
 	outputs_release(&opts->parsed);
 	ssh_release(&opts->agents);
-	secrets_release(&opts->secret_list);
-	free(opts->limits);
 }
 
 static bool is_url(const char *operand)
@@ -42,80 +39,6 @@ static bool is_path(const char *operand)
 	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
 }
 
-/* --- what can be said about RUN steps --- */
-
-const char *request_arg(const struct build_request *request, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = request->build_args.count; i-- > 0;)
-		if (strncmp(request->build_args.items[i], name, len) == 0 && request->build_args.items[i][len] == '=')
-			return request->build_args.items[i] + len + 1;
-	return NULL;
-}
-
-static int parse_network(const char *name, enum ix_network *ret_network, struct ix_err *err)
-{
-	if (!name || strcmp(name, "default") == 0 || strcmp(name, "host") == 0)
-		*ret_network = IX_NETWORK_DEFAULT; /* which is the host's */
-	else if (strcmp(name, "none") == 0)
-		*ret_network = IX_NETWORK_NONE;
-	else
-		return ix_err_set(err, IX_EARG, "--network %s: default, host or none", name);
-	return 0;
-}
-
-/* The host's network is what steps have anyhow; devices cannot be asked for. */
-static int parse_allow(const struct ix_strv *allow, bool *ret_insecure, struct ix_err *err)
-{
-	for (size_t i = 0; i < allow->count; i++) {
-		if (strcmp(allow->items[i], "security.insecure") == 0)
-			*ret_insecure = true;
-		else if (strcmp(allow->items[i], "network.host") != 0)
-			return ix_err_set(err, IX_EARG, "--allow %s: network.host or security.insecure", allow->items[i]);
-	}
-	return 0;
-}
-
-static int parse_limits(struct build_opts *opts, struct ix_err *err)
-{
-	opts->limits = ix_calloc(opts->ulimits.count, sizeof(*opts->limits));
-	for (size_t i = 0; i < opts->ulimits.count; i++)
-		if (ix_sandbox_limit_parse(opts->ulimits.items[i], &opts->limits[i], err) < 0)
-			return ix_err_wrap(err, "--ulimit");
-	return 0;
-}
-
-/* They can change what a step does, so they are part of its key. */
-static void add_settings(struct ix_strv *settings, const char *name, const struct ix_strv *values)
-{
-	for (size_t i = 0; i < values->count; i++)
-		ix_strv_addf(settings, "%s=%s", name, values->items[i]);
-	ix_strv_sort(settings);
-}
-
-static int parse_settings(struct build_opts *opts, struct build_request *request, struct ix_err *err)
-{
-	for (size_t i = 0; i < opts->add_hosts.count; i++) {
-		/* HOST=IP is docker's newer way to write it, good for IPv6. */
-		char *equals = strchr(opts->add_hosts.items[i], '=');
-
-		if (equals)
-			*equals = ':';
-		if (!strchr(opts->add_hosts.items[i], ':'))
-			return ix_err_set(err, IX_EARG, "--add-host %s: write HOST:IP", opts->add_hosts.items[i]);
-	}
-	if (request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME"))
-		ix_strv_addf(&request->run_settings, "hostname=%s", request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME"));
-	add_settings(&request->run_settings, "add-host", &opts->add_hosts);
-	add_settings(&request->run_settings, "ulimit", &opts->ulimits);
-	if (opts->shm_size)
-		ix_strv_addf(&request->run_settings, "shm-size=%s", opts->shm_size);
-	if (parse_network(opts->network, &request->network, err) < 0 || parse_allow(&opts->allow, &request->allow_insecure, err) < 0)
-		return -(int)err->code;
-	return parse_limits(opts, err);
-}
-
 /* --- engine --- */
 
 void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
@@ -129,7 +52,8 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 		.project = session->project ? session->project->name : NULL,
 		.compression = IX_COMPRESSION_GZIP,
 		.epoch = -1,
-		.image_tls = session->project && session->project->image_tls,
+		.secrets = session->secrets,
+		.nsecrets = session->nsecrets,
 		.no_cutoff = session->project && session->project->no_cutoff,
 	};
 }
@@ -140,8 +64,6 @@ static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *eng
 
 	if (opts->jobs && !ix_parse_u64(opts->jobs, 1000, &jobs))
 		return ix_err_set(err, IX_EARG, "--jobs %s: not a number", opts->jobs);
-	if (opts->shm_size && !ix_parse_size(opts->shm_size, &engine->shm_size))
-		return ix_err_set(err, IX_EARG, "--shm-size %s: not a size, as 128m", opts->shm_size);
 	if (opts->compression_level && !ix_parse_u64(opts->compression_level, 22, &level))
 		return ix_err_set(err, IX_EARG, "--compression-level %s: 0 to 9 for gzip, 0 to 22 for zstd", opts->compression_level);
 	engine->parallel = (unsigned)jobs;
@@ -153,15 +75,9 @@ static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *eng
 static int engine_fill(struct session *session, const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
 {
 	engine_options(session, engine);
-	engine->secrets = opts->secret_list.items;
-	engine->nsecrets = opts->secret_list.count;
 	engine->ssh = opts->agents.items;
 	engine->nssh = opts->agents.count;
-	engine->limits = opts->limits;
-	engine->nlimits = opts->ulimits.count;
-	engine->add_hosts = (const char *const *)opts->add_hosts.items;
 	engine->no_step_cache = session->request->no_cache;
-	engine->hostname = request_arg(session->request, "BUILDKIT_SANDBOX_HOSTNAME");
 	engine->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
 	engine->publish = session->project && !opts->no_push && !session->request->offline;
 	return set_numbers(opts, engine, err);
@@ -241,8 +157,9 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	uint64_t start = ix_now_ms();
 
-	if (session_plan(session, err) < 0 || session_epoch(session, &engine->epoch, err) < 0)
+	if (session_plan(session, err) < 0)
 		return -(int)err->code;
+	engine->epoch = session->epoch;
 	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
 	if (opts->no_build && refuse_builds(session, err) < 0)
 		return -(int)err->code;
@@ -280,12 +197,10 @@ static int prepare(struct build_opts *opts, struct build_request *request, struc
 {
 	request->publish = !opts->no_push && !request->offline;
 	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
-	    secrets_parse(&opts->secrets, &opts->secret_list, err) < 0 || parse_settings(opts, request, err) < 0 ||
+	    request_settle(request, session, err) < 0 ||
 	    outputs_parse(&opts->outputs, opts->push && request->lone_context, &opts->parsed, err) < 0 ||
 	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
 		return -(int)err->code;
-	session->secrets = opts->secret_list.items;
-	session->nsecrets = opts->secret_list.count;
 	return 0;
 }
 
@@ -305,7 +220,7 @@ static int run(struct session *session, struct build_opts *opts, struct build_re
 
 int cmd_build(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	ix_scoped(build_opts_release) struct build_opts b = { 0 };
 	auto_session session = { .cancel = signals_cancel() };
 	const struct opt opts[] = {
@@ -313,19 +228,10 @@ int cmd_build(int argc, char **argv)
 		{ 'f', "file", "FILE", OPT_TEXT, &request.lone_file, "Dockerfile (default: PATH/Dockerfile; - for standard input)" },
 		{ 't', "tag", "NAME", OPT_LIST, &request.tags, "name for the image, in the local store" },
 		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile to build" },
-		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
-		{ 0, "build-context", "NAME=VALUE", OPT_LIST, &request.build_contexts,
-		  "named context: directory, URL, docker-image://, oci-layout://" },
-		{ 0, "label", "K=V", OPT_LIST, &request.labels, "label for the image" },
 		{ 0, "annotation", "K=V", OPT_LIST, &request.annotations, "annotation for the image's manifest" },
-		SECRET_OPTION(&b.secrets),
+		KEY_OPTIONS(&request),
+		NETWORK_OPTION(&request),
 		{ 0, "ssh", "ID[=SOCKET|KEY]", OPT_LIST, &b.ssh, "agent or keys for RUN --mount=type=ssh" },
-		{ 0, "add-host", "HOST:IP", OPT_LIST, &b.add_hosts, "line for /etc/hosts in steps" },
-		{ 0, "network", "MODE", OPT_TEXT, &b.network, "network of steps: default (the host's), host or none" },
-		{ 0, "shm-size", "SIZE", OPT_TEXT, &b.shm_size, "size of /dev/shm in steps" },
-		{ 0, "ulimit", "NAME=N[:N]", OPT_LIST, &b.ulimits, "resource limit of steps" },
-		{ 0, "allow", "WHAT", OPT_LIST, &b.allow, "permit security.insecure" },
-		{ 0, "platform", "OS/ARCH", OPT_TEXT, &request.platform, "platform to build for" },
 		{ 0, "no-cache", NULL, OPT_FLAG, &request.no_cache, "build everything again" },
 		{ 0, "no-cache-filter", "STAGE,...", OPT_LIST, &request.no_cache_filter, "build these inner stages again" },
 		{ 0, "force", "STAGE", OPT_LIST, &request.force, "build this stage, and those built on it, though the images exist" },
@@ -334,8 +240,6 @@ int cmd_build(int argc, char **argv)
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel,
 		  "the channel to move and to start from (default: the git branch)" },
-		{ 0, "locked", NULL, OPT_FLAG, &request.locked, "refuse what is not pinned in ix.lock" },
-		{ 0, "offline", NULL, OPT_FLAG, &request.offline, "ask nothing of the network" },
 		{ 0, "no-build", NULL, OPT_FLAG, &b.no_build, "fail if anything would have to be built" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },
 		{ 0, "load", NULL, OPT_FLAG, &b.load, "keep the image in the local store, which is always done" },

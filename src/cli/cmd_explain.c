@@ -214,10 +214,8 @@ static int explain(struct session *session, const char *against, bool json, stru
 
 int cmd_explain(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
-	ix_scoped(secrets_release) struct secrets secrets = { 0 };
-	ix_auto_strv specs = { 0 };
 	const char *against = NULL;
 	bool json = false;
 	const struct opt opts[] = {
@@ -225,9 +223,8 @@ int cmd_explain(int argc, char **argv)
 		{ 0, "against", "WHAT", OPT_TEXT, &against, "a channel, a key or an image to compare with" },
 		{ 0, "json", NULL, OPT_FLAG, &json, "as JSON" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel (default: the git branch)" },
-		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
-		{ 0, "platform", "OS/ARCH", OPT_TEXT, &request.platform, "platform to build for" },
-		SECRET_OPTION(&specs),
+		KEY_OPTIONS(&request),
+		NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "explain", "STAGE", NULL, NULL };
@@ -243,12 +240,8 @@ int cmd_explain(int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "one stage: ix explain STAGE");
 		return complain(&err);
 	}
-	if (secrets_parse(&specs, &secrets, &err) < 0)
-		return complain(&err);
-	session.secrets = secrets.items;
-	session.nsecrets = secrets.count;
-	if (session_open(&session, &request, false, &err) < 0 || session_plan(&session, &err) < 0 ||
-	    explain(&session, against, json, &err) < 0) {
+	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	    session_plan(&session, &err) < 0 || explain(&session, against, json, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

@@ -66,7 +66,7 @@ struct frame {
 
 static int run_frame(const struct frame *frame, int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
 	ix_auto_strv operands = { 0 };
 	const struct opt common[] = { { 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },

@@ -170,14 +170,15 @@ static int run(struct session *session, const struct ix_strv *names, bool update
 
 int cmd_lock(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { .pull = true, .locking = true };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
 	ix_auto_strv names = { 0 };
 	bool update = false;
 	const struct opt opts[] = {
 		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
 		{ 0, "update", NULL, OPT_FLAG, &update, "resolve again what is pinned already" },
-		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
+		KEY_OPTIONS(&request),
+		NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "lock", "[--update [NAME...]]", NULL, NULL };
@@ -189,7 +190,9 @@ int cmd_lock(int argc, char **argv)
 		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
 		return 0;
 	}
-	if (session_open(&session, &request, false, &err) < 0 || run(&session, &names, update, &err) < 0) {
+	request.pull = request.locking = true;
+	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	    run(&session, &names, update, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

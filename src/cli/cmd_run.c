@@ -29,7 +29,7 @@ static int stage_image(struct session *session, const struct ix_engine_opts *eng
 
 int cmd_run(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
 	ix_auto_strv operands = { 0 }, env = { 0 }, volumes = { 0 };
 	ix_auto_free char *ref = NULL;
@@ -43,6 +43,7 @@ int cmd_run(int argc, char **argv)
 		{ 'u', "user", "USER[:GROUP]", OPT_TEXT, &run.user, "user to run as" },
 		{ 0, "entrypoint", "PROGRAM", OPT_TEXT, &run.entrypoint, "instead of the image's" },
 		{ 0, "network", "MODE", OPT_TEXT, &network, "host (default) or none" },
+		KEY_OPTIONS(&request),
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		COMMON_OPTIONS(&session.common),
 	};
@@ -67,7 +68,7 @@ int cmd_run(int argc, char **argv)
 					       : "--network is host or none");
 		return complain(&err);
 	}
-	if (session_open(&session, &request, true, &err) < 0)
+	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, true, &err) < 0)
 		return complain(&err);
 	engine_options(&session, &engine);
 	if (session.project && ix_project_stage(session.project, operands.items[0])) {
@@ -83,6 +84,7 @@ int cmd_run(int argc, char **argv)
 	run.argv = own + 1 < argc ? (const char *const *)(argv + own + 1) : NULL;
 	run.env = (const char *const *)env.items;
 	run.volumes = (const char *const *)volumes.items;
+	run.image_tls = session.project && session.project->image_tls;
 	run.no_network = network && strcmp(network, "none") == 0;
 	signals_leave_to_child();
 	if (ix_run_image(&engine, &manifest, ref, &run, &status, &err) < 0)

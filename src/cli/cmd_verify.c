@@ -66,13 +66,9 @@ static int verify(struct session *session, struct build_request *request, int *r
 	if (session_plan(session, err) < 0)
 		return -(int)err->code;
 	engine_options(session, &engine);
-	if (session_epoch(session, &engine.epoch, err) < 0)
-		return -(int)err->code;
+	engine.epoch = session->epoch;
 	perturbed = ix_perturbed_new(session->store);
-	engine.secrets = session->secrets;
-	engine.nsecrets = session->nsecrets;
 	engine.perturbed = perturbed;
-	engine.hostname = "another-host";
 	/* Another second at least. */
 	if (ix_cancel_sleep(session->cancel, 1100, err) < 0)
 		return -(int)err->code;
@@ -88,15 +84,13 @@ static int verify(struct session *session, struct build_request *request, int *r
 
 int cmd_verify(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = { 0 };
+	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
 	auto_session session = { .cancel = signals_cancel() };
-	ix_scoped(secrets_release) struct secrets secrets = { 0 };
-	ix_auto_strv specs = { 0 };
 	const struct opt opts[] = {
 		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
-		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
-		SECRET_OPTION(&specs),
+		KEY_OPTIONS(&request),
+		NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "verify", "STAGE", NULL, NULL };
@@ -113,11 +107,8 @@ int cmd_verify(int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "one stage: ix verify STAGE");
 		return complain(&err);
 	}
-	if (secrets_parse(&specs, &secrets, &err) < 0)
-		return complain(&err);
-	session.secrets = secrets.items;
-	session.nsecrets = secrets.count;
-	if (session_open(&session, &request, true, &err) < 0 || verify(&session, &request, &status, &err) < 0) {
+	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, true, &err) < 0 ||
+	    verify(&session, &request, &status, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

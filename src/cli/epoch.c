@@ -15,7 +15,8 @@ static const char *epoch_text(const struct session *session)
 	for (size_t i = 0; i < args->count; i++)
 		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))
 			value = args->items[i] + 18;
-	if (!value && env && *env)
+	/* Keys of stages with a time in them are as many as there are times: a project says whether it wants that. */
+	if (!value && env && *env && (!session->project || session->project->reproducible))
 		value = env;
 	if (!value && !session->project && session->nfiles > 0)
 		value = ix_dockerfile_global(session->files[session->nfiles - 1], "SOURCE_DATE_EPOCH");

@@ -222,6 +222,8 @@ static void set_common(struct session *session, struct lowering *lowering, const
 	ix_platform_host(&host);
 	lowering->opts.name = name;
 	lowering->opts.platform = platform;
+	lowering->opts.run = &session->run;
+	lowering->opts.allow_insecure = session->request->allow_insecure;
 	lowering->opts.build_platform = session_keep(session, ix_platform_text(&host));
 	lowering->opts.facts = facts_of;
 	lowering->opts.data = session;
@@ -337,8 +339,6 @@ static int fill_lone(struct session *session, struct lowering *lowering, struct 
 		return -(int)err->code;
 	set_common(session, lowering, "image", platform);
 	lowering->opts.target = request->target;
-	lowering->opts.network = request->network;
-	lowering->opts.allow_insecure = request->allow_insecure;
 	if (lone->dir)
 		lowering->opts.context = session_dir(session, ix_strdup(lone->dir), lone->path, request->lone_context);
 	return add_request_contexts(session, lowering, err);
@@ -417,21 +417,22 @@ static bool in_list(const char *list, const char *name)
 }
 
 /* What the request says about all stages. */
-static void apply_request(struct session *session)
+static int apply_request(struct session *session, struct ix_err *err)
 {
 	const struct build_request *request = session->request;
 
+	if (session_epoch(session, &session->epoch, err) < 0)
+		return -(int)err->code;
 	for (size_t i = 0; i < session->graph->nstages; i++) {
 		struct ix_stage *stage = session->graph->stages[i];
 
-		stage->run_settings = request->run_settings.items;
-		stage->nrun_settings = request->run_settings.count;
-		stage->reproducible = session->project && session->project->reproducible;
+		stage->epoch = session->epoch;
 		stage->no_cache = request->no_cache;
 		for (size_t j = 0; j < request->no_cache_filter.count; j++)
 			if (in_list(request->no_cache_filter.items[j], stage->alias ? stage->alias : stage->name))
 				stage->no_cache = true;
 	}
+	return 0;
 }
 
 static int load_graph(struct session *session, struct ix_err *err)
@@ -447,11 +448,14 @@ static int load_graph(struct session *session, struct ix_err *err)
 	ix_graph_free(session->graph);
 	session->graph = ix_graph_new();
 	session->ntargets = 0;
+	session->run = session->request->run;
+	session->run.image_tls = session->run.image_tls || (session->project && session->project->image_tls);
 	if (session->project ? load_targets(session, err) < 0 : load_lone(session, &stage, err) < 0)
 		return -(int)err->code;
 	if (!session->project)
 		add_target(session, stage);
-	apply_request(session);
+	if (apply_request(session, err) < 0)
+		return -(int)err->code;
 	return session->request->locking ? 0 : pins_apply(session, err);
 }
 

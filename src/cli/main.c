@@ -92,16 +92,6 @@ static void catch_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
-void build_request_release(struct build_request *request)
-{
-	struct ix_strv *lists[] = { &request->stages,      &request->build_args, &request->build_contexts, &request->labels,
-				    &request->tags,        &request->force,      &request->annotations,    &request->no_cache_filter,
-				    &request->run_settings };
-
-	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
-		ix_strv_release(lists[i]);
-}
-
 /* Descriptors 0 to 2 are always somebody's: a blob must not land on standard output's number. */
 static void open_standard_fds(void)
 {

@@ -1,4 +1,4 @@
-/* The one cancellation of the program, and requests' memory. */
+/* The one cancellation of the program. */
 #ifndef IX_CLI_SIGNALS_INT_H
 #define IX_CLI_SIGNALS_INT_H
 
@@ -8,6 +8,5 @@
 struct ix_cancel *signals_cancel(void);
 /* While a command of the user's has the terminal, Ctrl-C is its business. */
 void signals_leave_to_child(void);
-void build_request_release(struct build_request *request);
 
 #endif

@@ -54,8 +54,8 @@ struct ix_lower_opts {
 	size_t nargs;
 	const struct ix_named_context *contexts;
 	size_t ncontexts;
-	enum ix_network network; /* of RUN steps that do not say another */
-	bool allow_insecure;     /* RUN --security=insecure is permitted */
+	const struct ix_run_spec *run; /* of RUN steps, as far as they do not say otherwise; outlives the graph. NULL: defaults */
+	bool allow_insecure;           /* RUN --security=insecure is permitted */
 
 	/* A stage of the project by name, NULL when there is none, for FROM, --from and from=. It is lowered when this returns.
 	 * "stage:NAME" as a whole expanded value asks for NAME and must exist. A failure (a cycle, an error in its file) sets *ret_failed and err. */

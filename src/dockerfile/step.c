@@ -258,7 +258,7 @@ static int do_security(struct making *self, const struct df_instr *instr, struct
 	if (!lower->opts->allow_insecure)
 		return df_err(lower->file, lower->err, &instr->pos,
 			      "RUN --security=insecure is not allowed: permit it with --allow security.insecure");
-	step->insecure = true;
+	step->run.insecure = true;
 	return 0;
 }
 
@@ -267,9 +267,9 @@ static int do_run(struct making *self, const struct df_instr *instr, struct ix_s
 	static const char *const networks[] = { "default", "none", "host" };
 	const char *network = df_flag_value(instr, "network");
 
+	step->run = self->lower->opts->run ? *self->lower->opts->run : (struct ix_run_spec)IX_RUN_SPEC_INIT;
 	if (do_security(self, instr, step) < 0)
 		return lower_failed(self->lower);
-	step->network = self->lower->opts->network;
 	for (size_t i = 0; i < instr->nflags; i++)
 		if (strcmp(instr->flags[i].name, "mount") == 0 && do_mount(self, instr, &instr->flags[i], step) < 0)
 			return lower_failed(self->lower);
@@ -278,7 +278,7 @@ static int do_run(struct making *self, const struct df_instr *instr, struct ix_s
 	for (size_t i = 0; i < IX_ARRAY_LEN(networks); i++) {
 		if (strcmp(network, networks[i]) == 0) {
 			if (i != IX_NETWORK_DEFAULT)
-				step->network = (enum ix_network)i;
+				step->run.network = (enum ix_network)i;
 			return 0;
 		}
 	}

@@ -98,5 +98,5 @@ int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct i
 			if (unpack_archive(self, &self->archives[i], dest, err) < 0)
 				return -(int)err->code;
 	}
-	return scratch_commit(opts, &scratch, &self->build->image, self->build->stage->name, ret_result, err);
+	return scratch_commit(opts, &scratch, &self->build->image, self->build->stage, ret_result, err);
 }

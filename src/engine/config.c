@@ -59,7 +59,7 @@ static char *quoted_list(const char *word, const struct ix_strv *words)
 
 static void history(struct build *build, char *text_take)
 {
-	image_history(&build->image, build->engine->now, text_take, true);
+	image_history(&build->image, build->now, text_take, true);
 	free(text_take);
 }
 

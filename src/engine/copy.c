@@ -519,7 +519,7 @@ int copy_write(struct copy *self, struct ix_layer_writer *layer, struct ix_err *
 static int write_layer(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
-	const struct ix_layer_opts how = { opts->compression, opts->compression_level, opts->epoch };
+	const struct ix_layer_opts how = { opts->compression, opts->compression_level, self->build->stage->epoch };
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
 	struct ix_layer_info info;

@@ -25,7 +25,7 @@ int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *grap
 	engine->state = state;
 	engine->plan = plan;
 	engine->results = ix_calloc(graph->nstages, sizeof(*engine->results));
-	ix_rfc3339(opts->epoch >= 0 ? opts->epoch : ix_time_s(), engine->now);
+	engine->started_s = ix_time_s();
 	engine->cutoff = cutoff_new(engine);
 	host_prepare(engine);
 	*ret_engine = engine;

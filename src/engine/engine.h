@@ -57,18 +57,12 @@ struct ix_engine_opts {
 	const struct ix_build_ssh *ssh;
 	size_t nssh;
 	enum ix_compression compression;
-	int compression_level;                 /* 0: default */
-	int64_t epoch;                         /* SOURCE_DATE_EPOCH, -1: none */
-	unsigned parallel;                     /* stages at once; 0: one per CPU, at least 2 */
-	bool no_cutoff;                        /* descendants of a stage that is built are built, whatever came out */
-	bool publish;                          /* push stages and names to the registry */
-	bool image_tls;                        /* tls: image: the host's certificates are not shown to RUN */
-	const char *const *add_hosts;          /* "name:address", NULL terminated or NULL */
-	const struct ix_sandbox_limit *limits; /* --ulimit */
-	size_t nlimits;
-	const char *hostname;           /* of steps; NULL: buildkitsandbox, as docker has it */
+	int compression_level;          /* 0: default */
+	int64_t epoch;                  /* SOURCE_DATE_EPOCH of what is imported and exported, -1: none; what is built has its own */
+	unsigned parallel;              /* stages at once; 0: one per CPU, at least 2 */
+	bool no_cutoff;                 /* descendants of a stage that is built are built, whatever came out */
+	bool publish;                   /* push stages and names to the registry */
 	const char *cache_namespace;    /* cache mounts of another namespace are others; NULL: none */
-	uint64_t shm_size;              /* --shm-size in bytes, 0: 64 MiB as docker has it */
 	bool no_step_cache;             /* --no-cache */
 	struct ix_perturbed *perturbed; /* steps see another machine, and nothing is remembered; NULL: as usual */
 };
@@ -146,6 +140,7 @@ struct ix_run_opts {
 	const char *user;           /* NULL: the image's */
 	const char *const *volumes; /* "host:target[:ro]", NULL terminated or NULL */
 	bool no_network;
+	bool image_tls;         /* the host's certificates are not shown */
 	const char *entrypoint; /* NULL: the image's; "" none */
 };
 /* Run a command in an image on a throw-away root with the host's network and this terminal. */

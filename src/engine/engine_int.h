@@ -35,8 +35,8 @@ struct ix_engine {
 	const struct ix_plan *plan;
 	struct ix_stage_result *results; /* by stage index; each is written by its stage's job */
 	struct cutoff *cutoff;           /* second identities */
+	int64_t started_s;               /* what is built without an epoch was created then */
 	atomic_bool channel_refused;     /* the registry does not let channels be moved: asked once */
-	char now[32];                    /* creation time of this run, RFC 3339 */
 	char *ca_bundle;                 /* the host's, NULL when there is none to show */
 	char *resolv_conf;               /* the host's resolv.conf to show */
 };
@@ -83,7 +83,7 @@ int scratch_open(const struct ix_engine_opts *opts, const struct image *image, c
 void scratch_release(struct scratch *scratch); /* removes what is left of it */
 #define auto_scratch ix_scoped(scratch_release) struct scratch
 /* The changes in the scratch become a layer of the image, in the store and unpacked. */
-int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const char *stage,
+int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const struct ix_stage *stage,
 		   struct ix_step_result *ret_result, struct ix_err *err);
 
 /* --- cutoff.c --- */
@@ -129,6 +129,7 @@ struct build {
 	struct ix_engine *engine;
 	const struct ix_stage *stage;
 	struct image image;
+	char now[32];            /* its time of creation, RFC 3339 */
 	struct ix_strv step_env; /* while a step is executed: the arguments it sees */
 	size_t step;
 	struct ix_step_result *made; /* by step; no media type: no layer */
@@ -186,9 +187,10 @@ void mounts_release(struct step_mounts *mounts);
 
 /* What of this machine RUN steps see: certificates, proxies, name service. Fills the engine's fields. */
 void host_prepare(struct ix_engine *engine);
-/* Proxy variables and certificate paths, for those that env does not set itself. */
-void host_env(const struct ix_engine *engine, const struct ix_stage *stage, struct ix_strv *env);
-char *host_hosts_file(const struct ix_engine_opts *opts);
+/* Proxy variables and, unless image_tls, certificate paths, for those that env does not set itself. */
+void host_env(const struct ix_engine *engine, bool image_tls, struct ix_strv *env);
+/* /etc/hosts of a step. Caller frees. */
+char *host_hosts_file(const struct ix_run_spec *spec);
 
 /* Where the host's certificates are seen by a RUN step. */
 #define HOST_CA_TARGET "/run/ix/ca-certificates.crt"

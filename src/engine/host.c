@@ -44,25 +44,20 @@ static void set_default(struct ix_strv *env, const char *name, const char *value
 }
 
 /* --build-arg HTTP_PROXY=... works without ARG, as in docker; otherwise the environment of ix counts. */
-void host_env(const struct ix_engine *engine, const struct ix_stage *stage, struct ix_strv *env)
+void host_env(const struct ix_engine *engine, bool image_tls, struct ix_strv *env)
 {
-	(void)stage;
 	for (size_t i = 0; i < IX_ARRAY_LEN(proxy_variables); i++)
 		set_default(env, proxy_variables[i], getenv(proxy_variables[i])); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
-	for (size_t i = 0; i < IX_ARRAY_LEN(bundle_variables) && engine->ca_bundle && !engine->opts.image_tls; i++)
+	for (size_t i = 0; i < IX_ARRAY_LEN(bundle_variables) && engine->ca_bundle && !image_tls; i++)
 		set_default(env, bundle_variables[i], HOST_CA_TARGET);
 }
 
-char *host_hosts_file(const struct ix_engine_opts *opts)
+char *host_hosts_file(const struct ix_run_spec *spec)
 {
 	ix_auto_buf text = { 0 };
 
 	ix_buf_puts(&text, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-	for (const char *const *host = opts->add_hosts; host && *host; host++) {
-		const char *colon = strchr(*host, ':');
-
-		if (colon)
-			ix_buf_printf(&text, "%s\t%.*s\n", colon + 1, (int)(colon - *host), *host);
-	}
+	for (size_t i = 0; i < spec->nhosts; i++)
+		ix_buf_printf(&text, "%s\t%s\n", spec->hosts[i].address, spec->hosts[i].name);
 	return ix_buf_steal(&text);
 }

@@ -225,10 +225,10 @@ void scratch_release(struct scratch *scratch)
 	scratch->dir = scratch->upper = NULL;
 }
 
-static int pack_changes(const struct ix_engine_opts *opts, struct scratch *scratch, int lower_fd, struct ix_layer_info *ret_info,
-			struct ix_err *err)
+static int pack_changes(const struct ix_engine_opts *opts, struct scratch *scratch, int lower_fd, int64_t epoch,
+			struct ix_layer_info *ret_info, struct ix_err *err)
 {
-	const struct ix_layer_opts how = { opts->compression, opts->compression_level, opts->epoch };
+	const struct ix_layer_opts how = { opts->compression, opts->compression_level, epoch };
 	ix_auto_close int upper_fd = open(scratch->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
@@ -244,7 +244,7 @@ static int pack_changes(const struct ix_engine_opts *opts, struct scratch *scrat
 	return ix_blob_commit(ix_steal(&blob), &ret_info->digest, err);
 }
 
-int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const char *stage,
+int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const struct ix_stage *stage,
 		   struct ix_step_result *ret_result, struct ix_err *err)
 {
 	ix_auto_close int lower_fd = -1;
@@ -253,7 +253,8 @@ int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, s
 	/* The overlay goes first: what it still holds in memory has to be in the upper directory. */
 	ix_closep(&scratch->root_fd);
 	scratch->root_fd = -1;
-	if (rootfs_open(opts, image, stage, &lower_fd, err) < 0 || pack_changes(opts, scratch, lower_fd, &info, err) < 0)
+	if (rootfs_open(opts, image, stage->name, &lower_fd, err) < 0 ||
+	    pack_changes(opts, scratch, lower_fd, stage->epoch, &info, err) < 0)
 		return ix_err_wrap(err, "layer");
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;

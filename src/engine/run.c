@@ -146,7 +146,7 @@ static void step_env(struct build *build, const struct ix_step *step, const stru
 	}
 	for (size_t i = 0; i < secrets->count; i++)
 		ix_strv_add(env, secrets->items[i]);
-	host_env(build->engine, build->stage, env);
+	host_env(build->engine, step->run.image_tls, env);
 	ix_strv_add(env, ""); /* room for the terminator even when there is nothing */
 	free(env->items[--env->count]);
 	env->items[env->count] = NULL;
@@ -163,7 +163,7 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 	const char *body;
 
 	mounts->items = ix_realloc_array(mounts->items, mounts->count + 2, sizeof(*mounts->items));
-	if (engine->ca_bundle && !engine->opts.image_tls)
+	if (engine->ca_bundle && !step->run.image_tls)
 		mounts->items[mounts->count++] = (struct ix_sandbox_mount){
 			.kind = IX_SANDBOX_BIND, .source = engine->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
 		};
@@ -185,6 +185,17 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 	return 0;
 }
 
+static int step_limits(const struct ix_run_spec *spec, struct ix_sandbox_limit *limits, struct ix_err *err)
+{
+	for (size_t i = 0; i < spec->nlimits; i++) {
+		ix_auto_free char *text = ix_run_limit_text(&spec->limits[i]);
+
+		if (ix_sandbox_limit_parse(text, &limits[i], err) < 0)
+			return -(int)err->code;
+	}
+	return 0;
+}
+
 static int run_command(struct build *build, const struct ix_step *step, struct scratch *scratch, struct step_mounts *mounts,
 		       int *ret_status, struct ix_err *err)
 {
@@ -193,13 +204,16 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 		.sink = engine->opts.sink, .log = build->log, .stage = build->stage->name, .step = (unsigned)build->step + 1, .stream = 1
 	};
 	struct pump errs = out;
-	ix_auto_free char *hosts = host_hosts_file(&engine->opts);
+	ix_auto_free char *hosts = host_hosts_file(&step->run);
 	ix_auto_strv words = { 0 }, env = { 0 };
 	struct ix_sandbox_plan plan = {
 		.root_fd = scratch->root_fd, .hosts_file = hosts, .resolv_file = engine->resolv_conf, .stdin_fd = -1
 	};
+	ix_auto_free struct ix_sandbox_limit *limits = ix_calloc(step->run.nlimits, sizeof(*limits));
 	int out_fd = -1, errs_fd = -1, r;
 
+	if (step_limits(&step->run, limits, err) < 0)
+		return -(int)err->code;
 	command_words(&build->image.config, step, &words);
 	if (extra_mounts(build, step, &words, mounts, err) < 0)
 		return -(int)err->code;
@@ -208,16 +222,17 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	plan.env = (const char *const *)env.items;
 	plan.cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
 	plan.user = build->image.config.user;
-	plan.hostname = engine->opts.hostname ? engine->opts.hostname : "buildkitsandbox";
+	plan.hostname = step->run.hostname ? step->run.hostname : "buildkitsandbox";
 	if (engine->opts.perturbed) {
+		plan.hostname = "another-host";
 		plan.first_pid = 4321;
 		plan.boot_offset_s = 11 * 24 * 3600;
 	}
-	plan.no_network = step->network == IX_NETWORK_NONE;
-	plan.insecure = step->insecure;
-	plan.limits = engine->opts.limits;
-	plan.nlimits = engine->opts.nlimits;
-	plan.shm_size = engine->opts.shm_size;
+	plan.no_network = step->run.network == IX_NETWORK_NONE;
+	plan.insecure = step->run.insecure;
+	plan.limits = limits;
+	plan.nlimits = step->run.nlimits;
+	plan.shm_size = step->run.shm_size;
 	plan.mounts = mounts->items;
 	plan.nmounts = mounts->count;
 	errs.stream = 2;
@@ -256,5 +271,5 @@ int run_step(struct build *build, const struct ix_step *step, struct ix_step_res
 		err->sys = status;
 		return -IX_ESTEP;
 	}
-	return scratch_commit(opts, &scratch, &build->image, build->stage->name, ret_result, err);
+	return scratch_commit(opts, &scratch, &build->image, build->stage, ret_result, err);
 }

@@ -60,12 +60,13 @@ static void run_env(const struct ix_engine *engine, const struct ix_image_config
 	}
 	if (term && isatty(STDIN_FILENO) && !ix_env_get(env, "TERM"))
 		ix_env_set(env, "TERM", term);
-	host_env(engine, NULL, env);
+	host_env(engine, run->image_tls, env);
 }
 
 static int run_in(struct ix_engine *engine, const struct image *image, const struct ix_run_opts *run, int *ret_status, struct ix_err *err)
 {
-	ix_auto_free char *hosts = host_hosts_file(&engine->opts);
+	const struct ix_run_spec spec = IX_RUN_SPEC_INIT;
+	ix_auto_free char *hosts = host_hosts_file(&spec);
 	ix_auto_strv words = { 0 }, env = { 0 }, texts = { 0 };
 	ix_auto_free struct ix_sandbox_mount *mounts = NULL;
 	auto_scratch scratch = { .root_fd = -1 };
@@ -84,7 +85,7 @@ static int run_in(struct ix_engine *engine, const struct image *image, const str
 	for (; plan.nmounts < nvolumes; plan.nmounts++)
 		if (add_volume(run->volumes[plan.nmounts], &mounts[plan.nmounts], &texts, err) < 0)
 			return -(int)err->code;
-	if (engine->ca_bundle && !engine->opts.image_tls)
+	if (engine->ca_bundle && !run->image_tls)
 		mounts[plan.nmounts++] = (struct ix_sandbox_mount){
 			.kind = IX_SANDBOX_BIND, .source = engine->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
 		};

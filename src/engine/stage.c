@@ -171,7 +171,7 @@ static void add_layer(struct build *build, const struct ix_step_result *result, 
 	if (!ix_blob_has(build->engine->opts.store, &result->digest))
 		layer->image = ix_strdup(build->engine->plan->stages[build->stage->index].ref);
 	ix_config_add_diff_id(&build->image.config, &result->diff_id);
-	image_history(&build->image, build->engine->now, created_by_take, false);
+	image_history(&build->image, build->now, created_by_take, false);
 	free(created_by_take);
 }
 
@@ -319,7 +319,7 @@ static int do_step(struct build *build, const struct ix_step *step, struct ix_er
 		return layer_step(build, step, err);
 	if (step->kind != IX_STEP_WORKDIR)
 		return config_apply(build, step, err);
-	image_history(&build->image, build->engine->now, "WORKDIR /", true);
+	image_history(&build->image, build->now, "WORKDIR /", true);
 	return 0;
 }
 
@@ -336,7 +336,7 @@ static int finish(struct build *build, struct ix_err *err)
 	for (size_t i = 0; i < build->stage->nlabels; i++)
 		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
 	free(config->created);
-	config->created = ix_strdup(engine->now);
+	config->created = ix_strdup(build->now);
 	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL,
 			&engine->results[build->stage->index].manifest, &size, err) < 0)
 		return -(int)err->code;
@@ -371,6 +371,7 @@ int stage_build(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	};
 	int r = cutoff_steps(engine, stage, &build.second, err);
 
+	ix_rfc3339(stage->epoch >= 0 ? stage->epoch : engine->started_s, build.now);
 	if (r == 0) {
 		build.record = record_open(engine, stage);
 		r = run_steps(&build, err);

@@ -124,6 +124,51 @@ enum ix_step_kind {
 
 enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
 
+/* A line of a step's /etc/hosts, and a resource limit by its name in docker's --ulimit; UINT64_MAX: unlimited. */
+struct ix_run_host {
+	const char *name, *address;
+};
+struct ix_run_limit {
+	const char *name;
+	uint64_t soft, hard;
+};
+
+/*
+ * What the execution of a RUN step depends on besides command, files, environment and mounts. The front end fills it once, with the command line
+ * laid over what the Dockerfile says; state hashes it and builders execute it, both from this table, so that there is no setting that
+ * one knows and the other does not. NUMBER and TEXT are field(type, name, what people call it), LIST is field(type, name, what, printer).
+ */
+#define IX_RUN_SPEC(NUMBER, TEXT, LIST)                                                                                                    \
+	NUMBER(enum ix_network, network, "network")                                                                                        \
+	NUMBER(bool, insecure, "security=insecure")                                                                                        \
+	NUMBER(bool, image_tls, "tls: image")                                                                                              \
+	NUMBER(uint64_t, shm_size, "shm-size")                                                                                             \
+	TEXT(hostname, "hostname")                                                                                                         \
+	LIST(struct ix_run_host, hosts, "add-host", ix_run_host_text)                                                                      \
+	LIST(struct ix_run_limit, limits, "ulimit", ix_run_limit_text)
+
+enum { IX_SHM_SIZE = 64 << 20 }; /* bytes of /dev/shm unless somebody says otherwise, as docker has it */
+
+struct ix_run_spec {
+#define IX_NUMBER(type, name, what) type name;
+#define IX_TEXT(name, what)         const char *name;
+#define IX_LIST(type, name, what, print)                                                                                                   \
+	const type *name;                                                                                                                  \
+	size_t n##name;
+	IX_RUN_SPEC(IX_NUMBER, IX_TEXT, IX_LIST) /* lists are sorted by name; hostname NULL: buildkitsandbox, as docker has it */
+#undef IX_NUMBER
+#undef IX_TEXT
+#undef IX_LIST
+};
+#define IX_RUN_SPEC_INIT                                                                                                                   \
+	{                                                                                                                                  \
+		.shm_size = IX_SHM_SIZE                                                                                                    \
+	}
+
+/* "name:address", "nofile=1024:4096": what is hashed and told of them. Caller frees. */
+char *ix_run_host_text(const struct ix_run_host *host);
+char *ix_run_limit_text(const struct ix_run_limit *limit);
+
 /*
  * One instruction. words are its operands, raw as written (quotes and variables in place) unless said otherwise:
  *
@@ -167,8 +212,7 @@ struct ix_step {
 	/* RUN */
 	struct ix_mount *mounts;
 	size_t nmounts;
-	enum ix_network network;
-	bool insecure; /* --security=insecure */
+	struct ix_run_spec run;
 
 	/* HEALTHCHECK: nanoseconds, 0 when not given */
 	int64_t interval, timeout, start_period, start_interval;
@@ -206,10 +250,8 @@ struct ix_stage {
 	/* settings that are part of the stage's key, applied to the finished config: key, value, key, value */
 	const char **labels;
 	size_t nlabels;
-	char *const *run_settings; /* what else RUN steps can see: "add-host=...", "ulimit=...", "shm-size=..." */
-	size_t nrun_settings;
-	bool reproducible; /* times are clamped */
-	bool no_cache;     /* every step of it runs again */
+	int64_t epoch; /* SOURCE_DATE_EPOCH: later times in its layers and its time of creation become this; -1: none */
+	bool no_cache; /* every step of it runs again; no part of the key */
 };
 
 struct ix_graph {

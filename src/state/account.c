@@ -211,13 +211,6 @@ int ix_state_account(const struct ix_state *state, const struct ix_stage *stage,
 	for (size_t i = 0; i < stage->nlabels; i++)
 		json_object_set_new(labels, stage->labels[2 * i], text_or_null(stage->labels[2 * i + 1]));
 	json_object_set_new(account, "labels", labels);
-	if (stage->nrun_settings > 0) {
-		json_t *settings = json_array();
-
-		for (size_t i = 0; i < stage->nrun_settings; i++)
-			json_array_append_new(settings, text_or_null(stage->run_settings[i]));
-		json_object_set_new(account, "run_settings", settings);
-	}
 	write_json_take(account, json);
 	return r;
 }

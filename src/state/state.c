@@ -311,15 +311,37 @@ static int hash_mount(struct compute *self, const struct ix_step *step, size_t i
 	return 0;
 }
 
-static int hash_run(struct compute *self, const struct ix_stage *stage, const struct ix_step *step, struct step_state *result,
-		    struct ix_err *err)
+/* What the request says of RUN steps, where it differs from the default. */
+static void hash_spec(struct ix_hash *hash, const struct ix_run_spec *spec)
+{
+	struct ix_strv settings = { 0 };
+
+	for (size_t i = 0; i < spec->nhosts; i++) {
+		ix_auto_free char *text = ix_run_host_text(&spec->hosts[i]);
+
+		ix_strv_addf(&settings, "add-host=%s", text);
+	}
+	for (size_t i = 0; i < spec->nlimits; i++) {
+		ix_auto_free char *text = ix_run_limit_text(&spec->limits[i]);
+
+		ix_strv_addf(&settings, "ulimit=%s", text);
+	}
+	if (spec->hostname)
+		ix_strv_addf(&settings, "hostname=%s", spec->hostname);
+	if (spec->shm_size != IX_SHM_SIZE)
+		ix_strv_addf(&settings, "shm-size=%llu", (unsigned long long)spec->shm_size);
+	for (size_t i = 0; i < settings.count; i++)
+		ix_hash_text(hash, T_RUN_SETTING, settings.items[i]);
+	ix_strv_release(&settings);
+}
+
+static int hash_run(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
 {
 	ix_hash_u64(self->hash, T_NETWORK);
-	ix_hash_u64(self->hash, step->network);
+	ix_hash_u64(self->hash, step->run.network);
 	ix_hash_u64(self->hash, T_SECURITY);
-	ix_hash_u64(self->hash, step->insecure);
-	for (size_t i = 0; i < stage->nrun_settings; i++)
-		ix_hash_text(self->hash, T_RUN_SETTING, stage->run_settings[i]);
+	ix_hash_u64(self->hash, step->run.insecure);
+	hash_spec(self->hash, &step->run);
 	need_selections(result, step->nmounts);
 	for (size_t i = 0; i < step->nmounts; i++)
 		if (hash_mount(self, step, i, result, err) < 0)
@@ -366,8 +388,8 @@ static void hash_health(struct compute *self, const struct ix_step *step)
 		ix_hash_u64(self->hash, (uint64_t)values[i]);
 }
 
-static int hash_step(struct compute *self, const struct ix_stage *stage, const struct ix_step *step, const struct ix_digest *parent,
-		     struct step_state *result, struct ix_digest *ret_key, struct ix_err *err)
+static int hash_step(struct compute *self, const struct ix_step *step, const struct ix_digest *parent, struct step_state *result,
+		     struct ix_digest *ret_key, struct ix_err *err)
 {
 	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 
@@ -382,7 +404,7 @@ static int hash_step(struct compute *self, const struct ix_stage *stage, const s
 		return -(int)err->code;
 	if (copies && hash_copy(self, step, result, err) < 0)
 		return -(int)err->code;
-	if (step->kind == IX_STEP_RUN && hash_run(self, stage, step, result, err) < 0)
+	if (step->kind == IX_STEP_RUN && hash_run(self, step, result, err) < 0)
 		return -(int)err->code;
 	if (step->kind == IX_STEP_HEALTHCHECK)
 		hash_health(self, step);
@@ -401,13 +423,15 @@ static int hash_chain(struct compute *self, const struct ix_stage *stage, struct
 	if (self->outputs)
 		ix_hash_u64(self->hash, T_SECOND);
 	ix_hash_text(self->hash, T_PLATFORM, stage->platform);
-	if (stage->reproducible)
-		ix_hash_text(self->hash, T_RUN_SETTING, "reproducible");
+	if (stage->epoch >= 0) {
+		ix_hash_u64(self->hash, T_RUN_SETTING);
+		ix_hash_u64(self->hash, (uint64_t)stage->epoch);
+	}
 	if (hash_base(self, stage, err) < 0)
 		return -(int)err->code;
 	ix_hash_final(self->hash, &parent);
 	for (size_t i = 0; i < stage->nsteps; i++) {
-		if (hash_step(self, stage, &stage->steps[i], &parent, &result->steps[i], &keys[i], err) < 0)
+		if (hash_step(self, &stage->steps[i], &parent, &result->steps[i], &keys[i], err) < 0)
 			return -(int)err->code;
 		parent = keys[i];
 	}

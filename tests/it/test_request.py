@@ -1,6 +1,7 @@
 """What a build request says besides the Dockerfile: outputs and their forms, settings of steps, checks and calls."""
 
 import json
+import re
 import tarfile
 
 import pytest
@@ -55,6 +56,56 @@ def test_epoch_clamps_times_and_makes_images_equal(machine, tmp_path):
     machine.build(tmp_path, "--no-cache", "-o", f"type=oci,dest={out},rewrite-timestamp=true", "--build-arg", "SOURCE_DATE_EPOCH=1000")
     assert out.read_bytes() == first
     assert "invalid SOURCE_DATE_EPOCH" in machine.failure("build", str(tmp_path), env={"SOURCE_DATE_EPOCH": "yes"}).err
+
+
+def test_epoch_after_an_ordinary_build_has_its_effect(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN echo x > /f\nCOPY f /g\n", f="f")
+    out = tmp_path / "e.tar"
+    machine.build(tmp_path, "-o", f"type=oci,dest={out}")
+    machine.build(tmp_path, "-o", f"type=oci,dest={out}", env={"SOURCE_DATE_EPOCH": "1000"})
+    first, config = out.read_bytes(), layout(out)[1]
+    assert config["created"] == "1970-01-01T00:16:40Z" and config["history"][-1]["created"] == "1970-01-01T00:16:40Z"
+    with machine.root_tar(tmp_path, env={"SOURCE_DATE_EPOCH": "1000"}) as tar:
+        assert [tar.getmember(name).mtime for name in ("f", "g")] == [1000, 1000]
+    # Another time, and back: the first image is found again, to the byte.
+    machine.build(tmp_path, "-o", f"type=oci,dest={out}", "--build-arg", "SOURCE_DATE_EPOCH=2000")
+    assert layout(out)[1]["created"] == "1970-01-01T00:33:20Z"
+    r = machine.build(tmp_path, "-o", f"type=oci,dest={out}", env={"SOURCE_DATE_EPOCH": "1000"})
+    assert out.read_bytes() == first and "0 built" in r.err, r
+
+
+def test_plan_and_explain_take_what_build_takes(machine, tmp_path):
+    (tmp_path / "ix.yaml").write_text("project: p\nregistry: none\nstages:\n  a: { dockerfile: Dockerfile }\n")
+    dockerfile(tmp_path, "FROM busybox:test\nARG V=1\nRUN --mount=type=secret,id=s cat /etc/hosts\n")
+    (tmp_path / "s").write_text("x")
+    changes = [("--add-host", "h:1.2.3.4"), ("--add-host", "h=::1"), ("--ulimit", "nofile=99"), ("--shm-size", "65m"), ("--network", "none"),
+               ("--build-arg", "V=2"), ("--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=me"), ("--label", "a=b")]
+    same = [("--secret", f"id=s,src={tmp_path}/s"), ("--shm-size", "64m"), ("--shm-size", "67108864"), ("--network", "host"), ("--allow", "network.host")]
+
+    def key(*words):
+        return json.loads(machine.ix("plan", "--json", *words, cwd=tmp_path, check=False).out)["stages"][0]["key"]
+
+    seen = {key()}
+    for words in changes:
+        assert key(*words) not in seen, words
+        seen.add(key(*words))
+    for words in same:
+        assert key(*words) == key(), words
+    assert key("--ulimit", "nofile=9:99", "--ulimit", "core=0") == key("--ulimit", "core=0:0", "--ulimit", "nofile=1", "--ulimit", "nofile=9:99")
+    machine.ix("build", "--add-host", "h:1.2.3.4", "--ulimit", "nofile=99", cwd=tmp_path)
+    assert machine.ix("plan", "--add-host", "h=1.2.3.4", "--ulimit", "nofile=99:99", cwd=tmp_path).status == 0
+    assert machine.ix("verify", "a", "--add-host", "h:1.2.3.4", "--ulimit", "nofile=99", cwd=tmp_path).status == 0
+    assert "nothing changed" in machine.ix("explain", "a", "--add-host", "h:1.2.3.4", "--ulimit", "nofile=99", cwd=tmp_path).out
+    assert "busybox" in machine.failure("lock", "--add-host", "h:1.2.3.4", cwd=tmp_path).err  # it asks a registry, which has none
+    machine.ix("run", "--add-host", "h:1.2.3.4", "--ulimit", "nofile=99", "a", "--", "true", cwd=tmp_path)
+
+
+def test_network_none_in_a_project_has_its_effect(machine, tmp_path):
+    (tmp_path / "ix.yaml").write_text("project: p\nregistry: none\nstages:\n  a: { dockerfile: Dockerfile }\n")
+    dockerfile(tmp_path, "FROM busybox:test\nRUN echo has $(sed -n 's/ *\\([a-z0-9]*\\):.*/\\1/p' /proc/net/dev)\n")
+    r = machine.ix("build", "--progress", "plain", "--network", "none", cwd=tmp_path)
+    assert re.search(r"has lo$", r.err, re.M), r
+    assert "1 found" in machine.ix("build", "--network", "none", cwd=tmp_path).err
 
 
 def test_wrong_outputs_are_refused_before_anything_runs(machine, tmp_path):

@@ -118,8 +118,8 @@ static void dump_step(const struct ix_step *step, struct ix_buf *out)
 		ix_buf_printf(out, " chmod=%s", step->chmod);
 	if (step->link)
 		ix_buf_puts(out, " link");
-	if (step->network)
-		ix_buf_puts(out, step->network == IX_NETWORK_NONE ? " network=none" : " network=host");
+	if (step->run.network)
+		ix_buf_puts(out, step->run.network == IX_NETWORK_NONE ? " network=none" : " network=host");
 	if (step->interval || step->timeout || step->start_period || step->retries)
 		ix_buf_printf(out, " every %lldms within %lldms after %lldms retries %d", (long long)(step->interval / 1000000),
 			      (long long)(step->timeout / 1000000), (long long)(step->start_period / 1000000), step->retries);

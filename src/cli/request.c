@@ -1,0 +1,120 @@
+/* What a command asks for: the options that all commands share that compute keys, so that all of them compute the same. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli_int.h"
+#include "sandbox/sandbox.h"
+
+void build_request_release(struct build_request *request)
+{
+	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts, &request->labels,
+				    &request->tags,   &request->force,      &request->add_hosts,      &request->ulimits,
+				    &request->allow,  &request->secrets,    &request->annotations,    &request->no_cache_filter };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
+		ix_strv_release(lists[i]);
+	secrets_release(&request->secret_list);
+	ix_arena_free(request->arena);
+}
+
+const char *request_arg(const struct build_request *request, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = request->build_args.count; i-- > 0;)
+		if (strncmp(request->build_args.items[i], name, len) == 0 && request->build_args.items[i][len] == '=')
+			return request->build_args.items[i] + len + 1;
+	return NULL;
+}
+
+static int parse_network(const char *name, enum ix_network *ret_network, struct ix_err *err)
+{
+	if (!name || strcmp(name, "default") == 0 || strcmp(name, "host") == 0)
+		*ret_network = IX_NETWORK_DEFAULT; /* which is the host's */
+	else if (strcmp(name, "none") == 0)
+		*ret_network = IX_NETWORK_NONE;
+	else
+		return ix_err_set(err, IX_EARG, "--network %s: default, host or none", name);
+	return 0;
+}
+
+/* The host's network is what steps have anyhow; devices cannot be asked for. */
+static int parse_allow(const struct ix_strv *allow, bool *ret_insecure, struct ix_err *err)
+{
+	for (size_t i = 0; i < allow->count; i++) {
+		if (strcmp(allow->items[i], "security.insecure") == 0)
+			*ret_insecure = true;
+		else if (strcmp(allow->items[i], "network.host") != 0)
+			return ix_err_set(err, IX_EARG, "--allow %s: network.host or security.insecure", allow->items[i]);
+	}
+	return 0;
+}
+
+/* By name; lines for the same name keep the order in which they were given. */
+static int parse_hosts(struct build_request *request, struct ix_err *err)
+{
+	struct ix_run_host *hosts = ix_arena_alloc(request->arena, (request->add_hosts.count + 1) * sizeof(*hosts));
+	size_t n = 0;
+
+	for (size_t i = 0; i < request->add_hosts.count; i++) {
+		const char *text = request->add_hosts.items[i];
+		/* HOST=IP is docker's newer way to write it, good for IPv6. */
+		size_t len = strcspn(text, strchr(text, '=') ? "=" : ":"), at = n++;
+		struct ix_run_host host;
+
+		if (!text[len] || len == 0)
+			return ix_err_set(err, IX_EARG, "--add-host %s: write HOST:IP", text);
+		host = (struct ix_run_host){ ix_arena_strndup(request->arena, text, len), text + len + 1 };
+		for (; at > 0 && strcmp(hosts[at - 1].name, host.name) > 0; at--)
+			hosts[at] = hosts[at - 1];
+		hosts[at] = host;
+	}
+	request->run.hosts = hosts;
+	request->run.nhosts = n;
+	return 0;
+}
+
+/* By name; what was given last counts. */
+static int parse_limits(struct build_request *request, struct ix_err *err)
+{
+	struct ix_run_limit *limits = ix_arena_alloc(request->arena, (request->ulimits.count + 1) * sizeof(*limits));
+	size_t n = 0;
+
+	for (size_t i = 0; i < request->ulimits.count; i++) {
+		const char *text = request->ulimits.items[i];
+		struct ix_sandbox_limit parsed;
+		struct ix_run_limit limit;
+		size_t at = 0;
+
+		if (ix_sandbox_limit_parse(text, &parsed, err) < 0)
+			return ix_err_wrap(err, "--ulimit");
+		limit = (struct ix_run_limit){ ix_arena_strndup(request->arena, text, strcspn(text, "=")), parsed.soft, parsed.hard };
+		while (at < n && strcmp(limits[at].name, limit.name) < 0)
+			at++;
+		if (at == n || strcmp(limits[at].name, limit.name) != 0)
+			memmove(&limits[at + 1], &limits[at], (n++ - at) * sizeof(*limits));
+		limits[at] = limit;
+	}
+	request->run.limits = limits;
+	request->run.nlimits = n;
+	return 0;
+}
+
+int request_settle(struct build_request *request, struct session *session, struct ix_err *err)
+{
+	request->arena = ix_arena_new();
+	request->run = (struct ix_run_spec)IX_RUN_SPEC_INIT;
+	request->run.hostname = request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME");
+	if (request->shm_size && !ix_parse_size(request->shm_size, &request->run.shm_size))
+		return ix_err_set(err, IX_EARG, "--shm-size %s: not a size, as 128m", request->shm_size);
+	if (request->run.shm_size == 0)
+		request->run.shm_size = IX_SHM_SIZE;
+	if (parse_network(request->network, &request->run.network, err) < 0 ||
+	    parse_allow(&request->allow, &request->allow_insecure, err) < 0 || parse_hosts(request, err) < 0 ||
+	    parse_limits(request, err) < 0 || secrets_parse(&request->secrets, &request->secret_list, err) < 0)
+		return -(int)err->code;
+	session->secrets = request->secret_list.items;
+	session->nsecrets = request->secret_list.count;
+	return 0;
+}
