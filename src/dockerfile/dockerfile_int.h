@@ -107,6 +107,8 @@ struct df_lexer {
 int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err);
 /* The bodies of the heredocs that begin on this line, read from the lines that follow. */
 int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *operands, struct df_instr *instr, struct ix_err *err);
+/* Does the word begin a heredoc? */
+bool df_is_heredoc(struct ix_arena *arena, const char *word);
 /* Parser directives at the top of the file. */
 int df_read_directives(struct df_lexer *lexer, struct ix_err *err);
 

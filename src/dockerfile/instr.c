@@ -53,20 +53,20 @@ static int parse_run(struct df_making *self, struct ix_err *err)
 	return self->instr->exec ? 0 : df_read_heredocs(self->lexer, self->line, self->operands, self->instr, err);
 }
 
-/* A heredoc among the sources is known by its name from here on: "<<NAME". */
+/* A heredoc among the sources is known by its name from here on, "<<NAME", and stands behind the files, wherever it was written: in that
+ * order docker copies them. */
 static void name_heredocs(struct df_making *self)
 {
 	struct df_instr *instr = self->instr;
-	size_t doc = 0;
+	size_t files = 0;
 
-	for (size_t i = 0; i < instr->nwords && doc < instr->ndocs; i++) {
-		const char *mark = instr->words[i];
-
-		while (*mark >= '0' && *mark <= '9')
-			mark++;
-		if (ix_starts(mark, "<<"))
-			instr->words[i] = ix_arena_printf(self->file->arena, "<<%s", instr->docs[doc++].name);
-	}
+	if (instr->ndocs == 0)
+		return;
+	for (size_t i = 0; i < instr->nwords; i++)
+		if (!df_is_heredoc(self->file->arena, instr->words[i]))
+			instr->words[files++] = instr->words[i];
+	for (size_t i = 0; i < instr->ndocs; i++)
+		instr->words[files++] = ix_arena_printf(self->file->arena, "<<%s", instr->docs[i].name);
 }
 
 static int parse_copy(struct df_making *self, struct ix_err *err)
@@ -85,10 +85,10 @@ static int parse_copy(struct df_making *self, struct ix_err *err)
 	if (instr->nwords == 1)
 		return err_here(self, err,
 				"requires at least two arguments, but only one was provided. Destination could not be determined");
-	name_heredocs(self);
 	instr->dest = instr->words[--instr->nwords];
-	if (ix_starts(instr->dest, "<<") && instr->ndocs > 0)
+	if (instr->ndocs > 0 && df_is_heredoc(self->file->arena, instr->dest))
 		return err_here(self, err, "cannot accept a heredoc as its destination");
+	name_heredocs(self);
 	return 0;
 }
 

@@ -282,6 +282,13 @@ static bool heredoc_word(struct ix_arena *arena, const char *word, struct ix_her
 	return true;
 }
 
+bool df_is_heredoc(struct ix_arena *arena, const char *word)
+{
+	struct ix_heredoc doc;
+
+	return heredoc_word(arena, word, &doc);
+}
+
 static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix_heredoc *doc, struct ix_err *err)
 {
 	ix_auto_buf body = { 0 }, whole = { 0 };

@@ -99,9 +99,10 @@ static const char *nearest(const struct stage_names *names, const char *name)
 
 static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
 {
+	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv used = { 0 };
 
-	ix_expand_names(word, self->file->escape, &used);
+	ix_expand_names(&opts, word, &used);
 	for (size_t i = 0; i < used.count && !names->open; i++) {
 		const char *near;
 
@@ -320,11 +321,12 @@ static void check_from_words(const struct lint *self, const struct df_instr *fro
 static void check_from_args(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
 {
 	const char *const words[] = { from->words[0], df_flag_value(from, "platform") };
+	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv used = { 0 };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
 		if (words[i])
-			ix_expand_names(words[i], self->file->escape, &used);
+			ix_expand_names(&opts, words[i], &used);
 	for (size_t i = 0; i < used.count; i++) {
 		const char *near;
 
@@ -352,7 +354,7 @@ static void check_default(const struct lint *self, const struct df_instr *from, 
 	ix_auto_free char *name = NULL;
 	struct ix_err ignored;
 
-	ix_expand_names(from->words[0], self->file->escape, &used);
+	ix_expand_names(&opts, from->words[0], &used);
 	if (used.count == 0)
 		return;
 	for (size_t i = 0; i < used.count; i++)

@@ -145,11 +145,12 @@ static void add_stage(struct listing *self, size_t index)
 /* Global arguments count where a FROM of a used stage names them, or an ARG of the stage takes them over. */
 static void add_globals(struct listing *self)
 {
+	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv names = { 0 };
 
 	for (size_t i = 0; i < self->file->nstages; i++)
 		if (self->seen[i])
-			ix_expand_names(self->file->stages[i].from.words[0], self->file->escape, &names);
+			ix_expand_names(&opts, self->file->stages[i].from.words[0], &names);
 	for (size_t i = 0; i < self->file->nglobals; i++) {
 		const struct df_instr *instr = &self->file->globals[i];
 		bool used = ix_strv_has(&names, instr->words[0]);

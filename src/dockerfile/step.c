@@ -22,7 +22,7 @@ static void add_arg(struct making *self, struct ix_step *step, const struct scop
 /* What the step can see of the outside: all of it for RUN, what it names for the rest. The environment hides arguments. */
 static void add_args(struct making *self, const struct df_instr *instr, struct ix_step *step)
 {
-	char escape = self->lower->file->escape;
+	const struct ix_expand_opts word = { .escape = self->lower->file->escape }, text = { .keep_quotes = true };
 	ix_auto_strv names = { 0 };
 
 	if (step->kind != IX_STEP_RUN) {
@@ -30,16 +30,16 @@ static void add_args(struct making *self, const struct df_instr *instr, struct i
 
 		for (size_t i = 0; i < instr->nwords && !literal && step->kind != IX_STEP_CMD && step->kind != IX_STEP_ENTRYPOINT; i++)
 			if (instr->words[i])
-				ix_expand_names(instr->words[i], escape, &names);
+				ix_expand_names(&word, instr->words[i], &names);
 		if (step->dest)
-			ix_expand_names(step->dest, escape, &names);
+			ix_expand_names(&word, step->dest, &names);
 		if (step->chown)
-			ix_expand_names(step->chown, escape, &names);
+			ix_expand_names(&word, step->chown, &names);
 		if (step->chmod)
-			ix_expand_names(step->chmod, escape, &names);
+			ix_expand_names(&word, step->chmod, &names);
 		for (size_t i = 0; i < step->ndocs; i++)
 			if (step->docs[i].expand)
-				ix_expand_names(step->docs[i].body, escape, &names);
+				ix_expand_names(&text, step->docs[i].body, &names);
 	}
 	for (size_t i = 0; i < self->scope.nargs; i++) {
 		const struct scope_arg *arg = &self->scope.args[i];

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "graph/graph.h"
+#include "pattern_int.h"
 
 /*
  * The expander reads a word once from left to right. Words nest only inside ${...}, so the recursion is bounded by DEPTH, and the output by
@@ -19,7 +20,7 @@ struct expander {
 	struct ix_strv *names; /* when only names are asked for */
 	struct ix_err *err;
 	unsigned depth;
-	bool pattern; /* reading a pattern: an escaped wildcard keeps its escape */
+	bool raw; /* reading a pattern: escapes stay, for the pattern to judge */
 };
 
 static int malformed(struct expander *self, const char *what)
@@ -27,12 +28,27 @@ static int malformed(struct expander *self, const char *what)
 	return ix_err_set(self->err, IX_EARG, "%s", what);
 }
 
+static int too_long(struct expander *self)
+{
+	return ix_err_set(self->err, IX_ELIMIT, "the expanded text is longer than %d bytes", LIMIT);
+}
+
 static int put(struct expander *self, struct ix_buf *out, const char *text, size_t len)
 {
 	if (out->len + len > LIMIT)
-		return ix_err_set(self->err, IX_ELIMIT, "the expanded text is longer than %d bytes", LIMIT);
+		return too_long(self);
 	ix_buf_put(out, text, len);
 	return 0;
+}
+
+/* The character at self->at, as it is; a byte that is no UTF-8 becomes U+FFFD. */
+static int put_char(struct expander *self, struct ix_buf *out)
+{
+	const char *start = self->at;
+	size_t len = graph_char(start, start + strlen(start));
+
+	self->at += len;
+	return len == 1 && (unsigned char)*start >= 0x80 ? put(self, out, "\xef\xbf\xbd", 3) : put(self, out, start, len);
 }
 
 static bool name_start(char c)
@@ -71,166 +87,108 @@ static const char *value_of(struct expander *self, const char *name)
 	return self->opts->lookup(self->opts->data, name);
 }
 
-static int read_until(struct expander *self, const char *stops, struct ix_buf *out);
-
-/* --- ${v#p} and ${v/p/r}: shell patterns of * ? and escapes --- */
-
-/* Does the pattern match text[0..len)? */
-static bool glob(const char *p, const char *text, size_t len)
-{
-	const char *end = text + len, *star = NULL, *resume = NULL;
-
-	for (;;) {
-		if (*p == '*') {
-			star = ++p;
-			resume = text;
-			continue;
-		}
-		if (text < end && *p) {
-			const char *literal = *p == '\\' && p[1] ? p + 1 : p;
-
-			if ((*p == '?') || *literal == *text) {
-				p = literal + 1;
-				text++;
-				continue;
-			}
-		} else if (text == end && !*p) {
-			return true;
-		}
-		if (!star || resume >= end)
-			return false;
-		text = ++resume;
-		p = star;
-	}
-}
-
-static int strip(struct expander *self, const char *value, const char *pattern, bool suffix, bool longest, struct ix_buf *out)
-{
-	size_t len = strlen(value);
-
-	for (size_t i = 0; i <= len; i++) {
-		size_t n = longest ? len - i : i;
-
-		if (suffix ? glob(pattern, value + len - n, n) : glob(pattern, value, n))
-			return suffix ? put(self, out, value, len - n) : put(self, out, value + n, len - n);
-	}
-	return put(self, out, value, len);
-}
-
-/* The longest match at text, -1 when there is none. */
-static ssize_t longest_match(const char *pattern, const char *text)
-{
-	for (size_t n = strlen(text) + 1; n-- > 0;)
-		if (glob(pattern, text, n))
-			return (ssize_t)n;
-	return -1;
-}
-
-static int substitute(struct expander *self, const char *value, const char *pattern, const char *with, bool all, struct ix_buf *out)
-{
-	while (*value) {
-		ssize_t n = longest_match(pattern, value);
-
-		if (n <= 0) {
-			if (put(self, out, value++, 1) < 0)
-				return -(int)self->err->code;
-			continue;
-		}
-		if (put(self, out, with, strlen(with)) < 0)
-			return -(int)self->err->code;
-		value += n;
-		if (!all)
-			break;
-	}
-	return put(self, out, value, strlen(value));
-}
+static int read_until(struct expander *self, char stop, struct ix_buf *out);
 
 /* --- ${...} --- */
 
-static int inner_word(struct expander *self, const char *stops, struct ix_buf *out)
+static int inner_word(struct expander *self, char stop, bool raw, struct ix_buf *out)
 {
+	bool before = self->raw;
 	int r;
 
 	if (++self->depth > DEPTH)
 		return malformed(self, "variables are nested too deeply");
-	r = read_until(self, stops, out);
+	self->raw = raw;
+	r = read_until(self, stop, out);
+	self->raw = before;
 	self->depth--;
-	return r;
-}
-
-static int pattern_word(struct expander *self, const char *stops, struct ix_buf *out)
-{
-	bool before = self->pattern;
-	int r;
-
-	self->pattern = true;
-	r = inner_word(self, stops, out);
-	self->pattern = before;
-	return r;
-}
-
-static int close_brace(struct expander *self)
-{
-	if (*self->at != '}')
-		return malformed(self, "missing '}' in variable");
+	if (r < 0)
+		return r;
+	if (*self->at != stop)
+		return malformed(self, stop == '}' ? "missing '}' in variable" : "missing '/' in variable");
 	self->at++;
 	return 0;
 }
 
-/* :- - :+ + :? ? */
-static int conditional(struct expander *self, const char *name, const char *value, bool colon, struct ix_buf *out)
+static int bad_pattern(struct expander *self, struct ix_buf *pattern)
 {
-	char op = *self->at++;
+	return ix_err_set(self->err, IX_EARG, "invalid pattern (%s) in substitution: a backslash stands before * ? \\ } or /",
+			  ix_buf_str(pattern));
+}
+
+/* # ## % %% */
+static int trim(struct expander *self, char op, const char *value, struct ix_buf *word, struct ix_buf *out)
+{
+	const char *pattern = ix_buf_str(word);
+	bool longest = *pattern == op;
+	size_t from, to;
+
+	pattern += longest;
+	if (!self->names && !graph_pattern_valid(pattern))
+		return bad_pattern(self, word);
+	if (!value)
+		return 0;
+	graph_pattern_strip(pattern, value, op == '%', longest, &from, &to);
+	return put(self, out, value + from, to - from);
+}
+
+static int required(struct expander *self, const char *name, const char *value, bool set, struct ix_buf *word, struct ix_buf *out)
+{
+	if (!set && !self->names)
+		return ix_err_set(self->err, IX_EARG, "%s: %s", name,
+				  word->len ? ix_buf_str(word)
+				  : value   ? "is not allowed to be empty"
+					    : "is not allowed to be unset");
+	return set ? put(self, out, value, strlen(value)) : 0;
+}
+
+/* Behind the name: - + ? with or without a colon, # or %. */
+static int modified(struct expander *self, const char *name, const char *value, bool colon, struct ix_buf *out)
+{
+	char op = *self->at;
 	bool set = value && (!colon || *value);
 	ix_auto_buf word = { 0 };
+	int r;
 
-	if (inner_word(self, "}", &word) < 0 || close_brace(self) < 0)
-		return -(int)self->err->code;
+	if (!op || !strchr(colon ? "-+?" : "-+?#%", op))
+		return ix_err_set(self->err, IX_EARG, "unsupported modifier (%s%c) in substitution of %s", colon ? ":" : "", op ? op : ' ',
+				  name);
+	self->at++;
+	r = inner_word(self, '}', op == '#' || op == '%', &word);
+	if (r < 0)
+		return r;
 	switch (op) {
 	case '-':
-		return set ? put(self, out, value, strlen(value)) : put(self, out, word.data, word.len);
+		return set ? put(self, out, value, strlen(value)) : put(self, out, ix_buf_str(&word), word.len);
 	case '+':
-		return set ? put(self, out, word.data, word.len) : 0;
+		return set ? put(self, out, ix_buf_str(&word), word.len) : 0;
+	case '?':
+		return required(self, name, value, set, &word, out);
 	default:
-		if (!set && !self->names)
-			return ix_err_set(self->err, IX_EARG, "%s: %s", name, word.len ? ix_buf_str(&word) : "not allowed to be unset");
-		return set ? put(self, out, value, strlen(value)) : 0;
+		return trim(self, op, value, &word, out);
 	}
 }
 
-static int trim(struct expander *self, const char *value, struct ix_buf *out)
-{
-	char op = *self->at++;
-	bool longest = *self->at == op;
-	ix_auto_buf pattern = { 0 };
-
-	self->at += longest;
-	if (pattern_word(self, "}", &pattern) < 0 || close_brace(self) < 0)
-		return -(int)self->err->code;
-	return value ? strip(self, value, ix_buf_str(&pattern), op == '%', longest, out) : 0;
-}
-
+/* ${v/p/r} ${v//p/r}: escapes stay in the replacement, too. A variable that is not set is an empty one. */
 static int replace(struct expander *self, const char *value, struct ix_buf *out)
 {
 	ix_auto_buf pattern = { 0 }, with = { 0 };
 	bool all;
+	int r;
 
 	self->at++;
 	all = *self->at == '/';
 	self->at += all;
-	if (pattern_word(self, "/}", &pattern) < 0)
-		return -(int)self->err->code;
-	if (*self->at == '/') {
-		self->at++;
-		if (inner_word(self, "}", &with) < 0)
-			return -(int)self->err->code;
-	}
-	if (close_brace(self) < 0)
-		return -(int)self->err->code;
-	if (!value)
-		return 0;
-	return pattern.len ? substitute(self, value, ix_buf_str(&pattern), ix_buf_str(&with), all, out)
-			   : put(self, out, value, strlen(value));
+	r = inner_word(self, '/', true, &pattern);
+	if (r == 0)
+		r = inner_word(self, '}', true, &with);
+	if (r < 0 || self->names)
+		return r;
+	if (!graph_pattern_valid(ix_buf_str(&pattern)))
+		return bad_pattern(self, &pattern);
+	if (!graph_pattern_replace(ix_buf_str(&pattern), value ? value : "", ix_buf_str(&with), all, LIMIT, out))
+		return too_long(self);
+	return 0;
 }
 
 static int braced(struct expander *self, struct ix_buf *out)
@@ -238,11 +196,11 @@ static int braced(struct expander *self, struct ix_buf *out)
 	ix_auto_free char *name = NULL;
 	const char *value;
 
-	if (*self->at == '}')
-		return malformed(self, "${} names no variable");
+	if (!*self->at)
+		return malformed(self, "missing '}' in variable");
+	if (strchr("{}:", *self->at))
+		return malformed(self, "bad substitution: ${ is followed by a name");
 	name = read_name(self);
-	if (!*name)
-		return malformed(self, "bad variable name in ${...}");
 	value = value_of(self, name);
 	switch (*self->at) {
 	case '}':
@@ -250,22 +208,13 @@ static int braced(struct expander *self, struct ix_buf *out)
 		return value ? put(self, out, value, strlen(value)) : 0;
 	case ':':
 		self->at++;
-		if (*self->at && strchr("-+?", *self->at))
-			return conditional(self, name, value, true, out);
-		return ix_err_set(self->err, IX_EARG, "unsupported modifier (%c) in substitution of %s", *self->at ? *self->at : ' ', name);
-	case '-':
-	case '+':
-	case '?':
-		return conditional(self, name, value, false, out);
-	case '#':
-	case '%':
-		return trim(self, value, out);
+		return modified(self, name, value, true, out);
 	case '/':
 		return replace(self, value, out);
 	case '\0':
 		return malformed(self, "missing '}' in variable");
 	default:
-		return ix_err_set(self->err, IX_EARG, "unsupported modifier (%c) in substitution of %s", *self->at, name);
+		return modified(self, name, value, false, out);
 	}
 }
 
@@ -290,43 +239,50 @@ static int dollar(struct expander *self, struct ix_buf *out)
 
 static int single_quoted(struct expander *self, struct ix_buf *out)
 {
-	const char *end = strchr(self->at + 1, '\'');
+	int r = 0;
 
-	if (!end)
+	self->at++;
+	while (r == 0 && *self->at && *self->at != '\'')
+		r = put_char(self, out);
+	if (r == 0 && !*self->at)
 		return malformed(self, "unexpected end of statement while looking for matching single-quote");
-	if (put(self, out, self->at + 1, (size_t)(end - self->at - 1)) < 0)
-		return -(int)self->err->code;
-	self->at = end + 1;
-	return 0;
+	self->at++;
+	return r;
 }
 
 static int double_quoted(struct expander *self, struct ix_buf *out)
 {
-	self->at++;
-	while (*self->at != '"') {
-		int r;
+	int r = 0;
 
+	self->at++;
+	while (r == 0 && *self->at != '"') {
 		if (!*self->at)
 			return malformed(self, "unexpected end of statement while looking for matching double-quote");
 		if (*self->at == '$') {
 			r = dollar(self, out);
-		} else {
-			/* Inside double quotes only these lose their escape. */
-			if (*self->at == self->escape && self->at[1] &&
-			    (self->at[1] == '"' || self->at[1] == '$' || self->at[1] == self->escape))
-				self->at++;
-			r = put(self, out, self->at++, 1);
+			continue;
 		}
-		if (r < 0)
-			return r;
+		if (*self->at == self->escape) {
+			/* Inside double quotes only these lose their escape. */
+			bool drop = self->at[1] && (self->at[1] == '"' || self->at[1] == '$' || self->at[1] == self->escape);
+
+			if (self->raw)
+				r = put(self, out, self->at, 1);
+			self->at += drop || !self->at[1];
+			if (!*self->at)
+				continue;
+		}
+		if (r == 0)
+			r = put_char(self, out);
 	}
-	self->at++;
-	return 0;
+	self->at += r == 0;
+	return r;
 }
 
 static int one(struct expander *self, struct ix_buf *out)
 {
 	bool keep = self->opts->keep_quotes;
+	int r = 0;
 
 	if (*self->at == '$')
 		return dollar(self, out);
@@ -334,42 +290,49 @@ static int one(struct expander *self, struct ix_buf *out)
 		return single_quoted(self, out);
 	if (*self->at == '"' && !keep)
 		return double_quoted(self, out);
-	if (*self->at == self->escape && self->at[1]) {
+	if (*self->at == self->escape) {
+		if (self->raw)
+			r = put(self, out, self->at, 1);
 		self->at++;
-		if (self->pattern && strchr("*?\\", *self->at) && put(self, out, "\\", 1) < 0)
-			return -(int)self->err->code;
-	} else if (*self->at == self->escape && !keep) {
-		self->at++;
-		return 0; /* an escape with nothing behind it */
+		if (r < 0 || !*self->at)
+			return r; /* an escape with nothing behind it is nothing */
 	}
-	return put(self, out, self->at++, 1);
+	return put_char(self, out);
 }
 
-static int read_until(struct expander *self, const char *stops, struct ix_buf *out)
+/* Up to the stop, which stays to be read, or the end. */
+static int read_until(struct expander *self, char stop, struct ix_buf *out)
 {
-	while (*self->at && !strchr(stops, *self->at))
-		if (one(self, out) < 0)
-			return -(int)self->err->code;
-	return 0;
+	int r = 0;
+
+	while (r == 0 && *self->at && *self->at != stop)
+		r = one(self, out);
+	return r;
+}
+
+static char escape_of(const struct ix_expand_opts *opts)
+{
+	/* In a heredoc it is a backslash, whatever the file says. */
+	return opts->escape && !opts->keep_quotes ? opts->escape : '\\';
 }
 
 int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_text, struct ix_err *err)
 {
-	struct expander self = { .opts = opts, .escape = opts->escape ? opts->escape : '\\', .at = word, .err = err };
+	struct expander self = { .opts = opts, .escape = escape_of(opts), .at = word, .err = err };
 	ix_auto_buf out = { 0 };
+	int r = read_until(&self, '\0', &out);
 
-	if (read_until(&self, "", &out) < 0)
+	if (r < 0)
 		return ix_err_wrap(err, "'%.100s'", word);
 	*ret_text = ix_buf_steal(&out);
 	return 0;
 }
 
-void ix_expand_names(const char *word, char escape, struct ix_strv *names)
+void ix_expand_names(const struct ix_expand_opts *opts, const char *word, struct ix_strv *names)
 {
-	const struct ix_expand_opts opts = { .escape = escape };
 	struct ix_err ignored;
-	struct expander self = { .opts = &opts, .escape = escape ? escape : '\\', .at = word, .err = &ignored, .names = names };
+	struct expander self = { .opts = opts, .escape = escape_of(opts), .at = word, .err = &ignored, .names = names };
 	ix_auto_buf out = { 0 };
 
-	(void)read_until(&self, "", &out);
+	(void)read_until(&self, '\0', &out);
 }

@@ -290,11 +290,12 @@ struct ix_expand_opts {
 	/* Value of a variable, or NULL when it is not set. */
 	const char *(*lookup)(void *data, const char *name);
 	void *data;
-	bool keep_quotes; /* quotes stay as they are (heredoc bodies) */
+	bool keep_quotes; /* a heredoc's body: quotes are characters like others, and the escape is a backslash */
 };
 /* One word: quotes removed, variables replaced. Caller frees *ret_text. A bad pattern or a failed ${v:?m} is IX_EARG. */
 int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_text, struct ix_err *err);
-/* The names a word refers to, each once, appended. Malformed words give what was read before the mistake. */
-void ix_expand_names(const char *word, char escape, struct ix_strv *names);
+/* The names a word refers to, each once, appended, as ix_expand would ask for them with the same opts (its lookup is not called). Malformed
+ * words give what was read before the mistake. */
+void ix_expand_names(const struct ix_expand_opts *opts, const char *word, struct ix_strv *names);
 
 #endif

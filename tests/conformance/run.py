@@ -3,7 +3,8 @@
 
 A case file holds cases; a case begins with a line "=== what it shows" and has sections that begin with "--- ":
 
-    --- flags --build-arg A=1       options for the build
+    --- flags --build-arg A=1       options for the build; @CTX is the context, @env:NAME=VALUE sets a variable of the builder,
+                                    @stdin builds from the context's file "stdin"
     --- Dockerfile                  the file to build (or: --- Dockerfile other.Dockerfile)
     --- file PATH [MODE]            a file of the context
     --- dir PATH [MODE]             a directory
@@ -260,8 +261,8 @@ class Builder:
     def build(self, case, context, number):
         words = [w for flags, _ in case.get("flags") for w in shlex.split(flags)]
         archive = self.work / f"{type(self).__name__}-{number}.tar"
-        env_words = [w for w in words if re.match(r"[A-Z_]+=", w)]
-        words = [w for w in words if w not in env_words]
+        env = dict(w[5:].split("=", 1) for w in words if w.startswith("@env:"))
+        words = [w for w in words if not w.startswith("@env:")]
         path = str(context)
         if "@stdin" in words:
             words.remove("@stdin")
@@ -269,9 +270,11 @@ class Builder:
         else:
             data = None
         words = [w.replace("@CTX", str(context)) for w in words]
-        status, output = self.make(words, path, archive, data, dict(self.env, **dict(w.split("=", 1) for w in env_words)))
+        status, output = self.make(words, path, archive, data, dict(self.env, **env))
         if status != 0:
-            return "error: " + self.message(output.decode("utf-8", "replace")) + "\n"
+            text = output.decode("utf-8", "replace")
+            line = self.line(text)
+            return f"error{f' (line {line})' if line else ''}: {self.message(text)}\n"
         config, tree = read_image(archive)
         archive.unlink()
         # What is there from the base image is left out where the stage was built on it.
@@ -307,6 +310,10 @@ class Ix(Builder):
     def message(self, output):
         lines = [line for line in output.splitlines() if line.startswith("ix: ")]
         return lines[-1][4:] if lines else output[-2000:]
+
+    def line(self, output):
+        found = re.search(r"(?m)^ix: (?:stage '[^']*': )?[^\s:]+:(\d+):\d+: ", output)
+        return found and found[1]
 
 
 class Docker(Builder):
@@ -362,7 +369,12 @@ class Docker(Builder):
     def message(self, output):
         lines = [line for line in output.splitlines() if line.startswith("ERROR: ")]
         text = lines[-1][7:] if lines else output[-2000:]
+        assert not text.startswith(("docker: ", "unknown flag")), "docker was asked wrongly: " + text
         return re.sub(r"[0-9a-f]{25}", "…", re.sub(r"^failed to (build|solve): ", "", re.sub(r"^failed to build: ", "", text)))
+
+    def line(self, output):
+        found = re.search(r"parse error on line (\d+)", output) or re.search(r"(?m)^\S+:(\d+)\n-{20}$", output)
+        return found and found[1]
 
 
 def make_rootfs(path):
@@ -391,10 +403,15 @@ def differences(want, got, a, b):
 
 
 def same(want, got):
-    """Errors agree when both are errors: the words are each engine's own."""
+    """Errors agree when both are errors of the same line, as far as both name one: the words are each engine's own."""
     if want is None:
         return False
-    return want == got or (want.startswith("error:") and got.startswith("error:") and "CRASHED" not in got)
+    if want == got:
+        return True
+    errors = [re.match(r"error(?: \(line (\d+)\))?:", text) for text in (want, got)]
+    if not all(errors) or "CRASHED" in got:
+        return False
+    return None in (errors[0][1], errors[1][1]) or errors[0][1] == errors[1][1]
 
 
 def judge(case, number, ix, docker, options):

@@ -25,6 +25,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (ix_expand(&opts, word, &text, &err) < 0 && err.msg[0] == '\0')
 		abort();
-	ix_expand_names(word, '\\', &names);
+	ix_expand_names(&opts, word, &names);
 	return 0;
 }

@@ -5,9 +5,17 @@
 
 static const char *lookup(void *data, const char *name)
 {
-	static const char *const vars[][2] = { { "v", "value" },    { "empty", "" },       { "path", "a/b/c.tar.gz" },
-					       { "star", "x*y*z" }, { "long_name1", "L" }, { "1", "one" },
-					       { "@", "at" },       { "space", "a b" } };
+	static const char *const vars[][2] = { { "v", "value" },
+					       { "empty", "" },
+					       { "path", "a/b/c.tar.gz" },
+					       { "star", "x*y*z" },
+					       { "long_name1", "L" },
+					       { "1", "one" },
+					       { "@", "at" },
+					       { "space", "a b" },
+					       { "uml", "a\xc3\xa9"
+							"b" },
+					       { "lines", "a\nb" } };
 
 	(void)data;
 	for (size_t i = 0; i < IX_ARRAY_LEN(vars); i++)
@@ -73,7 +81,7 @@ static const struct {
 	{ "${v%e}", "valu" },
 	{ "${path/b/X}", "a/X/c.tar.gz" },
 	{ "${path//\\//-}", "a-b-c.tar.gz" },
-	{ "${path/b}", "a//c.tar.gz" },
+	{ "${path/b}", NULL },
 	{ "${star//\\*/+}", "x+y+z" },
 	{ "${path/?b/X}", "aX/c.tar.gz" },
 	{ "${path//[abc]/X}", "a/b/c.tar.gz" },
@@ -87,7 +95,38 @@ static const struct {
 	{ "${v", NULL },
 	{ "${v:", NULL },
 	{ "${v:-", NULL },
-	{ "${v:#x}", NULL },
+	{ "${v:#v}", NULL },
+	{ "${v:/a/b}", NULL },
+	{ "${/a/b}", "" },
+	{ "${v/a/\\}}", "v\\}lue" },
+	{ "${v//a/\\$0}", "v\\alue" },
+	{ "${v//a/'$x'}", "vlue" },
+	{ "${v//a/'$$'}", "v$lue" },
+	{ "${v//a/'$ {'}", "v$ {lue" },
+	{ "${v//a/'${0}'}", "value" },
+	{ "${v/a/'$0'}", "v$0lue" },
+	{ "${v//l/\\\\}", "va\\\\ue" },
+	{ "${v/l/\\/}", "va\\/ue" },
+	{ "${v//x}", NULL },
+	{ "${v/x}", NULL },
+	{ "${v//}", NULL },
+	{ "${v///}", "value" },
+	{ "${v///-}", "-v-a-l-u-e-" },
+	{ "${v//-/}", "value" },
+	{ "${v//*/-}", "-" },
+	{ "${empty//*/-}", "-" },
+	{ "${unset/*/-}", "-" },
+	{ "${v#\\a}", NULL },
+	{ "${v/\\a/b}", NULL },
+	{ "${unset#\\a}", NULL },
+	{ "${uml//?/x}", "xxx" },
+	{ "${uml#a?}", "b" },
+	{ "${uml%?b}", "a" },
+	{ "${uml%%*}", "" },
+	{ "${lines%%*}", "a\n" },
+	{ "${lines##*}", "\nb" },
+	{ "${lines//*/x}", "x\nx" },
+	{ "a\xffz", "a\xef\xbf\xbdz" },
 	{ "${v!x}", NULL },
 	{ "'open", NULL },
 	{ "\"open", NULL },
@@ -158,12 +197,24 @@ static void doubling_does_not_eat_the_machine(void **state)
 
 static void names_are_found_in_nested_words(void **state)
 {
+	const struct ix_expand_opts opts = { 0 };
 	ix_auto_strv names = { 0 };
 
 	(void)state;
-	ix_expand_names("$a ${b:-$c} '$no' ${d/${e}/x}", '\\', &names);
+	ix_expand_names(&opts, "$a ${b:-$c} '$no' ${d/${e}/x}", &names);
 	assert_int_equal(names.count, 5);
 	assert_true(ix_strv_has(&names, "c") && ix_strv_has(&names, "e") && !ix_strv_has(&names, "no"));
+}
+
+static void names_behind_an_apostrophe_of_a_text_are_found(void **state)
+{
+	const struct ix_expand_opts opts = { .keep_quotes = true, .escape = '`' };
+	ix_auto_strv names = { 0 };
+
+	(void)state;
+	ix_expand_names(&opts, "it's ${v} \"'$w`$x\\$no", &names);
+	assert_int_equal(names.count, 3);
+	assert_true(ix_strv_has(&names, "v") && ix_strv_has(&names, "w") && ix_strv_has(&names, "x"));
 }
 
 static void order_puts_needs_first_and_names_cycles(void **state)
@@ -193,9 +244,13 @@ static void order_puts_needs_first_and_names_cycles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_form_gives_what_the_reference_says), cmocka_unit_test(text_keeps_its_quotes_when_asked),
-		cmocka_unit_test(the_other_escape_character_works),         cmocka_unit_test(doubling_does_not_eat_the_machine),
-		cmocka_unit_test(names_are_found_in_nested_words),          cmocka_unit_test(order_puts_needs_first_and_names_cycles),
+		cmocka_unit_test(every_form_gives_what_the_reference_says),
+		cmocka_unit_test(text_keeps_its_quotes_when_asked),
+		cmocka_unit_test(the_other_escape_character_works),
+		cmocka_unit_test(doubling_does_not_eat_the_machine),
+		cmocka_unit_test(names_are_found_in_nested_words),
+		cmocka_unit_test(names_behind_an_apostrophe_of_a_text_are_found),
+		cmocka_unit_test(order_puts_needs_first_and_names_cycles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
