@@ -70,6 +70,7 @@ IX_DEFINE_FREEP(struct ix_layer_writer, ix_layer_writer_free)
 /*
  * The changes in an overlay upper directory as a layer. lower_fd is the merged tree below (-1: none): directories that are only there because
  * overlayfs copied them up, unchanged, and have no changed entries are left out. *ret_entries is their number; 0: nothing changed.
+ * The upper directory is left as unpacking the layer would make it: what is left out is removed from it, times are whole seconds.
  */
 int ix_layer_pack_upper(struct ix_layer_writer *layer, int upper_fd, int lower_fd, const struct ix_cancel *cancel, size_t *ret_entries,
 			struct ix_err *err);
@@ -108,6 +109,9 @@ struct ix_layer_difference {
 	bool times_only;
 };
 int ix_layer_compare(struct ix_reader *a, struct ix_reader *b, struct ix_layer_difference *ret_difference, struct ix_err *err);
+
+/* The first difference of two unpacked layers in what the layer says: a check that they are one and the same. The caller frees path. */
+int ix_layer_compare_dirs(int a_fd, int b_fd, struct ix_layer_difference *ret_difference, struct ix_err *err);
 
 /* Fill the empty directory to with what is in from, names in descending order, so that file systems which list entries as they were made list
  * them otherwise. Files become hard links; both are on one file system. */

@@ -11,8 +11,10 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/map.h"
+#include "base/path.h"
 #include "base/str.h"
-#include "layer/layer.h"
+#include "layer/settle_int.h"
+#include "layer/tar_int.h"
 
 enum { DEPTH_MAX = 1000 };
 
@@ -24,6 +26,7 @@ struct level {
 	size_t next;
 	struct stat st;
 	bool opaque;
+	bool is_root;
 	bool pending; /* its own entry has not been written: it may be unchanged */
 };
 
@@ -145,6 +148,7 @@ static int push(struct pack *self, int fd_take, const char *path, const struct s
 	struct level level = { .fd = fd_take, .path = ix_strdup(path), .st = *st };
 
 	level.opaque = self->overlay && !is_root && is_opaque(fd_take);
+	level.is_root = is_root;
 	level.pending = !is_root;
 	IX_GROW(&self->levels, self->nlevels, &self->cap);
 	self->levels[self->nlevels++] = level;
@@ -164,6 +168,24 @@ static void pop(struct pack *self)
 	close(top->fd);
 	free(top->path);
 	ix_strv_release(&top->names);
+}
+
+/* The innermost directory is done: what the layer does not say of it goes from the upper directory, too. */
+static int leave(struct pack *self, struct ix_err *err)
+{
+	struct level *top = &self->levels[self->nlevels - 1];
+	const struct level *parent = top->is_root ? NULL : top - 1;
+	int r = 0;
+
+	if (!self->overlay)
+		return 0;
+	if (top->is_root)
+		r = settle_root(top->fd, err);
+	else if (!top->pending)
+		r = settle_open(top->fd, &top->st, tar_time(self->layer, top->st.st_mtim.tv_sec), top->path, err);
+	else if (unlinkat(parent->fd, ix_path_base(top->path), AT_REMOVEDIR) < 0)
+		r = ix_err_sys(err, "remove /%s, which did not change", top->path);
+	return r;
 }
 
 /* The path under which the same file was packed before, or NULL after remembering this one. */
@@ -198,6 +220,8 @@ static int add_regular(struct pack *self, int dirfd, const char *name, const cha
 	}
 	if (r == 0)
 		r = add(self, &entry, fd, err);
+	if (r == 0 && self->overlay && !first)
+		r = settle_open(fd, st, tar_time(self->layer, entry.mtime_s), path, err);
 	ix_tar_entry_release(&entry);
 	return r;
 }
@@ -220,6 +244,8 @@ static int add_special(struct pack *self, int dirfd, const char *name, const cha
 	entry.rdev_major = major(st->st_rdev);
 	entry.rdev_minor = minor(st->st_rdev);
 	r = add(self, &entry, -1, err);
+	if (r == 0 && self->overlay)
+		r = settle_special(dirfd, name, tar_time(self->layer, entry.mtime_s), path, err);
 	ix_tar_entry_release(&entry);
 	return r;
 }
@@ -237,8 +263,9 @@ static int visit(struct pack *self, struct level *top, const char *name, struct 
 
 		return fd < 0 ? ix_err_sys(err, "open /%s", path) : push(self, fd, path, &st, false, err);
 	}
+	/* A tar cannot hold one, so the layer has none. */
 	if (S_ISSOCK(st.st_mode))
-		return 0; /* a tar cannot hold one */
+		return self->overlay && unlinkat(dirfd, name, 0) < 0 ? ix_err_sys(err, "remove socket /%s", path) : 0;
 	if (flush_dirs(self, err) < 0)
 		return -(int)err->code;
 	if (self->overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
@@ -264,10 +291,13 @@ static int run(struct pack *self, int root_fd, struct ix_err *err)
 	while (self->nlevels > 0) {
 		struct level *top = &self->levels[self->nlevels - 1];
 
-		if (top->next == top->names.count)
+		if (top->next == top->names.count) {
+			if (leave(self, err) < 0)
+				return -(int)err->code;
 			pop(self);
-		else if (visit(self, top, top->names.items[top->next++], err) < 0)
+		} else if (visit(self, top, top->names.items[top->next++], err) < 0) {
 			return -(int)err->code;
+		}
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef IX_LAYER_TAR_INT_H
 #define IX_LAYER_TAR_INT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "layer/layer.h"
@@ -38,5 +39,10 @@ static inline unsigned tar_checksum(const struct tar_header *header)
 		sum += i >= 148 && i < 156 ? ' ' : bytes[i];
 	return sum;
 }
+
+/* Does a layer carry this extended attribute? */
+bool tar_carries_xattr(const char *name);
+/* The time that a layer says for one of a file. */
+int64_t tar_time(const struct ix_layer_writer *layer, int64_t seconds);
 
 #endif

@@ -38,7 +38,7 @@ void ix_tar_entry_release(struct ix_tar_entry *entry)
 }
 
 /* Attributes that belong to the file and not to overlayfs or this machine's security modules. */
-static bool carried(const char *name)
+bool tar_carries_xattr(const char *name)
 {
 	return strcmp(name, "security.capability") == 0 || (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
 }
@@ -58,7 +58,7 @@ int ix_xattrs_read(int fd, const char *what, struct ix_tar_entry *entry, struct 
 	for (const char *name = names; name < names + n; name += strlen(name) + 1) {
 		ssize_t len;
 
-		if (!carried(name))
+		if (!tar_carries_xattr(name))
 			continue;
 		len = fgetxattr(fd, name, value, sizeof(value));
 		if (len < 0)
@@ -181,13 +181,17 @@ static char type_of(const struct ix_tar_entry *entry)
 	}
 }
 
+int64_t tar_time(const struct ix_layer_writer *layer, int64_t seconds)
+{
+	return layer->epoch >= 0 && seconds > layer->epoch ? layer->epoch : seconds;
+}
+
 /* Whole seconds, as docker and containerd write layers: a fraction would cost a pax header for every file. */
 static void put_time(const struct ix_layer_writer *layer, struct ix_buf *pax, struct tar_header *header, int64_t seconds)
 {
 	char text[24];
 
-	if (layer->epoch >= 0 && seconds > layer->epoch)
-		seconds = layer->epoch;
+	seconds = tar_time(layer, seconds);
 	if (seconds >= 0 && seconds >> 33 == 0) {
 		put_octal(header->mtime, sizeof(header->mtime), (uint64_t)seconds);
 		return;

@@ -17,6 +17,9 @@
 static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 static const char empty_index[] = "{\"manifests\":[],\"mediaType\":\"" IX_MEDIA_INDEX "\",\"schemaVersion\":2}";
 
+/* Raised when unpacked layers become others: those that an older ix made are made again. */
+#define LAYER_FORM "2"
+
 static int make_layout(struct ix_store *store, struct ix_err *err)
 {
 	static const char *const dirs[] = { "oci/blobs/sha256", "layers", "mounts", "locks", "tmp" };
@@ -39,7 +42,8 @@ static void read_boot_id(struct ix_store *store)
 	struct ix_err ignored;
 
 	if (ix_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, &ignored) == 0)
-		snprintf(store->boot_id, sizeof(store->boot_id), "%.*s", (int)strcspn(ix_buf_str(&text), "\n"), ix_buf_str(&text));
+		snprintf(store->boot_id, sizeof(store->boot_id), "%.*s " LAYER_FORM, (int)strcspn(ix_buf_str(&text), "\n"),
+			 ix_buf_str(&text));
 }
 
 /* What a killed process left in tmp/ goes when nobody else uses the store: every process holds a shared lock as long as it lives. */

@@ -289,7 +289,7 @@ class Ix(Builder):
         self.words = [program]
         (self.work / "config.yaml").write_text("")
         self.common = ["--store", str(self.work / "store"), "--config", str(self.work / "config.yaml")]
-        self.env.update(HOME=str(self.work))
+        self.env.update(HOME=str(self.work), IX_CHECK_LAYERS="1")
 
     def setup(self, rootfs):
         result = self.run([*self.words, "import", *self.common, str(rootfs), "base"])
