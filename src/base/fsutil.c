@@ -17,6 +17,18 @@
 #include "base/scope.h"
 #include "base/str.h"
 
+static mode_t umask_of_caller = 022;
+
+void ix_umask_fix(void)
+{
+	umask_of_caller = umask(022);
+}
+
+mode_t ix_umask_of_caller(void)
+{
+	return umask_of_caller;
+}
+
 int ix_read_file(int dirfd, const char *path, struct ix_buf *buf, struct ix_err *err)
 {
 	ix_auto_close int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
@@ -103,7 +115,7 @@ int ix_publish_file(int dirfd, const char *path, const void *bytes, size_t len, 
 
 	ix_random_name(random);
 	tmp = ix_asprintf("%s.tmp-%s", path, random);
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode & ~umask_of_caller);
 	if (fd < 0)
 		return ix_err_sys(err, "create %s", tmp);
 	r = fill_and_rename(dirfd, fd, tmp, path, bytes, len, err);

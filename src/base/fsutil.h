@@ -10,9 +10,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+/*
+ * Nothing of the caller's umask may show in what is built: from here on it is 022. Called once, before any thread. What is written for the
+ * caller itself (archives, lists, lock files) has the modes the caller's umask leaves.
+ */
+void ix_umask_fix(void);
+mode_t ix_umask_of_caller(void);
+
 /* The whole file at path below dirfd (AT_FDCWD allowed), not larger than buf's limit. */
 int ix_read_file(int dirfd, const char *path, struct ix_buf *buf, struct ix_err *err) ix_must_use;
-/* Publish a file: written beside its name, fsynced, renamed over it, directory fsynced. A reader sees the old or the new one. */
+/* Publish a file: written beside its name, fsynced, renamed over it, directory fsynced. A reader sees the old or the new one. Of mode the
+ * caller's umask is taken away. */
 int ix_publish_file(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode, struct ix_err *err) ix_must_use;
 /* Write all, through short writes and EINTR. */
 int ix_write_all(int fd, const void *bytes, size_t len, struct ix_err *err) ix_must_use;

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fsutil.h"
 #include "cli_int.h"
 #include "sandbox/sandbox.h"
 #include "signals_int.h"
@@ -90,6 +92,8 @@ static void catch_signals(void)
 		sigaction(signals[i], &action, NULL);
 	/* A reader that went away is an error of write(2), not a death. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* A caller that ignores it would have the kernel forget how children ended. */
+	(void)signal(SIGCHLD, SIG_DFL);
 }
 
 /* Descriptors 0 to 2 are always somebody's: a blob must not land on standard output's number. */
@@ -128,6 +132,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
 		return ix_sandbox_child_main(argc, argv);
 	open_standard_fds();
+	ix_umask_fix();
+	/* Under linux32(8) this machine would call itself another one, and keys be others. */
+	(void)personality(PER_LINUX);
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
 		usage();
 		return argc < 2 ? 1 : 0;

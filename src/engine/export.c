@@ -27,7 +27,7 @@ static int output_open(const char *dest, struct output *ret_output, struct ix_er
 	ix_random_name(random);
 	ret_output->dest = dest;
 	ret_output->tmp = ix_asprintf("%s.tmp-%s", dest, random);
-	ret_output->fd = open(ret_output->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	ret_output->fd = open(ret_output->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644 & ~ix_umask_of_caller());
 	if (ret_output->fd >= 0)
 		return 0;
 	ix_err_sys(err, "create %s", dest);
@@ -61,7 +61,7 @@ static int put_dir(struct archive *self, const char *path, struct ix_err *err)
 	struct ix_tar_entry entry = { .path = (char *)(uintptr_t)path, .mode = S_IFDIR | 0755 };
 
 	if (self->dir_fd >= 0)
-		return ix_mkdir_p(self->dir_fd, path, 0755, err);
+		return ix_mkdir_p(self->dir_fd, path, 0755 & ~ix_umask_of_caller(), err);
 	return ix_layer_add(self->tar, &entry, -1, self->opts->cancel, err);
 }
 
@@ -82,7 +82,7 @@ static int copy_to_dir(struct archive *self, const char *path, int fd, struct ix
 
 	if (ix_path_exists(self->dir_fd, path))
 		return 0;
-	to = openat(self->dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	to = openat(self->dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644 & ~ix_umask_of_caller());
 	if (to < 0)
 		return ix_err_sys(err, "create %s", path);
 	writer = ix_fd_writer_new(to);
@@ -207,7 +207,7 @@ static int export_layout_dir(const struct ix_engine_opts *opts, const struct ix_
 	struct archive self = { .opts = opts };
 	int r;
 
-	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755, err) < 0)
+	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err) < 0)
 		return spec->dest ? -(int)err->code : ix_err_set(err, IX_EARG, "a layout directory needs dest=");
 	self.dir_fd = open(spec->dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (self.dir_fd < 0)
@@ -250,7 +250,7 @@ static int export_local(const struct ix_engine_opts *opts, const struct ix_diges
 	ix_auto_close int to = -1;
 	int fd, r;
 
-	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755, err) < 0)
+	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err) < 0)
 		return spec->dest ? -(int)err->code : ix_err_set(err, IX_EARG, "type=local needs dest=DIRECTORY");
 	to = open(spec->dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to < 0)

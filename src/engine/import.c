@@ -29,7 +29,7 @@ static void tee_free(struct ix_reader *reader)
 
 static const struct ix_reader_ops tee_ops = { tee_read, tee_free };
 
-static int check_tar(struct ix_reader *stream, struct ix_err *err)
+static int check_tar(struct ix_reader *stream, int64_t *ret_newest_s, struct ix_err *err)
 {
 	ix_scoped(ix_tar_reader_freep) struct ix_tar_reader *tar = ix_tar_reader_new(stream);
 	const struct ix_tar_entry *entry;
@@ -38,7 +38,8 @@ static int check_tar(struct ix_reader *stream, struct ix_err *err)
 	int r;
 
 	while ((r = ix_tar_next(tar, &entry, err)) > 0)
-		;
+		if (*ret_newest_s < entry->mtime_s)
+			*ret_newest_s = entry->mtime_s;
 	if (r < 0)
 		return r;
 	while ((n = ix_read(stream, rest, sizeof(rest), err)) > 0)
@@ -46,7 +47,7 @@ static int check_tar(struct ix_reader *stream, struct ix_err *err)
 	return (int)n;
 }
 
-static int import_layer(const struct ix_engine_opts *opts, int fd, struct ix_layer_info *info, struct ix_err *err)
+static int import_layer(const struct ix_engine_opts *opts, int fd, struct ix_layer_info *info, int64_t *newest_s, struct ix_err *err)
 {
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *file = ix_fd_reader_new(fd);
@@ -62,7 +63,7 @@ static int import_layer(const struct ix_engine_opts *opts, int fd, struct ix_lay
 	compress = ix_compress_writer_new(digest, opts->compression, opts->compression_level, 0);
 	diff = ix_digest_writer_new(compress, &info->diff_id, &info->tar_size);
 	tee.to = diff;
-	if (check_tar(&tee.base, err) < 0 || ix_write_finish(diff, err) < 0 || ix_write_finish(compress, err) < 0 ||
+	if (check_tar(&tee.base, newest_s, err) < 0 || ix_write_finish(diff, err) < 0 || ix_write_finish(compress, err) < 0 ||
 	    ix_write_finish(digest, err) < 0)
 		return -(int)err->code;
 	return ix_blob_commit(ix_steal(&blob), &info->digest, err);
@@ -74,12 +75,14 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 	auto_image image = { 0 };
 	struct ix_layer_info info;
 	struct layer_ref *layer;
-	char now[32];
+	int64_t newest_s = 0;
+	char made[32];
 	uint64_t size;
 
-	if (import_layer(opts, fd, &info, err) < 0)
+	if (import_layer(opts, fd, &info, &newest_s, err) < 0)
 		return -(int)err->code;
-	ix_rfc3339(opts->epoch >= 0 ? opts->epoch : ix_time_s(), now);
+	/* The time of its newest file, not of today: one tar is one image on every machine, and so are all that stand on it. */
+	ix_rfc3339(opts->epoch >= 0 && newest_s > opts->epoch ? opts->epoch : newest_s, made);
 	layer = image_add_layer(&image);
 	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(ix_layer_media_type(opts->compression)),
 					      .digest = info.digest,
@@ -87,12 +90,12 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 	layer->diff_id = info.diff_id;
 	layer->content = info.diff_id;
 	image.config.platform = *platform;
-	image.config.created = ix_strdup(now);
+	image.config.created = ix_strdup(made);
 	ix_config_add_diff_id(&image.config, &info.diff_id);
 	{
 		struct ix_history *entry = ix_config_add_history(&image.config);
 
-		entry->created = ix_strdup(now);
+		entry->created = ix_strdup(made);
 		entry->created_by = ix_strdup("ix import");
 	}
 	if (image_store(opts, &image, NULL, NULL, ret_manifest, &size, err) < 0)

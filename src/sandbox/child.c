@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -86,9 +87,16 @@ static int enter_cwd(struct setup *setup, struct ix_err *err)
 	return chdir(cwd) < 0 ? ix_err_sys(err, "working directory %s", cwd) : 0;
 }
 
+/* linux32(8) and setarch(8) would show in uname(1) and in how memory is laid out. */
+static int plain_personality(struct setup *setup, struct ix_err *err)
+{
+	(void)setup;
+	return personality(PER_LINUX) < 0 ? ix_err_sys(err, "personality") : 0;
+}
+
 static int (*const steps[])(struct setup *setup, struct ix_err *err) = {
 	start_loopback,    sandbox_root_stage,    sandbox_mount_dev,  sandbox_mount_proc, sandbox_mount_sys,  sandbox_mask,
-	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          sandbox_set_limits,
+	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          sandbox_set_limits, plain_personality,
 };
 
 /* --- becoming the user --- */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -52,26 +53,59 @@ static rlim_t native(uint64_t limit)
 	return limit == UINT64_MAX ? RLIM_INFINITY : (rlim_t)limit;
 }
 
-static int raise_files(struct ix_err *err)
-{
-	/* Some old programs close every possible descriptor at start: a limit of a thousand million would hang them. */
-	const rlim_t most = 1 << 20;
-	struct rlimit limit;
+enum { MIB = 1 << 20 };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return ix_err_sys(err, "getrlimit");
-	if (limit.rlim_cur >= most)
+/* What a step has whatever limits its builder has: those of docker's engine, but for files of crashed programs, which no layer should hold. */
+static const struct {
+	int resource;
+	uint64_t soft, hard;
+} fixed[] = {
+	{ RLIMIT_AS, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_CORE, 0, UINT64_MAX },
+	{ RLIMIT_CPU, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_DATA, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_FSIZE, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_LOCKS, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_MEMLOCK, 8 * MIB, 8 * MIB },
+	{ RLIMIT_MSGQUEUE, 819200, 819200 },
+	{ RLIMIT_NICE, 0, 0 },
+	/* Some old programs close every possible descriptor at start: a limit of a thousand million would hang them. */
+	{ RLIMIT_NOFILE, 1 * MIB, 1 * MIB },
+	{ RLIMIT_NPROC, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_RSS, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_RTPRIO, 0, 0 },
+	{ RLIMIT_RTTIME, UINT64_MAX, UINT64_MAX },
+	{ RLIMIT_SIGPENDING, 65536, 65536 },
+	{ RLIMIT_STACK, 8 * MIB, UINT64_MAX },
+};
+
+static rlim_t lower(rlim_t a, rlim_t b)
+{
+	return a < b ? a : b; /* RLIM_INFINITY is the largest */
+}
+
+/* Without the privilege to raise a hard limit the builder's own stays. */
+static int fix_limit(int resource, uint64_t soft, uint64_t hard, struct ix_err *err)
+{
+	struct rlimit want = { native(soft), native(hard) }, have;
+
+	if (setrlimit((__rlimit_resource_t)resource, &want) == 0)
 		return 0;
-	limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : most;
-	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? ix_err_sys(err, "setrlimit") : 0;
+	if (errno != EPERM || getrlimit((__rlimit_resource_t)resource, &have) < 0)
+		return ix_err_sys(err, "set resource limit %d", resource);
+	want.rlim_max = lower(want.rlim_max, have.rlim_max);
+	want.rlim_cur = lower(want.rlim_cur, want.rlim_max);
+	return setrlimit((__rlimit_resource_t)resource, &want) < 0 ? ix_err_sys(err, "set resource limit %d", resource) : 0;
 }
 
 int sandbox_set_limits(struct setup *setup, struct ix_err *err)
 {
 	const struct ix_sandbox_plan *plan = &setup->orders->plan;
 
-	if (raise_files(err) < 0)
-		return -(int)err->code;
+	/* The builder's own, where somebody works in the image. */
+	for (size_t i = 0; !plan->interactive && i < IX_ARRAY_LEN(fixed); i++)
+		if (fix_limit(fixed[i].resource, fixed[i].soft, fixed[i].hard, err) < 0)
+			return -(int)err->code;
 	for (size_t i = 0; i < plan->nlimits; i++) {
 		const struct ix_sandbox_limit *want = &plan->limits[i];
 		const struct rlimit limit = { native(want->soft), native(want->hard) };

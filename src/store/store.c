@@ -92,7 +92,7 @@ int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *
 	store->fd = store->blobs_fd = store->alive_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
 	read_boot_id(store);
-	if (ix_mkdir_p(AT_FDCWD, store->path, 0711, err) < 0)
+	if (ix_mkdir_p(AT_FDCWD, store->path, 0711 & ~ix_umask_of_caller(), err) < 0)
 		return ix_err_wrap(err, "store");
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
