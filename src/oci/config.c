@@ -7,50 +7,54 @@
 
 static int parse_health(const json_t *object, struct ix_image_config *config, struct ix_err *err)
 {
-	const json_t *json = json_object_get(object, "Healthcheck");
 	struct ix_health *health;
+	const json_t *json;
 	int64_t retries = 0;
 
-	if (!json_is_object(json))
+	if (json_take_object(object, "Healthcheck", &json, err) < 0)
+		return -(int)err->code;
+	if (!json)
 		return 0;
 	health = config->health = ix_calloc(1, sizeof(*health));
 	if (json_take_strings(json, "Test", &health->test, err) < 0 || json_take_int(json, "Interval", &health->interval, err) < 0 ||
 	    json_take_int(json, "Timeout", &health->timeout, err) < 0 ||
 	    json_take_int(json, "StartPeriod", &health->start_period, err) < 0 ||
 	    json_take_int(json, "StartInterval", &health->start_interval, err) < 0 || json_take_int(json, "Retries", &retries, err) < 0)
-		return -(int)err->code;
+		return ix_err_wrap(err, "Healthcheck");
 	health->retries = retries < 0 || retries > 1 << 30 ? 0 : (int)retries;
 	return 0;
 }
 
 static int parse_run_config(const json_t *object, struct ix_image_config *config, struct ix_err *err)
 {
-	if (!json_is_object(object))
+	bool has_shell;
+
+	if (!object)
 		return 0;
-	config->has_entrypoint = json_is_array(json_object_get(object, "Entrypoint"));
-	config->has_cmd = json_is_array(json_object_get(object, "Cmd"));
-	config->args_escaped = json_is_true(json_object_get(object, "ArgsEscaped"));
-	if (json_take_string(object, "User", &config->user, err) < 0 ||
-	    json_take_string(object, "WorkingDir", &config->working_dir, err) < 0 ||
-	    json_take_string(object, "StopSignal", &config->stop_signal, err) < 0 ||
-	    json_take_strings(object, "Env", &config->env, err) < 0 || json_take_strings(object, "Cmd", &config->cmd, err) < 0 ||
-	    json_take_strings(object, "Entrypoint", &config->entrypoint, err) < 0 ||
-	    json_take_strings(object, "Shell", &config->shell, err) < 0 ||
+	if (json_take_word(object, "User", &config->user, err) < 0 || json_take_word(object, "WorkingDir", &config->working_dir, err) < 0 ||
+	    json_take_word(object, "StopSignal", &config->stop_signal, err) < 0 ||
+	    json_take_bool(object, "ArgsEscaped", &config->args_escaped, err) < 0 ||
+	    json_take_strings(object, "Env", &config->env, err) < 0 ||
+	    json_take_command(object, "Cmd", &config->cmd, &config->has_cmd, err) < 0 ||
+	    json_take_command(object, "Entrypoint", &config->entrypoint, &config->has_entrypoint, err) < 0 ||
+	    json_take_command(object, "Shell", &config->shell, &has_shell, err) < 0 ||
 	    json_take_strings(object, "OnBuild", &config->onbuild, err) < 0 ||
 	    json_take_keys(object, "ExposedPorts", &config->exposed_ports, err) < 0 ||
 	    json_take_keys(object, "Volumes", &config->volumes, err) < 0 || json_take_pairs(object, "Labels", &config->labels, err) < 0)
-		return -(int)err->code;
+		return ix_err_wrap(err, "config");
 	ix_strv_sort(&config->exposed_ports);
 	ix_strv_sort(&config->volumes);
-	return parse_health(object, config, err);
+	return parse_health(object, config, err) < 0 ? ix_err_wrap(err, "config") : 0;
 }
 
 static int parse_diff_ids(const json_t *rootfs, struct ix_image_config *config, struct ix_err *err)
 {
-	const json_t *array = json_object_get(rootfs, "diff_ids");
+	const json_t *array = NULL;
 	json_t *item;
 	size_t i;
 
+	if (rootfs && json_take_array(rootfs, "diff_ids", &array, err) < 0)
+		return ix_err_wrap(err, "rootfs");
 	if (json_array_size(array) > IX_LAYERS_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%zu layers, more than %d", json_array_size(array), IX_LAYERS_MAX);
 	json_array_foreach(array, i, item)
@@ -58,7 +62,7 @@ static int parse_diff_ids(const json_t *rootfs, struct ix_image_config *config, 
 		struct ix_digest digest;
 
 		if (!json_is_string(item) || ix_digest_parse(json_string_value(item), &digest, err) < 0)
-			return ix_err_set(err, IX_ECORRUPT, "diff_ids[%zu] is not a sha256 digest", i);
+			return ix_err_set(err, IX_ECORRUPT, "rootfs: diff_ids[%zu] is wrong: it is not a sha256 digest", i);
 		ix_config_add_diff_id(config, &digest);
 	}
 	return 0;
@@ -75,41 +79,48 @@ static int parse_history(const json_t *array, struct ix_image_config *config, st
 	{
 		struct ix_history *entry = ix_config_add_history(config);
 
+		if (!json_is_object(item))
+			return ix_err_set(err, IX_ECORRUPT, "history[%zu] has the wrong type", i);
 		if (json_take_string(item, "created", &entry->created, err) < 0 ||
 		    json_take_string(item, "created_by", &entry->created_by, err) < 0 ||
 		    json_take_string(item, "author", &entry->author, err) < 0 ||
-		    json_take_string(item, "comment", &entry->comment, err) < 0)
+		    json_take_string(item, "comment", &entry->comment, err) < 0 ||
+		    json_take_bool(item, "empty_layer", &entry->empty_layer, err) < 0)
 			return ix_err_wrap(err, "history[%zu]", i);
-		entry->empty_layer = json_is_true(json_object_get(item, "empty_layer"));
 	}
 	return 0;
 }
 
 static int parse_platform(const json_t *json, struct ix_image_config *config, struct ix_err *err)
 {
-	const char *os = json_string_value(json_object_get(json, "os"));
-	const char *arch = json_string_value(json_object_get(json, "architecture"));
-	const char *variant = json_string_value(json_object_get(json, "variant"));
+	ix_auto_free char *os = NULL;
+	ix_auto_free char *arch = NULL;
+	ix_auto_free char *variant = NULL;
 	ix_auto_free char *text = NULL;
 
-	if (!os || !*os || !arch || !*arch)
+	if (json_take_word(json, "os", &os, err) < 0 || json_take_word(json, "architecture", &arch, err) < 0 ||
+	    json_take_word(json, "variant", &variant, err) < 0)
+		return -(int)err->code;
+	if (!os || !arch)
 		return 0;
-	text = ix_asprintf("%s/%s%s%s", os, arch, variant && *variant ? "/" : "", variant ? variant : "");
+	text = ix_asprintf("%s/%s%s%s", os, arch, variant ? "/" : "", variant ? variant : "");
 	return ix_platform_parse(text, &config->platform, err);
 }
 
 int ix_config_parse(const void *bytes, size_t len, struct ix_image_config *ret_config, struct ix_err *err)
 {
 	ix_auto_config config = { 0 };
+	const json_t *run, *rootfs, *history;
 	auto_json *json = NULL;
 
 	if (json_load_object(bytes, len, "image config", &json, err) < 0)
 		return -(int)err->code;
-	if (json_take_string(json, "created", &config.created, err) < 0 || json_take_string(json, "author", &config.author, err) < 0 ||
-	    json_take_string(json, "os.version", &config.os_version, err) < 0 || parse_platform(json, &config, err) < 0 ||
-	    parse_run_config(json_object_get(json, "config"), &config, err) < 0 ||
-	    parse_diff_ids(json_object_get(json, "rootfs"), &config, err) < 0 ||
-	    parse_history(json_object_get(json, "history"), &config, err) < 0)
+	/* Members that docker writes for itself (container_config, docker_version, ...) say nothing that counts, and are not read. */
+	if (json_take_word(json, "created", &config.created, err) < 0 || json_take_word(json, "author", &config.author, err) < 0 ||
+	    json_take_word(json, "os.version", &config.os_version, err) < 0 || parse_platform(json, &config, err) < 0 ||
+	    json_take_object(json, "config", &run, err) < 0 || json_take_object(json, "rootfs", &rootfs, err) < 0 ||
+	    json_take_array(json, "history", &history, err) < 0 || parse_run_config(run, &config, err) < 0 ||
+	    parse_diff_ids(rootfs, &config, err) < 0 || parse_history(history, &config, err) < 0)
 		return ix_err_wrap(err, "image config");
 	*ret_config = config;
 	config = (struct ix_image_config){ 0 };

@@ -22,7 +22,7 @@ int json_load_object(const void *bytes, size_t len, const char *what, json_t **r
 	return 0;
 }
 
-/* The member, NULL when absent or null; -1 (and err) when it has another type. */
+/* The member, NULL when absent or null; an error when it has another type. */
 static int member(const json_t *object, const char *key, json_type type, json_t **ret_value, struct ix_err *err)
 {
 	json_t *value = json_object_get(object, key);
@@ -49,6 +49,39 @@ int json_take_string(const json_t *object, const char *key, char **ret_text, str
 	return 0;
 }
 
+int json_take_word(const json_t *object, const char *key, char **ret_text, struct ix_err *err)
+{
+	ix_auto_free char *text = NULL;
+
+	if (json_take_string(object, key, &text, err) < 0)
+		return -(int)err->code;
+	if (text && *text) {
+		free(*ret_text);
+		*ret_text = ix_steal(&text);
+	}
+	return 0;
+}
+
+int json_take_object(const json_t *object, const char *key, const json_t **ret_object, struct ix_err *err)
+{
+	json_t *value;
+
+	if (member(object, key, JSON_OBJECT, &value, err) < 0)
+		return -(int)err->code;
+	*ret_object = value;
+	return 0;
+}
+
+int json_take_array(const json_t *object, const char *key, const json_t **ret_array, struct ix_err *err)
+{
+	json_t *value;
+
+	if (member(object, key, JSON_ARRAY, &value, err) < 0)
+		return -(int)err->code;
+	*ret_array = value;
+	return 0;
+}
+
 int json_take_strings(const json_t *object, const char *key, struct ix_strv *list, struct ix_err *err)
 {
 	json_t *value, *item;
@@ -58,9 +91,9 @@ int json_take_strings(const json_t *object, const char *key, struct ix_strv *lis
 		return -(int)err->code;
 	json_array_foreach(value, i, item)
 	{
-		if (!json_is_string(item))
-			return ix_err_set(err, IX_ECORRUPT, "member '%s' has an element that is not text", key);
-		ix_strv_add(list, json_string_value(item));
+		if (!json_is_string(item) && !json_is_null(item))
+			return ix_err_set(err, IX_ECORRUPT, "member '%s' has the wrong type: an element is not text", key);
+		ix_strv_add(list, json_is_null(item) ? "" : json_string_value(item));
 	}
 	return 0;
 }
@@ -74,10 +107,10 @@ int json_take_pairs(const json_t *object, const char *key, struct ix_strv *pairs
 		return -(int)err->code;
 	json_object_foreach(value, name, item)
 	{
-		if (!json_is_string(item))
-			return ix_err_set(err, IX_ECORRUPT, "member '%s' has a value that is not text", key);
+		if (!json_is_string(item) && !json_is_null(item))
+			return ix_err_set(err, IX_ECORRUPT, "member '%s' has the wrong type: a value is not text", key);
 		ix_strv_add(pairs, name);
-		ix_strv_add(pairs, json_string_value(item));
+		ix_strv_add(pairs, json_is_null(item) ? "" : json_string_value(item));
 	}
 	return 0;
 }
@@ -104,12 +137,34 @@ int json_take_int(const json_t *object, const char *key, int64_t *ret_value, str
 	return 0;
 }
 
+int json_take_bool(const json_t *object, const char *key, bool *ret_value, struct ix_err *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (value && !json_is_null(value) && !json_is_boolean(value))
+		return ix_err_set(err, IX_ECORRUPT, "member '%s' has the wrong type", key);
+	*ret_value = json_is_true(value);
+	return 0;
+}
+
+int json_take_command(const json_t *object, const char *key, struct ix_strv *list, bool *ret_given, struct ix_err *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	*ret_given = value && !json_is_null(value);
+	if (json_is_string(value)) {
+		ix_strv_add(list, json_string_value(value));
+		return 0;
+	}
+	return json_take_strings(object, key, list, err);
+}
+
 int json_need_digest(const json_t *object, const char *key, struct ix_digest *ret_digest, struct ix_err *err)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	if (!text)
-		return ix_err_set(err, IX_ECORRUPT, "member '%s' is missing", key);
+		return ix_err_set(err, IX_ECORRUPT, "member '%s' is missing or has the wrong type", key);
 	return ix_digest_parse(text, ret_digest, err);
 }
 

@@ -20,6 +20,14 @@ int json_take_strings(const json_t *object, const char *key, struct ix_strv *lis
 int json_take_pairs(const json_t *object, const char *key, struct ix_strv *pairs, struct ix_err *err);
 int json_take_keys(const json_t *object, const char *key, struct ix_strv *list, struct ix_err *err);
 int json_take_int(const json_t *object, const char *key, int64_t *ret_value, struct ix_err *err);
+int json_take_bool(const json_t *object, const char *key, bool *ret_value, struct ix_err *err);
+/* Text that says nothing when it is empty: "" is as good as absent. */
+int json_take_word(const json_t *object, const char *key, char **ret_text, struct ix_err *err);
+/* Words of a command: a list, or as some clients write it one text. *ret_given: it is there. */
+int json_take_command(const json_t *object, const char *key, struct ix_strv *list, bool *ret_given, struct ix_err *err);
+/* Members that are objects or lists themselves, borrowed; NULL when absent or null. */
+int json_take_object(const json_t *object, const char *key, const json_t **ret_object, struct ix_err *err);
+int json_take_array(const json_t *object, const char *key, const json_t **ret_array, struct ix_err *err);
 /* Members that must be there. */
 int json_need_digest(const json_t *object, const char *key, struct ix_digest *ret_digest, struct ix_err *err);
 int json_need_size(const json_t *object, const char *key, uint64_t *ret_size, struct ix_err *err);

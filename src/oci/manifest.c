@@ -73,18 +73,25 @@ const char *ix_layer_media_type(enum ix_compression kind)
 	return layer_types[kind].media_type;
 }
 
-static int parse_platform(const json_t *json, struct ix_descriptor *descriptor)
+static int parse_platform(const json_t *json, struct ix_descriptor *descriptor, struct ix_err *err)
 {
-	const json_t *object = json_object_get(json, "platform");
-	const char *os = json_string_value(json_object_get(object, "os"));
-	const char *arch = json_string_value(json_object_get(object, "architecture"));
-	const char *variant = json_string_value(json_object_get(object, "variant"));
+	ix_auto_free char *os = NULL;
+	ix_auto_free char *arch = NULL;
+	ix_auto_free char *variant = NULL;
 	ix_auto_free char *text = NULL;
+	const json_t *object;
 	struct ix_err ignored;
 
+	if (json_take_object(json, "platform", &object, err) < 0)
+		return -(int)err->code;
+	if (!object)
+		return 0;
+	if (json_take_word(object, "os", &os, err) < 0 || json_take_word(object, "architecture", &arch, err) < 0 ||
+	    json_take_word(object, "variant", &variant, err) < 0)
+		return ix_err_wrap(err, "platform");
 	if (!os || !arch)
 		return 0;
-	text = ix_asprintf("%s/%s%s%s", os, arch, variant && *variant ? "/" : "", variant && *variant ? variant : "");
+	text = ix_asprintf("%s/%s%s%s", os, arch, variant ? "/" : "", variant ? variant : "");
 	/* A platform that cannot be read is one nobody asks for. */
 	descriptor->has_platform = ix_platform_parse(text, &descriptor->platform, &ignored) == 0;
 	return 0;
@@ -93,27 +100,31 @@ static int parse_platform(const json_t *json, struct ix_descriptor *descriptor)
 static int parse_descriptor(const json_t *json, struct ix_descriptor *descriptor, struct ix_err *err)
 {
 	if (!json_is_object(json))
-		return ix_err_set(err, IX_ECORRUPT, "a descriptor is missing");
+		return ix_err_set(err, IX_ECORRUPT, "it is missing or has the wrong type");
 	if (json_take_string(json, "mediaType", &descriptor->media_type, err) < 0 ||
 	    json_need_digest(json, "digest", &descriptor->digest, err) < 0 || json_need_size(json, "size", &descriptor->size, err) < 0 ||
 	    json_take_pairs(json, "annotations", &descriptor->annotations, err) < 0)
 		return -(int)err->code;
 	if (!descriptor->media_type)
 		descriptor->media_type = ix_strdup("");
-	return parse_platform(json, descriptor);
+	return parse_platform(json, descriptor, err);
 }
 
-static int parse_descriptors(const json_t *array, struct ix_descriptor **ret_list, size_t *ret_count, struct ix_err *err)
+static int parse_descriptors(const json_t *object, const char *key, struct ix_descriptor **ret_list, size_t *ret_count, struct ix_err *err)
 {
-	size_t n = json_array_size(array);
+	const json_t *array;
+	size_t n;
 
+	if (json_take_array(object, key, &array, err) < 0)
+		return -(int)err->code;
+	n = json_array_size(array);
 	if (n > IX_LAYERS_MAX)
-		return ix_err_set(err, IX_ELIMIT, "%zu entries, more than %d", n, IX_LAYERS_MAX);
+		return ix_err_set(err, IX_ELIMIT, "%s: %zu entries, more than %d", key, n, IX_LAYERS_MAX);
 	*ret_list = ix_calloc(n, sizeof(**ret_list));
 	for (size_t i = 0; i < n; i++) {
 		(*ret_count)++;
 		if (parse_descriptor(json_array_get(array, i), &(*ret_list)[i], err) < 0)
-			return ix_err_wrap(err, "entry %zu", i);
+			return ix_err_wrap(err, "%s[%zu]", key, i);
 	}
 	return 0;
 }
@@ -138,6 +149,11 @@ static json_t *descriptor_json(const struct ix_descriptor *descriptor)
 	return json;
 }
 
+static int parse_config(const json_t *json, struct ix_descriptor *config, struct ix_err *err)
+{
+	return parse_descriptor(json_object_get(json, "config"), config, err) < 0 ? ix_err_wrap(err, "config") : 0;
+}
+
 int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_manifest, struct ix_err *err)
 {
 	ix_auto_manifest manifest = { 0 };
@@ -145,15 +161,16 @@ int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_man
 
 	if (json_load_object(bytes, len, "manifest", &json, err) < 0)
 		return -(int)err->code;
-	if (!json_is_array(json_object_get(json, "layers")))
+	/* null: what Go makes of no layers at all */
+	if (!json_object_get(json, "layers"))
 		return ix_err_set(err, IX_ECORRUPT, "manifest: no layers");
 	if (json_take_string(json, "mediaType", &manifest.media_type, err) < 0 ||
-	    json_take_string(json, "artifactType", &manifest.artifact_type, err) < 0 ||
-	    parse_descriptor(json_object_get(json, "config"), &manifest.config, err) < 0 ||
-	    parse_descriptors(json_object_get(json, "layers"), &manifest.layers, &manifest.nlayers, err) < 0 ||
+	    json_take_string(json, "artifactType", &manifest.artifact_type, err) < 0 || parse_config(json, &manifest.config, err) < 0 ||
+	    parse_descriptors(json, "layers", &manifest.layers, &manifest.nlayers, err) < 0 ||
 	    json_take_pairs(json, "annotations", &manifest.annotations, err) < 0)
 		return ix_err_wrap(err, "manifest");
-	if (json_object_get(json, "subject") && parse_descriptor(json_object_get(json, "subject"), &manifest.subject, err) < 0)
+	if (json_object_get(json, "subject") && !json_is_null(json_object_get(json, "subject")) &&
+	    parse_descriptor(json_object_get(json, "subject"), &manifest.subject, err) < 0)
 		return ix_err_wrap(err, "manifest: subject");
 	if (!manifest.media_type)
 		manifest.media_type = ix_strdup(IX_MEDIA_MANIFEST);
@@ -207,7 +224,7 @@ int ix_index_parse(const void *bytes, size_t len, struct ix_index *ret_index, st
 
 	if (json_load_object(bytes, len, "index", &json, err) < 0)
 		return -(int)err->code;
-	if (parse_descriptors(json_object_get(json, "manifests"), &index.manifests, &index.nmanifests, err) < 0 ||
+	if (parse_descriptors(json, "manifests", &index.manifests, &index.nmanifests, err) < 0 ||
 	    json_take_pairs(json, "annotations", &index.annotations, err) < 0)
 		return ix_err_wrap(err, "index");
 	*ret_index = index;
@@ -281,8 +298,8 @@ int ix_is_index(const char *media_type, const void *bytes, size_t len, bool *ret
 		type = json_string_value(json_object_get(json, "mediaType"));
 	if (json_integer_value(json_object_get(json, "schemaVersion")) == 1)
 		return ix_err_set(err, IX_EARG, "it is a schema 1 manifest, which no registry should serve any more: push the image again");
-	*ret_is_index = json_is_array(json_object_get(json, "manifests"));
-	if (*ret_is_index || json_is_array(json_object_get(json, "layers")))
+	*ret_is_index = json_object_get(json, "manifests") != NULL;
+	if (*ret_is_index || json_object_get(json, "layers") || json_is_object(json_object_get(json, "config")))
 		return 0;
 	shown = ix_printable(type, 120);
 	return ix_err_set(err, IX_ECORRUPT, "it is neither an image manifest nor an index (media type '%s')", shown);

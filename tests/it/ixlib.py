@@ -1,6 +1,8 @@
 """The program under test, driven as a user would: its own store, its own configuration, a real registry."""
 
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -165,10 +167,38 @@ def manifest_digest(host, repository, reference):
         return reply.headers["Docker-Content-Digest"]
 
 
-def put_manifest(host, repository, reference, document):
+def put_manifest(host, repository, reference, document, media_type=OCI_MANIFEST):
     request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{reference}", json.dumps(document).encode(), method="PUT",
-                                     headers={"Content-Type": OCI_MANIFEST})
+                                     headers={"Content-Type": media_type})
     urllib.request.urlopen(request).close()
+
+
+def put_blob(host, repository, data):
+    """Its digest."""
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    with urllib.request.urlopen(urllib.request.Request(f"http://{host}/v2/{repository}/blobs/uploads/", b"", method="POST")) as reply:
+        location = reply.headers["Location"]
+    location = location if location.startswith("http") else f"http://{host}{location}"
+    urllib.request.urlopen(urllib.request.Request(f"{location}{'&' if '?' in location else '?'}digest={digest}", data, method="PUT",
+                                                  headers={"Content-Type": "application/octet-stream"})).close()
+    return digest
+
+
+def push_image(host, repository, config, tars, tag="latest", media_type=OCI_MANIFEST, change=None, answer="name"):
+    """An image written by hand: its config's other members, its layers' tars. Its name, or its manifest."""
+    docker = "docker" in media_type
+    layers = [gzip.compress(tar, mtime=0) for tar in tars]
+    config = dict({"rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest() for tar in tars]}}, **config)
+    body = json.dumps(config).encode()
+    document = {"schemaVersion": 2, "mediaType": media_type,
+                "config": {"mediaType": "application/vnd.docker.container.image.v1+json" if docker else "application/vnd.oci.image.config.v1+json",
+                           "digest": put_blob(host, repository, body), "size": len(body)},
+                "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip" if docker else "application/vnd.oci.image.layer.v1.tar+gzip",
+                            "digest": put_blob(host, repository, layer), "size": len(layer)} for layer in layers]}
+    if change:
+        change(document)
+    put_manifest(host, repository, tag, document, media_type)
+    return f"{host}/{repository}:{tag}" if answer == "name" else document
 
 
 def write(directory, **files):
