@@ -12,6 +12,8 @@ static const char text[] =
 	"on the channel. Causes come in order: what changed first, then what it made change. WHAT is a channel (a branch),\n"
 	"a key (or its first digits, as in a tag), or an image of the stage.";
 
+enum { NAMES = 20 }; /* of files in a line */
+
 /* One line of the answer. */
 struct line {
 	const char *stage;
@@ -131,7 +133,7 @@ static int open_frame(struct explain *self, const struct ix_stage *stage, const 
 {
 	*ret_frame = (struct frame){ .stage = stage };
 	ix_map_set(&self->seen, stage->name, self);
-	return ix_plan_causes(self->session->cache, self->session->state, stage, then, &ret_frame->causes, err);
+	return ix_plan_causes(self->session->cache, self->session->state, stage, then, NAMES, &ret_frame->causes, err);
 }
 
 /* The stage a cause speaks of, when more can be told about it. */

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/fsutil.h"
+#include "base/map.h"
 #include "base/path.h"
 
 static int read_ignore(const char *path, struct ix_ignore **ret_ignore, struct ix_err *err)
@@ -218,13 +219,13 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	return 0;
 }
 
-enum { TAG_MATCH = 1, TAG_NAME, TAG_MODE, TAG_LINK, TAG_DIGEST, TAG_RDEV, TAG_OWNER };
+enum { TAG_MATCH = 1, TAG_NAME, TAG_MODE, TAG_LINK, TAG_DIGEST, TAG_RDEV, TAG_OWNER, TAG_SAME };
 
-static void digest_entry(struct ix_hash *hash, const struct ix_entry *entry, bool owners)
+static void digest_entry(struct ix_hash *hash, const struct ix_entry *entry, uint32_t mode, bool owners)
 {
 	ix_hash_text(hash, TAG_NAME, entry->name);
 	ix_hash_u64(hash, TAG_MODE);
-	ix_hash_u64(hash, S_ISLNK(entry->mode) ? S_IFLNK : entry->mode); /* a link's permission bits mean nothing */
+	ix_hash_u64(hash, mode);
 	if (entry->link)
 		ix_hash_text(hash, TAG_LINK, entry->link);
 	if (S_ISREG(entry->mode))
@@ -239,19 +240,52 @@ static void digest_entry(struct ix_hash *hash, const struct ix_entry *entry, boo
 	}
 }
 
-static void digest_selection(struct ix_selection *selection, bool owners)
+/* Which names of a match are one file: each by the place of the first. */
+static void digest_links(struct ix_hash *hash, const struct ix_selection *selection, const struct ix_match *match)
+{
+	struct ix_map seen = { 0 };
+
+	for (size_t i = 0; i < match->count; i++) {
+		const struct ix_entry *entry = &selection->entries[match->first + i];
+		char inode[48];
+		const struct ix_entry *first;
+
+		if (!S_ISREG(entry->mode) || entry->nlink < 2)
+			continue;
+		snprintf(inode, sizeof(inode), "%llx:%llx", (unsigned long long)entry->dev, (unsigned long long)entry->ino);
+		first = ix_map_get(&seen, inode);
+		if (!first) {
+			ix_map_set(&seen, inode, (void *)(uintptr_t)entry);
+			continue;
+		}
+		ix_hash_text(hash, TAG_SAME, entry->name);
+		ix_hash_text(hash, TAG_SAME, first->name);
+	}
+	ix_map_release(&seen);
+}
+
+static void digest_match(struct ix_hash *hash, const struct ix_selection *selection, const struct ix_match *match,
+			 const struct ix_select_opts *opts)
+{
+	/* The name a file is copied under is its last element; a directory's own name does not matter. */
+	ix_hash_text(hash, TAG_MATCH, match->is_dir ? "" : ix_path_base(match->path));
+	ix_hash_u64(hash, match->count);
+	for (size_t i = 0; i < match->count; i++) {
+		const struct ix_entry *entry = &selection->entries[match->first + i];
+		/* A link's permission bits mean nothing. */
+		bool type_alone = S_ISLNK(entry->mode) || (opts->contents && match->is_dir && !entry->name[0]);
+
+		digest_entry(hash, entry, type_alone ? entry->mode & S_IFMT : entry->mode, opts->image && !(type_alone && !entry->name[0]));
+	}
+	digest_links(hash, selection, match);
+}
+
+static void digest_selection(struct ix_selection *selection, const struct ix_select_opts *opts)
 {
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
 
-	for (size_t i = 0; i < selection->nmatches; i++) {
-		const struct ix_match *match = &selection->matches[i];
-
-		/* The name a file is copied under is its last element; a directory's own name does not matter. */
-		ix_hash_text(hash, TAG_MATCH, match->is_dir ? "" : ix_path_base(match->path));
-		ix_hash_u64(hash, match->count);
-		for (size_t j = 0; j < match->count; j++)
-			digest_entry(hash, &selection->entries[match->first + j], owners);
-	}
+	for (size_t i = 0; i < selection->nmatches; i++)
+		digest_match(hash, selection, &selection->matches[i], opts);
 	ix_hash_final(hash, &selection->digest);
 }
 
@@ -300,9 +334,10 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 	if (r < 0)
 		return r;
 	if (opts->digest) {
-		if (context_hash(context, &selection, opts->cancel, err) < 0)
-			return -(int)err->code;
-		digest_selection(&selection, opts->owners);
+		r = context_hash(context, &selection, opts, err);
+		if (r < 0)
+			return r;
+		digest_selection(&selection, opts);
 	}
 	*ret_selection = selection;
 	selection = (struct ix_selection){ 0 };

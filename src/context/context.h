@@ -75,7 +75,7 @@ struct ix_selection {
 	size_t nmatches;
 	struct ix_entry *entries;
 	size_t nentries;
-	struct ix_digest digest; /* when asked for: path, type, permission bits, contents, link target, capabilities; no times, no owners */
+	struct ix_digest digest; /* when asked for (docs/identity.md, "A tree of files") */
 	uint64_t bytes;
 };
 void ix_selection_release(struct ix_selection *selection);
@@ -83,7 +83,8 @@ void ix_selection_release(struct ix_selection *selection);
 
 struct ix_select_opts {
 	bool digest;                 /* compute entry digests and the selection's */
-	bool owners;                 /* owners count in the digest (images, not contexts) */
+	bool image;                  /* the digest counts what only a copy from an image keeps: owners, user attributes */
+	bool contents;               /* of a selected directory only what is in it counts, not its own permissions */
 	const char *const *excludes; /* --exclude: patterns of the ignore language for what is below the selected path */
 	size_t nexcludes;
 	bool parents; /* --parents: what is selected keeps its directories, from the root or from a pivot "/./"; "**" is any number of them */

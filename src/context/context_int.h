@@ -44,7 +44,7 @@ int context_select_parents(const struct ix_context *context, const char *pattern
 
 /* --- hash.c --- */
 
-/* Digest every regular file of the selection, on several threads. */
-int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_cancel *cancel, struct ix_err *err);
+/* Digest every regular file of the selection, on several threads. opts->image: with the attributes that a copy from an image keeps. */
+int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_select_opts *opts, struct ix_err *err);
 
 #endif

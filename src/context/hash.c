@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,13 +21,52 @@ struct job {
 	const struct ix_context *context;
 	struct ix_selection *selection;
 	const struct ix_cancel *cancel;
-	size_t *todo; /* indexes of entries that the cache does not know */
+	bool attributes; /* user attributes count, too */
+	size_t *todo;    /* indexes of entries that the cache does not know */
 	size_t ntodo;
 	atomic_size_t next;
 	pthread_mutex_t lock;
 	struct ix_err err; /* the first failure */
 	bool failed;
 };
+
+/* The user attributes of a file, by name. */
+static int user_attributes(int fd, const char *path, struct ix_strv *ret_names, struct ix_err *err)
+{
+	ix_auto_free char *list = ix_malloc(XATTR_LIST_MAX);
+	ssize_t n = flistxattr(fd, list, XATTR_LIST_MAX);
+
+	if (n < 0 && errno != ENOTSUP)
+		return ix_err_sys(err, "attributes of %s", path);
+	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
+		if (ix_starts(list + i, "user.") && !ix_starts(list + i, "user.overlay."))
+			ix_strv_add(ret_names, list + i);
+	ix_strv_sort(ret_names);
+	return 0;
+}
+
+/* SHA-256 of the digest so far and each attribute, where there is one. */
+static int hash_attributes(int fd, const char *path, struct ix_hash *hash, struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_free char *value = NULL;
+	ix_auto_strv names = { 0 };
+	int r = user_attributes(fd, path, &names, err);
+
+	if (r < 0 || names.count == 0)
+		return r;
+	value = ix_malloc(XATTR_SIZE_MAX);
+	ix_hash_digest(hash, 1, digest);
+	for (size_t i = 0; i < names.count; i++) {
+		ssize_t n = fgetxattr(fd, names.items[i], value, XATTR_SIZE_MAX);
+
+		if (n < 0)
+			return ix_err_sys(err, "attribute %s of %s", names.items[i], path);
+		ix_hash_text(hash, 3, names.items[i]);
+		ix_hash_field(hash, 4, value, (size_t)n);
+	}
+	ix_hash_final(hash, digest);
+	return 0;
+}
 
 /* Contents, and the file capabilities when there are any: they change what the file is. */
 static int hash_fd(int fd, const char *path, struct ix_hash *hash, char *chunk, struct ix_digest *ret_digest, struct ix_err *err)
@@ -62,6 +102,8 @@ static int hash_entry(struct job *job, struct ix_entry *entry, struct ix_hash *h
 		return -(int)err->code;
 	if (fstat(fd, &before) < 0 || hash_fd(fd, entry->path, hash, chunk, &entry->digest, err) < 0 || fstat(fd, &after) < 0)
 		return err->code ? -(int)err->code : ix_err_sys(err, "stat %s", entry->path);
+	if (job->attributes)
+		return hash_attributes(fd, entry->path, hash, &entry->digest, err);
 	if (before.st_size == after.st_size && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
 	    before.st_mtim.tv_nsec == after.st_mtim.tv_nsec)
 		statcache_put(job->context->cache, &after, now, &entry->digest);
@@ -120,9 +162,9 @@ static bool known(const struct ix_context *context, struct ix_entry *entry)
 	       statcache_get(context->cache, &st, &entry->digest);
 }
 
-int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_cancel *cancel, struct ix_err *err)
+int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_select_opts *opts, struct ix_err *err)
 {
-	struct job job = { .context = context, .selection = selection, .cancel = cancel };
+	struct job job = { .context = context, .selection = selection, .cancel = opts->cancel, .attributes = opts->image };
 
 	job.todo = ix_malloc((selection->nentries + 1) * sizeof(*job.todo));
 	for (size_t i = 0; i < selection->nentries; i++)

@@ -14,8 +14,8 @@
 
 struct known {
 	bool has_output, has_second, asked, found;
-	struct ix_digest output, second;
-	pthread_mutex_t lock; /* one job at a time finds out about a stage */
+	struct ix_output output, second; /* second: in place of output, for what counts by it */
+	pthread_mutex_t lock;            /* one job at a time finds out about a stage */
 };
 
 struct cutoff {
@@ -94,7 +94,7 @@ static int learn_output(struct ix_engine *engine, const struct ix_stage *stage, 
 	return 0;
 }
 
-static int output_of(void *data, const struct ix_stage *stage, struct ix_digest *ret_output, struct ix_err *err)
+static int output_of(void *data, const struct ix_stage *stage, struct ix_output *ret_output, struct ix_err *err)
 {
 	const struct view *view = data;
 	struct known *known = &view->engine->cutoff->known[stage->index];
@@ -114,7 +114,7 @@ static int output_of(void *data, const struct ix_stage *stage, struct ix_digest 
 /* A name for what a path selects in what came out of a stage. */
 static void selection_name(const struct ix_digest *output, const char *path, const struct ix_select_opts *opts, struct ix_digest *ret_name)
 {
-	enum { OUTPUT = 1, PATH, EXCLUDE, PARENTS };
+	enum { OUTPUT = 1, PATH, EXCLUDE, PARENTS, CONTENTS };
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
 
 	ix_hash_digest(hash, OUTPUT, output);
@@ -123,6 +123,8 @@ static void selection_name(const struct ix_digest *output, const char *path, con
 		ix_hash_text(hash, EXCLUDE, opts->excludes[i]);
 	ix_hash_u64(hash, PARENTS);
 	ix_hash_u64(hash, opts->parents);
+	ix_hash_u64(hash, CONTENTS);
+	ix_hash_u64(hash, opts->contents);
 	ix_hash_final(hash, ret_name);
 }
 
@@ -139,7 +141,7 @@ static int select_files(struct ix_engine *engine, const struct ix_stage *stage, 
 		return -(int)err->code;
 	context = ix_context_open_root(root_fd, "image");
 	how.digest = true;
-	how.owners = true;
+	how.image = true;
 	if (ix_context_select(context, path, &how, &files, err) < 0)
 		return -(int)err->code;
 	*ret_digest = files.digest;
@@ -151,20 +153,21 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 {
 	const struct view *view = data;
 	struct ix_store *store = view->engine->opts.store;
-	struct ix_digest output, name;
+	struct ix_output output;
+	struct ix_digest name;
 	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
 	char hex[IX_DIGEST_HEX + 1], digest[IX_DIGEST_TEXT];
 	int r;
 
 	if (output_of(data, stage, &output, err) < 0)
 		return -(int)err->code;
-	selection_name(&output, path, opts, &name);
+	selection_name(&output.files, path, opts, &name);
 	/* All of it is what came out; and of an inner stage nothing is there to select from. */
 	if ((view->through && stage->inner) || (path[strspn(path, "/")] == '\0' && opts->nexcludes == 0)) {
 		*ret_digest = name;
 		return 0;
 	}
-	r = ix_store_fact(store, "selection", ix_digest_hex(&name, hex), &text, NULL, err);
+	r = ix_store_fact(store, "selected", ix_digest_hex(&name, hex), &text, NULL, err);
 	if (r == 0 && ix_digest_parse(ix_buf_str(&text), ret_digest, err) == 0)
 		return 0;
 	if (r < 0 && r != -IX_ENOTFOUND)
@@ -172,7 +175,7 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 	if (select_files(view->engine, stage, path, opts, ret_digest, err) < 0)
 		return -(int)err->code;
 	ix_digest_text(ret_digest, digest);
-	return ix_store_set_fact(store, "selection", hex, digest, strlen(digest), err);
+	return ix_store_set_fact(store, "selected", hex, digest, strlen(digest), err);
 }
 
 /* --- second keys --- */
@@ -198,7 +201,7 @@ static int learn_second(struct ix_engine *engine, const struct ix_stage *stage, 
 		r = ix_state_second(engine->state, part, &outputs, &second, err);
 		if (r < 0)
 			return r;
-		known->second = second.key;
+		known->second = (struct ix_output){ .id = second.key, .files = second.files, .config = second.config };
 		known->has_second = true;
 	}
 	return 0;
@@ -219,7 +222,7 @@ static int second_of(struct ix_engine *engine, const struct ix_stage *stage, str
 
 	pthread_mutex_lock(&known->lock);
 	r = learn_second(engine, stage, err);
-	*ret_second = engine->cutoff->known[stage->index].second;
+	*ret_second = engine->cutoff->known[stage->index].second.id;
 	pthread_mutex_unlock(&known->lock);
 	return r;
 }
@@ -248,7 +251,7 @@ static int find(struct ix_engine *engine, const struct ix_stage *stage, struct k
 	bool remote;
 	int r;
 
-	r = ix_cache_find_second(engine->opts.cache, stage->name, &known->second, !stage->inner, &result->manifest, &remote, err);
+	r = ix_cache_find_second(engine->opts.cache, stage->name, &known->second.id, !stage->inner, &result->manifest, &remote, err);
 	if (r < 0)
 		return r == -IX_ENOTFOUND ? 0 : r;
 	result->outcome = IX_OUTCOME_SAME;
@@ -299,6 +302,6 @@ char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage)
 	const struct known *known = &engine->cutoff->known[stage->index];
 
 	return known->has_second && !stage->inner && !ix_cache_is_local(engine->opts.cache)
-		       ? ix_cache_second_ref(engine->opts.cache, stage->name, &known->second)
+		       ? ix_cache_second_ref(engine->opts.cache, stage->name, &known->second.id)
 		       : NULL;
 }

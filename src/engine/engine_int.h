@@ -50,7 +50,7 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 int image_store(const struct ix_engine_opts *opts, const struct image *image, const char *stage_key, const char *second,
 		struct ix_digest *ret_manifest, uint64_t *ret_size, struct ix_err *err);
 /* What came out (docs/identity.md, "Output ids"): the layers' contents and the config, without times and history. */
-void image_output(const struct image *image, struct ix_digest *ret_output);
+void image_output(const struct image *image, struct ix_output *ret_output);
 /* A history entry at the end. */
 void image_history(struct image *image, const char *now, const char *created_by, bool empty_layer);
 

@@ -59,9 +59,23 @@ static void layer_content(const struct ix_descriptor *layer, const struct ix_dig
 		*ret_content = *diff_id;
 }
 
-void image_output(const struct image *image, struct ix_digest *ret_output)
+/* What steps see of a config. */
+static void sight_output(const struct ix_image_config *config, struct ix_hash *hash, struct ix_digest *ret_sight)
 {
-	enum { FORMAT = 1, LAYER, CONFIG };
+	enum { ENV = 1, USER, WORKDIR, SHELL };
+
+	for (size_t i = 0; i < config->env.count; i++)
+		ix_hash_text(hash, ENV, config->env.items[i]);
+	ix_hash_text(hash, USER, config->user);
+	ix_hash_text(hash, WORKDIR, config->working_dir);
+	for (size_t i = 0; i < config->shell.count; i++)
+		ix_hash_text(hash, SHELL, config->shell.items[i]);
+	ix_hash_final(hash, ret_sight);
+}
+
+void image_output(const struct image *image, struct ix_output *ret_output)
+{
+	enum { FORMAT = 1, LAYER, CONFIG, FILES };
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
 	struct ix_image_config config = image->config;
 	ix_auto_buf json = { 0 };
@@ -74,11 +88,16 @@ void image_output(const struct image *image, struct ix_digest *ret_output)
 	config.ndiff_ids = 0;
 	ix_config_json(&config, &json);
 	ix_hash_u64(hash, FORMAT);
-	ix_hash_u64(hash, 1);
+	ix_hash_u64(hash, 2);
 	for (size_t i = 0; i < image->nlayers; i++)
 		ix_hash_digest(hash, LAYER, &image->layers[i].content);
+	ix_hash_final(hash, &ret_output->files);
 	ix_hash_field(hash, CONFIG, json.data, json.len);
-	ix_hash_final(hash, ret_output);
+	ix_hash_final(hash, &ret_output->config);
+	sight_output(&image->config, hash, &ret_output->sight);
+	ix_hash_digest(hash, FILES, &ret_output->files);
+	ix_hash_digest(hash, CONFIG, &ret_output->config);
+	ix_hash_final(hash, &ret_output->id);
 }
 
 int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *digest, struct image *ret_image,

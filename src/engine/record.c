@@ -64,10 +64,11 @@ int record_keep(struct build *build, struct ix_err *err)
 	struct ix_engine *engine = build->engine;
 	ix_auto_free struct ix_step_made *steps = ix_calloc(build->stage->nsteps, sizeof(*steps));
 	struct ix_account_opts account = { .steps = steps };
-	struct ix_digest output, second;
+	struct ix_output output;
+	struct ix_digest second;
 
 	image_output(&build->image, &output);
-	account.output = &output;
+	account.output = &output.id;
 	if (cutoff_second(engine, build->stage, &second))
 		account.second = &second;
 	for (size_t i = 0; i < build->stage->nsteps; i++) {
@@ -93,7 +94,8 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest manifest = { 0 };
 	auto_image image = { 0 };
-	struct ix_digest output, second, made_as;
+	struct ix_output output;
+	struct ix_digest second, made_as;
 	const char *key;
 
 	/* Loading the image brings its manifest into the store. */
@@ -102,7 +104,7 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
 		return -(int)err->code;
 	image_output(&image, &output);
-	account.output = &output;
+	account.output = &output.id;
 	if (cutoff_second(engine, stage, &second))
 		account.second = &second;
 	key = ix_annotation(&manifest.annotations, "dev.ix.key");

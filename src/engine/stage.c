@@ -8,8 +8,6 @@
 #include "copy_int.h"
 #include "engine_int.h"
 
-static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 int err_at_step(struct ix_err *err, const struct ix_step *step)
 {
 	ix_auto_free char *shown = ix_printable(step->text, 400);
@@ -126,7 +124,7 @@ static int begin(struct build *build, struct ix_err *err)
 	if (!config->platform.arch[0] && ix_platform_parse(stage->platform, &config->platform, err) < 0)
 		return -(int)err->code;
 	if (!ix_env_get(&config->env, "PATH"))
-		ix_env_set(&config->env, "PATH", default_path);
+		ix_env_set(&config->env, "PATH", IX_DEFAULT_PATH);
 	if (!config->working_dir && stage->base.kind == IX_SOURCE_SCRATCH)
 		config->working_dir = ix_strdup("/");
 	/* Triggers of the base were made steps when the graph was; they are not handed on. */

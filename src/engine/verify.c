@@ -47,7 +47,7 @@ int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *
 {
 	struct ix_image_difference difference = { 0 };
 	auto_image before = { 0 }, now = { 0 };
-	struct ix_digest output_a, output_b;
+	struct ix_output output_a, output_b;
 
 	if (image_load(opts, image_a, a, &before, err) < 0 || image_load(opts, NULL, b, &now, err) < 0)
 		return -(int)err->code;
@@ -70,7 +70,7 @@ int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *
 	}
 	image_output(&before, &output_a);
 	image_output(&now, &output_b);
-	if ((!difference.what || difference.times_only) && (before.nlayers != now.nlayers || !ix_digest_eq(&output_a, &output_b))) {
+	if ((!difference.what || difference.times_only) && (before.nlayers != now.nlayers || !ix_digest_eq(&output_a.id, &output_b.id))) {
 		free(difference.path);
 		difference = (struct ix_image_difference){ .path = ix_strdup("config"),
 							   .what = before.nlayers != now.nlayers ? "another number of layers"

@@ -202,6 +202,8 @@ static int braced(struct expander *self, struct ix_buf *out)
 		return malformed(self, "bad substitution: ${ is followed by a name");
 	name = read_name(self);
 	value = value_of(self, name);
+	if (*self->at != '}' && self->opts->opaque && self->opts->opaque(self->opts->data, name))
+		return ix_err_set(self->err, IX_EARG, "the value of %s is not known", name);
 	switch (*self->at) {
 	case '}':
 		self->at++;

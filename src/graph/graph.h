@@ -227,6 +227,9 @@ struct ix_link {
 	bool is_base; /* FROM; otherwise COPY --from, RUN --mount=from or an argument */
 };
 
+/* PATH of images that have none. */
+#define IX_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 struct ix_stage {
 	const char *name;     /* project stage: its name; inner stage: "owner.inner", unnamed inner stages "owner.0" */
 	const char *alias;    /* what its file calls it: FROM ... AS alias; NULL when it has no name there */
@@ -290,6 +293,9 @@ struct ix_expand_opts {
 	/* Value of a variable, or NULL when it is not set. */
 	const char *(*lookup)(void *data, const char *name);
 	void *data;
+	/* Is the value of the variable one that stands for another, which is not known yet? It is put where it is named as it is; a modifier, which
+	 * has to look into it, is IX_EARG. May be NULL. */
+	bool (*opaque)(void *data, const char *name);
 	bool keep_quotes; /* a heredoc's body: quotes are characters like others, and the escape is a backslash */
 };
 /* One word: quotes removed, variables replaced. Caller frees *ret_text. A bad pattern or a failed ${v:?m} is IX_EARG. */

@@ -205,10 +205,10 @@ static int get_list(void *data, const struct ix_digest *digest, struct ix_buf *r
 }
 
 int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const struct ix_stage *stage, const struct ix_kept_record *then,
-		   struct ix_causes *ret_causes, struct ix_err *err)
+		   size_t names, struct ix_causes *ret_causes, struct ix_err *err)
 {
 	struct lists data = { cache, then };
-	const struct ix_account_lists lists = { get_list, &data };
+	const struct ix_account_lists lists = { get_list, &data, names };
 	const struct ix_account_opts whole = { 0 };
 	ix_auto_buf now = { 0 };
 
@@ -244,7 +244,7 @@ static void account_causes(struct make *self, struct ix_plan_stage *entry)
 
 	if (ix_plan_last(self->opts->store, self->cache, self->opts->project, entry->stage, &last, &ignored) == 0)
 		then = &last;
-	if (!then || ix_plan_causes(self->cache, self->state, entry->stage, then, &causes, &ignored) < 0)
+	if (!then || ix_plan_causes(self->cache, self->state, entry->stage, then, 0, &causes, &ignored) < 0)
 		return;
 	entry->known = true;
 	for (size_t i = 0; i < causes.count; i++)

@@ -77,8 +77,8 @@ int ix_plan_remember(struct ix_store *store, const char *project, const struct i
 /* The record of the stage's last build here. -IX_ENOTFOUND. */
 int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
 		 struct ix_kept_record *ret_record, struct ix_err *err);
-/* Why a stage's key is another than that of a record: the code behind all reasons. */
+/* Why a stage's key is another than that of a record: the code behind all reasons. So many files are named, 0: three. */
 int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const struct ix_stage *stage, const struct ix_kept_record *then,
-		   struct ix_causes *ret_causes, struct ix_err *err);
+		   size_t names, struct ix_causes *ret_causes, struct ix_err *err);
 
 #endif

@@ -28,13 +28,26 @@ static json_t *digest_json(const struct ix_digest *digest)
 	return json_string(ix_digest_text(digest, text));
 }
 
+/* --- sources --- */
+
+static json_t *stage_json(const struct ix_state *state, const struct ix_stage *stage)
+{
+	const struct stage_state *known = state_of(state, stage);
+	json_t *json =
+		json_pack("{s:s, s:o, s:o}", "stage", stage->name, "key", digest_json(&known->key), "files", digest_json(&known->files));
+
+	if (stage->inner)
+		json_object_set_new(json, "inner", json_true());
+	return json;
+}
+
 static json_t *source_json(const struct ix_state *state, const struct ix_source *source)
 {
 	const struct ix_digest *digest;
 
 	switch (source->kind) {
 	case IX_SOURCE_STAGE:
-		return json_pack("{s:s, s:o}", "stage", source->stage->name, "key", digest_json(ix_state_stage_key(state, source->stage)));
+		return stage_json(state, source->stage);
 	case IX_SOURCE_IMAGE:
 	case IX_SOURCE_LAYOUT:
 		digest = ix_state_image(state, source);
@@ -58,40 +71,27 @@ static json_t *entry_json(const struct ix_entry *entry)
 	if (S_ISREG(entry->mode))
 		return json_sprintf("%o %.*s", entry->mode & 07777, ENTRY_HEX, ix_digest_hex(&entry->digest, hex));
 	if (S_ISLNK(entry->mode)) {
-		json_t *json = json_sprintf("-> %s", entry->link);
+		ix_auto_free char *target = ix_printable(entry->link, 4096);
 
-		return json ? json : json_string("-> ?");
+		return json_sprintf("-> %s", target);
 	}
 	return json_sprintf("%o%s", entry->mode & 07777, S_ISDIR(entry->mode) ? "/" : "");
 }
 
-static json_t *files_json(const struct ix_selection *files)
+/* Without the selected directory itself where only what is in it is copied. */
+static json_t *files_json(const struct ix_selection *files, bool contents)
 {
 	json_t *json = json_object();
 
 	for (size_t i = 0; i < files->nentries; i++) {
 		const struct ix_entry *entry = &files->entries[i];
+		ix_auto_free char *shown = NULL;
 
-		if (entry->path[0] && json_object_set_new(json, entry->path, entry_json(entry)) < 0) {
-			ix_auto_free char *shown = ix_printable(entry->path, 4096);
-
-			(void)json_object_set_new(json, shown, entry_json(entry));
-		}
-	}
-	return json;
-}
-
-static json_t *args_json(const struct ix_state *state, const struct ix_step *step)
-{
-	json_t *json = json_object();
-
-	for (size_t i = 0; i < step->nargs; i++) {
-		const struct ix_arg *arg = &step->args[i];
-
-		json_object_set_new(json, arg->name,
-				    arg->link ? json_pack("{s:s, s:o}", "stage", arg->link->name, "key",
-							  digest_json(ix_state_stage_key(state, arg->link)))
-					      : text_or_null(arg->value));
+		if (!entry->path[0] || (contents && S_ISDIR(entry->mode) && !entry->name[0]))
+			continue;
+		shown = ix_utf8_valid(entry->path, strlen(entry->path)) == strlen(entry->path) ? ix_strdup(entry->path)
+											       : ix_printable(entry->path, 4096);
+		json_object_set_new(json, shown, entry_json(entry));
 	}
 	return json;
 }
@@ -109,11 +109,13 @@ static void write_json_take(json_t *json, struct ix_buf *buf)
 	json_decref(json);
 }
 
-static int put_files(json_t *source, const struct ix_selection *files, const struct ix_account_opts *opts, struct ix_err *err)
+static int put_files(json_t *source, const struct ix_selection *files, bool contents, const struct ix_account_opts *opts,
+		     struct ix_err *err)
 {
-	json_t *entries = files_json(files);
+	json_t *entries = files_json(files, contents);
 	ix_auto_buf list = { 0 };
 	struct ix_digest digest;
+	int r;
 
 	json_object_set_new(source, "digest", digest_json(&files->digest));
 	if (!opts->put_list || files->nentries <= LIST_INLINE) {
@@ -121,10 +123,136 @@ static int put_files(json_t *source, const struct ix_selection *files, const str
 		return 0;
 	}
 	write_json_take(entries, &list);
-	if (opts->put_list(opts->data, &list, &digest, err) < 0)
-		return -(int)err->code;
-	json_object_set_new(source, "list", digest_json(&digest));
-	return 0;
+	r = opts->put_list(opts->data, &list, &digest, err);
+	if (r == 0)
+		json_object_set_new(source, "list", digest_json(&digest));
+	return r;
+}
+
+/* One source word or mount of a step, appended. */
+static int put_source(const struct ix_state *state, const struct ix_stage *stage, size_t i, size_t j, const struct ix_account_opts *opts,
+		      json_t *sources, struct ix_err *err)
+{
+	const struct ix_step *step = &stage->steps[i];
+	const struct step_state *known = &state_of(state, stage)->steps[i];
+	const struct ix_mount *mount = step->kind == IX_STEP_RUN ? &step->mounts[j] : NULL;
+	const struct ix_selection *files = ix_state_selection(state, stage, i, j);
+	const char *identity = j < known->nselections ? known->selections[j].identity : NULL;
+	const struct ix_source *from = mount ? &mount->from : &step->from;
+	const char *path = mount ? mount->source : step->words[j];
+	json_t *source;
+	int r = 0;
+
+	if (step->remotes && step->remotes[j].kind != IX_REMOTE_NONE) {
+		json_array_append_new(sources, json_pack("{s:o, s:o}", "url", text_or_null(path), "is", text_or_null(identity)));
+		return 0;
+	}
+	if (mount && mount->kind == IX_MOUNT_SECRET) {
+		if (identity)
+			json_array_append_new(sources, json_pack("{s:s?, s:s}", "secret", mount->id, "salted", identity));
+		return 0;
+	}
+	if (from->kind == IX_SOURCE_SCRATCH || (!mount && step->ndocs > 0 && ix_starts(path, "<<")))
+		return 0;
+	source = source_json(state, from);
+	json_object_set_new(source, "path", text_or_null(path));
+	if (files)
+		r = put_files(source, files, !mount && !step->parents, opts, err);
+	json_array_append_new(sources, source);
+	return r;
+}
+
+static int put_sources(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts,
+		       json_t *json, struct ix_err *err)
+{
+	const struct ix_step *step = &stage->steps[i];
+	json_t *sources = json_array();
+	size_t n = step->kind == IX_STEP_RUN ? step->nmounts : step->nwords;
+	int r = 0;
+
+	if (step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD && step->kind != IX_STEP_RUN)
+		n = 0;
+	for (size_t j = 0; j < n && r == 0; j++)
+		r = put_source(state, stage, i, j, opts, sources, err);
+	if (json_array_size(sources) > 0)
+		json_object_set_new(json, "sources", sources);
+	else
+		json_decref(sources);
+	return r;
+}
+
+/* --- what a step sees --- */
+
+/* Names that the environment hides are no arguments. */
+static json_t *args_json(const struct ix_state *state, const struct ix_step *step, const struct ix_strv *env)
+{
+	json_t *json = json_object();
+
+	for (size_t i = 0; i < step->nargs; i++) {
+		const struct ix_arg *arg = &step->args[i];
+
+		if (!ix_env_get(env, arg->name))
+			json_object_set_new(json, arg->name, arg->link ? stage_json(state, arg->link) : text_or_null(arg->value));
+	}
+	return json;
+}
+
+static json_t *network_json(enum ix_network network)
+{
+	static const char *const names[] = { "default", "none", "host" };
+
+	return json_string(names[network]);
+}
+
+/* The settings of a RUN that are not the defaults, by the table they are defined by. */
+static json_t *settings_json(const struct ix_run_spec *spec)
+{
+	static const struct ix_run_spec plain = IX_RUN_SPEC_INIT;
+	json_t *json = json_object();
+
+#define PUT_NUMBER(type, name, what)                                                                                                       \
+	if (spec->name != plain.name)                                                                                                      \
+		json_object_set_new(json, what,                                                                                            \
+				    strcmp(what, "network") == 0 ? network_json((enum ix_network)spec->name)                               \
+								 : json_integer((json_int_t)spec->name));
+#define PUT_TEXT(name, what)                                                                                                               \
+	if (spec->name)                                                                                                                    \
+		json_object_set_new(json, what, text_or_null(spec->name));
+#define PUT_LIST(type, name, what, print)                                                                                                  \
+	for (size_t i = 0; i < spec->n##name; i++) {                                                                                       \
+		ix_auto_free char *text = print(&spec->name[i]);                                                                           \
+		if (!json_object_get(json, what))                                                                                          \
+			json_object_set_new(json, what, json_array());                                                                     \
+		json_array_append_new(json_object_get(json, what), text_or_null(text));                                                    \
+	}
+	IX_RUN_SPEC(PUT_NUMBER, PUT_TEXT, PUT_LIST)
+#undef PUT_NUMBER
+#undef PUT_TEXT
+#undef PUT_LIST
+	return json;
+}
+
+/* --- steps --- */
+
+/* As people know it: the word in capitals, one blank where blanks say nothing. Of a RUN only the command's own text is left alone. */
+static char *step_text(const struct ix_step *step)
+{
+	const char *rest = step->text + strcspn(step->text, " \t");
+	bool literal = step->kind == IX_STEP_RUN || step->kind == IX_STEP_CMD || step->kind == IX_STEP_ENTRYPOINT;
+	ix_auto_buf text = { 0 };
+	char quote = 0;
+
+	ix_buf_puts(&text, ix_step_word(step->kind));
+	ix_buf_putc(&text, ' ');
+	for (rest += strspn(rest, " \t"); *rest; rest++) {
+		bool blank = !quote && !literal && (*rest == ' ' || *rest == '\t');
+
+		if ((*rest == '"' || *rest == '\'') && (!quote || quote == *rest))
+			quote = quote ? 0 : *rest;
+		if (!blank || (rest[1] != ' ' && rest[1] != '\t'))
+			ix_buf_putc(&text, blank ? ' ' : *rest);
+	}
+	return ix_buf_steal(&text);
 }
 
 static json_t *layer_json(const struct ix_step_made *made)
@@ -134,55 +262,100 @@ static json_t *layer_json(const struct ix_step_made *made)
 }
 
 static int step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts,
-		     json_t *steps, struct ix_err *err)
+		     const struct ix_strv *env, json_t *steps, struct ix_err *err)
 {
 	const struct ix_step *step = &stage->steps[i];
-	json_t *json = json_pack("{s:o, s:o}", "text", text_or_null(step->text), "key", digest_json(ix_state_step_key(state, stage, i)));
-	json_t *sources = json_array();
+	const struct step_state *known = &state_of(state, stage)->steps[i];
+	ix_auto_free char *text = step_text(step);
+	json_t *json = json_pack("{s:o, s:o}", "text", text_or_null(text), "key", digest_json(&known->key));
 	const struct ix_step_made *made = opts->steps ? &opts->steps[i] : NULL;
-	int r = 0;
-	size_t n = step->kind == IX_STEP_RUN ? step->nmounts : step->nwords;
+	json_t *settings;
 
 	json_array_append_new(steps, json);
+	if (step->kind != IX_STEP_ARG)
+		json_object_set_new(json, "own", digest_json(&known->own));
 	if (made && made->second)
 		json_object_set_new(json, "second", digest_json(made->second));
 	if (made && made->has_layer)
 		json_object_set_new(json, "layer", layer_json(made));
-	if (step->nargs > 0)
-		json_object_set_new(json, "args", args_json(state, step));
-	for (size_t j = 0; j < n && r == 0; j++) {
-		const struct ix_selection *files = ix_state_selection(state, stage, i, j);
-		const struct ix_source *from = step->kind == IX_STEP_RUN ? &step->mounts[j].from : &step->from;
-		const char *path = step->kind == IX_STEP_RUN ? step->mounts[j].source : step->words[j];
-		json_t *source;
-
-		if (step->kind != IX_STEP_COPY && step->kind != IX_STEP_ADD && step->kind != IX_STEP_RUN)
-			break;
-		if (step->remotes && step->remotes[j].kind != IX_REMOTE_NONE) {
-			const char *identity = state->stages[stage->index]->steps[i].selections[j].identity;
-
-			json_array_append_new(sources, json_pack("{s:o, s:o}", "url", text_or_null(path), "is", text_or_null(identity)));
-			continue;
-		}
-		if (step->kind == IX_STEP_RUN && step->mounts[j].kind == IX_MOUNT_SECRET) {
-			const char *salted = state->stages[stage->index]->steps[i].selections[j].identity;
-
-			if (salted)
-				json_array_append_new(sources, json_pack("{s:s?, s:s}", "secret", step->mounts[j].id, "salted", salted));
-			continue;
-		}
-		if (from->kind == IX_SOURCE_SCRATCH)
-			continue;
-		source = source_json(state, from);
-		json_object_set_new(source, "path", text_or_null(path));
-		if (files)
-			r = put_files(source, files, opts, err);
-		json_array_append_new(sources, source);
+	if (step->nargs > 0 && step->kind != IX_STEP_ARG)
+		json_object_set_new(json, "args", args_json(state, step, env));
+	if (step->kind == IX_STEP_RUN) {
+		settings = settings_json(&step->run);
+		if (json_object_size(settings) > 0)
+			json_object_set(json, "settings", settings);
+		json_decref(settings);
 	}
-	if (json_array_size(sources) > 0)
-		json_object_set_new(json, "sources", sources);
-	else
-		json_decref(sources);
+	return put_sources(state, stage, i, opts, json, err);
+}
+
+static int steps_json(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, json_t *steps,
+		      struct ix_err *err)
+{
+	ix_auto_strv env = { 0 };
+	int r = 0;
+
+	if (stage->base.kind == IX_SOURCE_STAGE)
+		ix_strv_copy(&env, &state_of(state, stage->base.stage)->sight.env);
+	for (size_t i = 0; i < stage->nsteps && r == 0; i++) {
+		const struct ix_step *step = &stage->steps[i];
+
+		r = step_json(state, stage, i, opts, &env, steps, err);
+		for (size_t j = 0; step->kind == IX_STEP_ENV && j + 1 < step->nwords; j += 2)
+			ix_env_set(&env, step->words[j], "");
+	}
+	return r;
+}
+
+/* --- stages --- */
+
+/* How the key of one stage came about. */
+static int describe(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, json_t *account,
+		    struct ix_err *err)
+{
+	json_t *steps = json_array(), *labels = json_object();
+
+	json_object_set_new(account, "platform", json_string(stage->platform));
+	json_object_set_new(account, "key", digest_json(ix_state_stage_key(state, stage)));
+	json_object_set_new(account, "base", source_json(state, &stage->base));
+	json_object_set_new(account, "steps", steps);
+	for (size_t i = 0; i < stage->nlabels; i++)
+		json_object_set_new(labels, stage->labels[2 * i], text_or_null(stage->labels[2 * i + 1]));
+	json_object_set_new(account, "labels", labels);
+	if (stage->epoch >= 0)
+		json_object_set_new(account, "epoch", json_integer(stage->epoch));
+	return steps_json(state, stage, opts, steps, err);
+}
+
+/* The inner stages that a stage is made of stand in its account, because nobody else has one of them. */
+static int put_inner(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, json_t *account,
+		     struct ix_err *err)
+{
+	const struct ix_account_opts whole = { .put_list = opts->put_list, .data = opts->data };
+	ix_auto_free const struct ix_stage **todo = ix_calloc(state->graph->nstages + 1, sizeof(struct ix_stage *));
+	json_t *inner = json_object();
+	size_t n = 0;
+	int r = 0;
+
+	for (todo[n++] = stage; n > 0 && r == 0;) {
+		const struct ix_stage *at = todo[--n];
+
+		for (size_t i = 0; i < at->nlinks && r == 0; i++) {
+			const struct ix_stage *part = at->links[i].stage;
+			json_t *json;
+
+			if (!part->inner || json_object_get(inner, part->name))
+				continue;
+			json = json_pack("{s:o, s:o, s:I}", "name", text_or_null(part->alias), "file", text_or_null(part->pos.file), "line",
+					 (json_int_t)part->pos.line);
+			json_object_set_new(inner, part->name, json);
+			r = describe(state, part, &whole, json, err);
+			todo[n++] = part;
+		}
+	}
+	if (json_object_size(inner) > 0)
+		json_object_set(account, "inner", inner);
+	json_decref(inner);
 	return r;
 }
 
@@ -195,22 +368,15 @@ static void put_digest(json_t *json, const char *name, const struct ix_digest *d
 int ix_state_account(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, struct ix_buf *json,
 		     struct ix_err *err)
 {
-	json_t *account =
-		json_pack("{s:i, s:i, s:s, s:s, s:o, s:o}", "format", 1, "key_format", KEY_FORMAT, "stage", stage->name, "platform",
-			  stage->platform, "key", digest_json(ix_state_stage_key(state, stage)), "base", source_json(state, &stage->base));
-	json_t *steps = json_array();
-	json_t *labels = json_object();
-	int r = 0;
+	json_t *account = json_pack("{s:i, s:i, s:s}", "format", 1, "key_format", KEY_FORMAT, "stage", stage->name);
+	int r;
 
 	put_digest(account, "output", opts->output);
 	put_digest(account, "second", opts->second);
 	put_digest(account, "same_as", opts->same_as);
-	for (size_t i = 0; i < stage->nsteps && r == 0; i++)
-		r = step_json(state, stage, i, opts, steps, err);
-	json_object_set_new(account, "steps", steps);
-	for (size_t i = 0; i < stage->nlabels; i++)
-		json_object_set_new(labels, stage->labels[2 * i], text_or_null(stage->labels[2 * i + 1]));
-	json_object_set_new(account, "labels", labels);
+	r = describe(state, stage, opts, account, err);
+	if (r == 0 && !stage->inner)
+		r = put_inner(state, stage, opts, account, err);
 	write_json_take(account, json);
 	return r;
 }

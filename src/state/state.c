@@ -1,63 +1,15 @@
-#include "state_int.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/path.h"
+#include "state_int.h"
 
-/* Field tags of format 2: never reused, never renumbered. docs/identity.md lists them. */
-enum {
-	T_FORMAT = 1,
-	T_PLATFORM,
-	T_BASE_SCRATCH,
-	T_BASE_IMAGE,
-	T_BASE_STAGE,
-	T_PARENT,
-	T_STEP,
-	T_WORD,
-	T_EXEC,
-	T_DOC_NAME,
-	T_DOC_BODY,
-	T_DOC_FLAGS,
-	T_ARG_NAME,
-	T_ARG_VALUE,
-	T_ARG_LINK,
-	T_FROM_STAGE,
-	T_FROM_IMAGE,
-	T_FROM_FILES,
-	T_DEST,
-	T_CHOWN,
-	T_CHMOD,
-	T_LINK,
-	T_MOUNT,
-	T_MOUNT_SOURCE,
-	T_MOUNT_TARGET,
-	T_MOUNT_ID,
-	T_MOUNT_ENV,
-	T_MOUNT_OPTION,
-	T_NETWORK,
-	T_HEALTH,
-	T_STAGE,
-	T_LABEL,
-	T_EXCLUDE,
-	T_COPY_OPTION,
-	T_FROM_REMOTE,
-	T_SECURITY,
-	T_RUN_SETTING,
-	T_SECOND,
-	T_FROM_OUTPUT,
-	T_SECRET,
-};
+/*
+ * A stage has two threads of keys, that of the file system and that of the config, which join in the stage's key. A step that changes the file
+ * system stands on the file system below it and on what its execution sees; the config's other words go by it.
+ */
 
-struct compute {
-	struct ix_state *state;
-	const struct ix_state_inputs *inputs;   /* the first identity is computed ... */
-	const struct ix_state_outputs *outputs; /* ... or the second, from what the first one found */
-	struct ix_hash *hash;
-};
-
-static struct stage_state *state_of(const struct ix_state *state, const struct ix_stage *stage)
+struct stage_state *state_of(const struct ix_state *state, const struct ix_stage *stage)
 {
 	struct stage_state *found = state->stages[stage->index];
 
@@ -85,375 +37,280 @@ const struct ix_selection *ix_state_selection(const struct ix_state *state, cons
 	return i < s->nselections && s->selections[i].used ? &s->selections[i].files : NULL;
 }
 
-char *state_image_name(const struct ix_source *source)
+/* --- where a stage begins --- */
+
+/* The two roots: what both begin with, and then what the base is. */
+static void begin_root(struct compute *self, const struct ix_stage *stage, bool config)
 {
-	return ix_asprintf("%s%s%s %s", source->text, source->layout_ref ? "@" : "", source->layout_ref ? source->layout_ref : "",
-			   source->platform);
-}
-
-const struct ix_digest *ix_state_image(const struct ix_state *state, const struct ix_source *source)
-{
-	ix_auto_free char *name = state_image_name(source);
-
-	return ix_map_get(&state->images, name);
-}
-
-static int resolve_image(struct compute *self, const struct ix_source *source, const struct ix_digest **ret_digest, struct ix_err *err)
-{
-	ix_auto_free char *name = state_image_name(source);
-	struct ix_digest digest, *kept = ix_map_get(&self->state->images, name);
-
-	if (!kept) {
-		if (self->inputs->image(self->inputs->data, source, &digest, err) < 0)
-			return -(int)err->code;
-		kept = ix_malloc(sizeof(*kept));
-		*kept = digest;
-		ix_map_set(&self->state->images, name, kept);
-	}
-	*ret_digest = kept;
-	return 0;
-}
-
-/* A place in the Dockerfile before an error that does not name one yet. */
-static int at(struct ix_err *err, const struct ix_pos *pos, const char *what)
-{
-	if (pos->file)
-		return ix_err_wrap(err, "%s:%u:%u: %s", pos->file, pos->line, pos->column, what);
-	return ix_err_wrap(err, "%s", what);
-}
-
-/* A stage: by its key, or by what came out of it. */
-static int hash_stage(struct compute *self, uint32_t tag, const struct ix_stage *stage, struct ix_err *err)
-{
-	struct ix_digest output;
-
-	if (!self->outputs) {
-		ix_hash_digest(self->hash, tag, ix_state_stage_key(self->state, stage));
-		return 0;
-	}
-	if (self->outputs->stage(self->outputs->data, stage, &output, err) < 0)
-		return -(int)err->code;
-	ix_hash_digest(self->hash, tag, &output);
-	return 0;
-}
-
-static int hash_base(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
-{
-	const struct ix_digest *digest;
-
-	switch (stage->base.kind) {
-	case IX_SOURCE_SCRATCH:
-		ix_hash_text(self->hash, T_BASE_SCRATCH, "");
-		return 0;
-	case IX_SOURCE_STAGE:
-		return hash_stage(self, T_BASE_STAGE, stage->base.stage, err);
-	case IX_SOURCE_IMAGE:
-	case IX_SOURCE_LAYOUT:
-		if (resolve_image(self, &stage->base, &digest, err) < 0)
-			return at(err, &stage->pos, "base image");
-		ix_hash_digest(self->hash, T_BASE_IMAGE, digest);
-		return 0;
-	case IX_SOURCE_DIR:
-		break;
-	}
-	return ix_err_at(err, &stage->pos, "a directory cannot be a base image");
-}
-
-static int hash_from_stage(struct compute *self, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts,
-			   struct ix_err *err)
-{
-	struct ix_digest files;
-
-	if (!self->outputs) {
-		ix_hash_digest(self->hash, T_FROM_STAGE, ix_state_stage_key(self->state, stage));
-		ix_hash_text(self->hash, T_WORD, path);
-		return 0;
-	}
-	/* As of a context, only the names within what was selected count. */
-	if (self->outputs->files(self->outputs->data, stage, path, opts, &files, err) < 0)
-		return -(int)err->code;
-	ix_hash_digest(self->hash, T_FROM_OUTPUT, &files);
-	return 0;
-}
-
-/* Files, an image or a stage that a step takes something from. selection: where to keep what was selected in a directory. */
-static int hash_source(struct compute *self, const struct ix_source *from, const char *path, const struct ix_select_opts *opts,
-		       struct selected *selected, struct ix_err *err)
-{
-	const struct ix_digest *digest;
-	struct ix_context *context;
-
-	switch (from->kind) {
-	case IX_SOURCE_SCRATCH:
-		return 0;
-	case IX_SOURCE_STAGE:
-		return hash_from_stage(self, from->stage, path, opts, err);
-	case IX_SOURCE_IMAGE:
-	case IX_SOURCE_LAYOUT:
-		if (resolve_image(self, from, &digest, err) < 0)
-			return -(int)err->code;
-		ix_hash_digest(self->hash, T_FROM_IMAGE, digest);
-		ix_hash_text(self->hash, T_WORD, path);
-		return 0;
-	case IX_SOURCE_DIR:
-		break;
-	}
-	if (selected->used) {
-		ix_hash_digest(self->hash, T_FROM_FILES, &selected->files.digest);
-		return 0;
-	}
-	if (self->inputs->context(self->inputs->data, from->dir, &context, err) < 0 ||
-	    ix_context_select(context, path, opts, &selected->files, err) < 0)
-		return -(int)err->code;
-	selected->used = true;
-	ix_hash_digest(self->hash, T_FROM_FILES, &selected->files.digest);
-	return 0;
-}
-
-static int hash_remote(struct compute *self, const struct ix_remote *remote, struct step_state *result, size_t i, struct ix_err *err)
-{
-	if (!result->selections[i].identity && self->inputs->remote(self->inputs->data, remote, &result->selections[i].identity, err) < 0)
-		return -(int)err->code;
-	ix_hash_text(self->hash, T_FROM_REMOTE, result->selections[i].identity);
-	/* The same bytes under another name are another file. */
-	ix_hash_text(self->hash, T_WORD, remote->kind == IX_REMOTE_HTTP ? remote->name : remote->subdir);
-	ix_hash_u64(self->hash, T_COPY_OPTION);
-	ix_hash_u64(self->hash, (uint64_t)remote->keep_git_dir | (uint64_t)remote->no_submodules << 1);
-	return 0;
-}
-
-static void need_selections(struct step_state *result, size_t count)
-{
-	if (result->selections)
-		return;
-	result->nselections = count;
-	result->selections = ix_calloc(count, sizeof(*result->selections));
-}
-
-static int hash_copy(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
-{
-	const struct ix_select_opts opts = { .digest = true,
-					     .excludes = step->excludes,
-					     .nexcludes = step->nexcludes,
-					     .parents = step->parents,
-					     .cancel = self->state->cancel };
-
-	need_selections(result, step->nwords);
-	for (size_t i = 0; i < step->nwords; i++) {
-		int r;
-
-		if (ix_starts(step->words[i], "<<") && step->ndocs > 0)
-			continue; /* a heredoc: its text is hashed with the others */
-		if (step->remotes && step->remotes[i].kind != IX_REMOTE_NONE)
-			r = hash_remote(self, &step->remotes[i], result, i, err);
-		else
-			r = hash_source(self, &step->from, step->words[i], &opts, &result->selections[i], err);
-		if (r < 0)
-			return at(err, &step->pos, ix_step_word(step->kind));
-	}
-	ix_hash_text(self->hash, T_DEST, step->dest);
-	ix_hash_text(self->hash, T_CHOWN, step->chown);
-	ix_hash_text(self->hash, T_CHMOD, step->chmod);
-	for (size_t i = 0; i < step->nexcludes; i++)
-		ix_hash_text(self->hash, T_EXCLUDE, step->excludes[i]);
-	ix_hash_u64(self->hash, T_LINK);
-	ix_hash_u64(self->hash, step->link);
-	ix_hash_u64(self->hash, T_COPY_OPTION);
-	ix_hash_u64(self->hash, (uint64_t)step->parents | (uint64_t)step->unpack << 1 | (uint64_t)step->no_unpack << 2);
-	return 0;
-}
-
-/* As the engine finds it: by its id, else by the last element of its target. */
-static const char *secret_id(const struct ix_mount *mount)
-{
-	return mount->id ? mount->id : mount->target ? ix_path_base(mount->target) : "";
-}
-
-/* Of a secret whose contents count, the salted digest. */
-static int hash_secret(struct compute *self, const char *id, struct selected *known, struct ix_err *err)
-{
-	char text[IX_DIGEST_TEXT];
-	struct ix_digest digest;
-	int r;
-
-	if (!known->identity && self->inputs && self->inputs->secret) {
-		r = self->inputs->secret(self->inputs->data, id, &digest, err);
-		if (r < 0)
-			return r == -IX_ENOTFOUND ? 0 : r;
-		known->identity = ix_strdup(ix_digest_text(&digest, text));
-	}
-	if (known->identity)
-		ix_hash_text(self->hash, T_SECRET, known->identity);
-	return 0;
-}
-
-static int hash_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
-{
-	const struct ix_select_opts opts = { .digest = true, .cancel = self->state->cancel };
-	const struct ix_mount *mount = &step->mounts[i];
-	const uint64_t options[] = { mount->kind, mount->size,    mount->read_only, mount->required, mount->has_mode,
-				     mount->mode, mount->has_uid, mount->uid,       mount->has_gid,  mount->gid };
-
-	ix_hash_u64(self->hash, T_MOUNT);
-	for (size_t j = 0; j < IX_ARRAY_LEN(options); j++)
-		ix_hash_u64(self->hash, options[j]);
-	ix_hash_text(self->hash, T_MOUNT_TARGET, mount->target);
-	ix_hash_text(self->hash, T_MOUNT_ENV, mount->env);
-	/* What a cache mount holds is nobody's result, so neither does its id matter. Of a secret only the id does, unless somebody asked. */
-	if (mount->kind == IX_MOUNT_SECRET || mount->kind == IX_MOUNT_SSH)
-		ix_hash_text(self->hash, T_MOUNT_ID, mount->id);
-	if (mount->kind == IX_MOUNT_SECRET && hash_secret(self, secret_id(mount), &result->selections[i], err) < 0)
-		return at(err, &step->pos, "RUN --mount");
-	ix_hash_text(self->hash, T_MOUNT_SOURCE, mount->source);
-	if ((mount->kind == IX_MOUNT_BIND || mount->kind == IX_MOUNT_CACHE) &&
-	    hash_source(self, &mount->from, mount->source ? mount->source : "", &opts, &result->selections[i], err) < 0)
-		return at(err, &step->pos, "RUN --mount");
-	return 0;
-}
-
-/* What the request says of RUN steps, where it differs from the default. */
-static void hash_spec(struct ix_hash *hash, const struct ix_run_spec *spec)
-{
-	struct ix_strv settings = { 0 };
-
-	for (size_t i = 0; i < spec->nhosts; i++) {
-		ix_auto_free char *text = ix_run_host_text(&spec->hosts[i]);
-
-		ix_strv_addf(&settings, "add-host=%s", text);
-	}
-	for (size_t i = 0; i < spec->nlimits; i++) {
-		ix_auto_free char *text = ix_run_limit_text(&spec->limits[i]);
-
-		ix_strv_addf(&settings, "ulimit=%s", text);
-	}
-	if (spec->hostname)
-		ix_strv_addf(&settings, "hostname=%s", spec->hostname);
-	if (spec->shm_size != IX_SHM_SIZE)
-		ix_strv_addf(&settings, "shm-size=%llu", (unsigned long long)spec->shm_size);
-	for (size_t i = 0; i < settings.count; i++)
-		ix_hash_text(hash, T_RUN_SETTING, settings.items[i]);
-	ix_strv_release(&settings);
-}
-
-static int hash_run(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
-{
-	ix_hash_u64(self->hash, T_NETWORK);
-	ix_hash_u64(self->hash, step->run.network);
-	ix_hash_u64(self->hash, T_SECURITY);
-	ix_hash_u64(self->hash, step->run.insecure);
-	hash_spec(self->hash, &step->run);
-	need_selections(result, step->nmounts);
-	for (size_t i = 0; i < step->nmounts; i++)
-		if (hash_mount(self, step, i, result, err) < 0)
-			return -(int)err->code;
-	return 0;
-}
-
-/* An ARG that nobody uses changes nothing: its value counts where it is seen. */
-static int hash_args(struct compute *self, const struct ix_step *step, struct ix_err *err)
-{
-	if (step->kind == IX_STEP_ARG)
-		return 0;
-	for (size_t i = 0; i < step->nargs; i++) {
-		const struct ix_arg *arg = &step->args[i];
-
-		ix_hash_text(self->hash, T_ARG_NAME, arg->name);
-		/* A link counts as the stage's key: the registry's and the project's names are no part of any key. */
-		if (!arg->link)
-			ix_hash_text(self->hash, T_ARG_VALUE, arg->value);
-		else if (hash_stage(self, T_ARG_LINK, arg->link, err) < 0)
-			return -(int)err->code;
-	}
-	return 0;
-}
-
-static void hash_docs(struct compute *self, const struct ix_step *step)
-{
-	for (size_t i = 0; i < step->ndocs; i++) {
-		const struct ix_heredoc *doc = &step->docs[i];
-
-		ix_hash_text(self->hash, T_DOC_NAME, doc->name);
-		ix_hash_text(self->hash, T_DOC_BODY, doc->body);
-		ix_hash_u64(self->hash, T_DOC_FLAGS);
-		ix_hash_u64(self->hash, (uint64_t)doc->expand | (uint64_t)(unsigned)doc->fd << 8);
-	}
-}
-
-static void hash_health(struct compute *self, const struct ix_step *step)
-{
-	const int64_t values[] = { step->interval, step->timeout, step->start_period, step->start_interval, step->retries };
-
-	ix_hash_u64(self->hash, T_HEALTH);
-	for (size_t i = 0; i < IX_ARRAY_LEN(values); i++)
-		ix_hash_u64(self->hash, (uint64_t)values[i]);
-}
-
-static int hash_step(struct compute *self, const struct ix_step *step, const struct ix_digest *parent, struct step_state *result,
-		     struct ix_digest *ret_key, struct ix_err *err)
-{
-	bool copies = step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
-
-	ix_hash_digest(self->hash, T_PARENT, parent);
-	ix_hash_text(self->hash, T_STEP, ix_step_word(step->kind));
-	ix_hash_u64(self->hash, T_EXEC);
-	ix_hash_u64(self->hash, (uint64_t)step->exec | (uint64_t)(step->escape == '`') << 1);
-	for (size_t i = 0; !copies && i < (step->kind == IX_STEP_ARG ? 1 : step->nwords); i++)
-		ix_hash_text(self->hash, T_WORD, step->words[i]);
-	hash_docs(self, step);
-	if (hash_args(self, step, err) < 0)
-		return -(int)err->code;
-	if (copies && hash_copy(self, step, result, err) < 0)
-		return -(int)err->code;
-	if (step->kind == IX_STEP_RUN && hash_run(self, step, result, err) < 0)
-		return -(int)err->code;
-	if (step->kind == IX_STEP_HEALTHCHECK)
-		hash_health(self, step);
-	ix_hash_final(self->hash, ret_key);
-	return 0;
-}
-
-/* The keys of the steps into keys, and the stage's. */
-static int hash_chain(struct compute *self, const struct ix_stage *stage, struct stage_state *result, struct ix_digest *keys,
-		      struct ix_digest *ret_key, struct ix_err *err)
-{
-	struct ix_digest parent;
-
 	ix_hash_u64(self->hash, T_FORMAT);
 	ix_hash_u64(self->hash, KEY_FORMAT);
 	if (self->outputs)
 		ix_hash_u64(self->hash, T_SECOND);
 	ix_hash_text(self->hash, T_PLATFORM, stage->platform);
 	if (stage->epoch >= 0) {
-		ix_hash_u64(self->hash, T_RUN_SETTING);
+		ix_hash_u64(self->hash, T_EPOCH);
 		ix_hash_u64(self->hash, (uint64_t)stage->epoch);
 	}
-	if (hash_base(self, stage, err) < 0)
-		return -(int)err->code;
-	ix_hash_final(self->hash, &parent);
-	for (size_t i = 0; i < stage->nsteps; i++) {
-		if (hash_step(self, &stage->steps[i], &parent, &result->steps[i], &keys[i], err) < 0)
-			return -(int)err->code;
-		parent = keys[i];
+	if (config)
+		ix_hash_u64(self->hash, T_CONFIG);
+}
+
+struct roots {
+	struct ix_digest files, config;
+};
+
+static void plain_roots(struct compute *self, const struct ix_stage *stage, const struct ix_digest *image, struct roots *ret_roots)
+{
+	struct ix_digest *roots[] = { &ret_roots->files, &ret_roots->config };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(roots); i++) {
+		begin_root(self, stage, i > 0);
+		if (image)
+			ix_hash_digest(self->hash, T_BASE_IMAGE, image);
+		else
+			ix_hash_text(self->hash, T_BASE_SCRATCH, "");
+		ix_hash_final(self->hash, roots[i]);
 	}
-	ix_hash_digest(self->hash, T_STAGE, &parent);
-	for (size_t i = 0; i < 2 * stage->nlabels; i++)
-		ix_hash_text(self->hash, T_LABEL, stage->labels[i]);
+	sight_init(&self->sight, !image);
+}
+
+static int stage_roots(struct compute *self, const struct ix_stage *stage, struct roots *ret_roots, struct ix_err *err)
+{
+	struct ix_output base;
+	int r = source_stage(self, stage->base.stage, &base, err);
+
+	if (r < 0)
+		return r;
+	begin_root(self, stage, false);
+	ix_hash_digest(self->hash, T_BASE_STAGE, &base.files);
+	/* What came out of a stage does not say where it came from, and so not what steps on it see. */
+	if (!ix_digest_is_zero(&base.sight))
+		ix_hash_digest(self->hash, T_SIGHT, &base.sight);
+	ix_hash_final(self->hash, &ret_roots->files);
+	begin_root(self, stage, true);
+	ix_hash_digest(self->hash, T_BASE_STAGE, &base.config);
+	ix_hash_final(self->hash, &ret_roots->config);
+	sight_copy(&self->sight, &state_of(self->state, stage->base.stage)->sight);
+	return 0;
+}
+
+static int find_roots(struct compute *self, const struct ix_stage *stage, struct roots *ret_roots, struct ix_err *err)
+{
+	const struct ix_digest *image = NULL;
+	int r;
+
+	switch (stage->base.kind) {
+	case IX_SOURCE_STAGE:
+		return stage_roots(self, stage, ret_roots, err);
+	case IX_SOURCE_IMAGE:
+	case IX_SOURCE_LAYOUT:
+		r = source_image(self, &stage->base, &image, err);
+		if (r < 0 && stage->pos.file)
+			return ix_err_wrap(err, "%s:%u:%u: base image", stage->pos.file, stage->pos.line, stage->pos.column);
+		if (r < 0)
+			return ix_err_wrap(err, "base image");
+		break;
+	case IX_SOURCE_SCRATCH:
+		break;
+	case IX_SOURCE_DIR:
+		return ix_err_at(err, &stage->pos, "a directory cannot be a base image");
+	}
+	plain_roots(self, stage, image, ret_roots);
+	return 0;
+}
+
+/* --- what a step sees --- */
+
+static int find_args(struct compute *self, const struct ix_step *step, struct args *args, struct ix_err *err)
+{
+	args->values = ix_calloc(step->nargs, sizeof(char *));
+	args->count = step->nargs;
+	for (size_t i = 0; i < step->nargs; i++) {
+		struct ix_output output;
+		int r;
+
+		if (!step->args[i].link) {
+			args->values[i] = step->args[i].value ? cook_value(step->args[i].value) : NULL;
+			continue;
+		}
+		/* A link counts as the stage: the registry's and the project's names are no part of any key. */
+		r = source_stage(self, step->args[i].link, &output, err);
+		if (r < 0)
+			return r;
+		args->values[i] = cook_link(&output.id);
+	}
+	return 0;
+}
+
+static void hash_args(struct compute *self, const struct ix_step *step, const struct args *args)
+{
+	for (size_t i = 0; i < step->nargs; i++) {
+		if (sight_hides(&self->sight, step->args[i].name))
+			continue;
+		ix_hash_text(self->hash, T_ARG_NAME, step->args[i].name);
+		ix_hash_text(self->hash, T_ARG_VALUE, args->values[i]);
+	}
+}
+
+static void hash_number(struct ix_hash *hash, const char *what, uint64_t value)
+{
+	ix_hash_text(hash, T_SPEC, what);
+	ix_hash_u64(hash, value);
+}
+
+/* Every field of the spec, by the table it is defined by. */
+static void hash_spec(struct ix_hash *hash, const struct ix_run_spec *spec)
+{
+#define HASH_NUMBER(type, name, what) hash_number(hash, what, (uint64_t)spec->name);
+#define HASH_TEXT(name, what)                                                                                                              \
+	ix_hash_text(hash, T_SPEC, what);                                                                                                  \
+	ix_hash_text(hash, T_SPEC, spec->name);
+#define HASH_LIST(type, name, what, print)                                                                                                 \
+	hash_number(hash, what, spec->n##name);                                                                                            \
+	for (size_t i = 0; i < spec->n##name; i++) {                                                                                       \
+		ix_auto_free char *text = print(&spec->name[i]);                                                                           \
+		ix_hash_text(hash, T_SPEC, text);                                                                                          \
+	}
+	IX_RUN_SPEC(HASH_NUMBER, HASH_TEXT, HASH_LIST)
+#undef HASH_NUMBER
+#undef HASH_TEXT
+#undef HASH_LIST
+}
+
+static void hash_seen(struct compute *self, const struct ix_step *step, const struct args *args)
+{
+	const struct sight *sight = &self->sight;
+
+	if (step->kind == IX_STEP_WORKDIR)
+		ix_hash_text(self->hash, T_USER, sight->user); /* who owns what it makes */
+	if (step->kind != IX_STEP_RUN)
+		return;
+	hash_args(self, step, args);
+	for (size_t i = 0; i < sight->env.count; i++)
+		ix_hash_text(self->hash, T_ENV, sight->env.items[i]);
+	ix_hash_text(self->hash, T_USER, sight->user);
+	ix_hash_text(self->hash, T_CWD, sight->workdir);
+	for (size_t i = 0; i < sight->shell.count && !step->exec; i++)
+		ix_hash_text(self->hash, T_SHELL, sight->shell.items[i]);
+	hash_spec(self->hash, &step->run);
+}
+
+/* --- steps --- */
+
+/* The key of a step: what is below it, what it says itself, and what it sees. */
+struct link {
+	struct ix_digest key, own;
+};
+
+static void chain_config(struct compute *self, const struct ix_step *step, const struct args *args, struct ix_digest *config,
+			 struct ix_digest *ret_own)
+{
+	step_config(self, step, args);
+	ix_hash_final(self->own, ret_own);
+	ix_hash_digest(self->hash, T_PARENT, config);
+	ix_hash_digest(self->hash, T_OWN, ret_own);
+	ix_hash_final(self->hash, config);
+}
+
+static int chain_files(struct compute *self, const struct ix_step *step, const struct args *args, struct step_state *result,
+		       struct ix_digest *files, struct ix_digest *ret_own, struct ix_err *err)
+{
+	int r = step_files(self, step, args, result, err);
+
+	ix_hash_final(self->own, ret_own);
+	if (r < 0)
+		return r;
+	ix_hash_digest(self->hash, T_PARENT, files);
+	ix_hash_digest(self->hash, T_OWN, ret_own);
+	hash_seen(self, step, args);
+	ix_hash_final(self->hash, files);
+	return 0;
+}
+
+/* An ARG changes nothing: its value counts where it is seen. */
+static int chain_step(struct compute *self, const struct ix_step *step, struct step_state *result, struct roots *ends,
+		      struct link *ret_link, struct ix_err *err)
+{
+	bool has_files = step_has_files(step);
+	auto_args args = { 0 };
+	int r = 0;
+
+	*ret_link = (struct link){ .key = ends->config };
+	if (step->kind == IX_STEP_ARG)
+		return 0;
+	r = find_args(self, step, &args, err);
+	if (r == 0 && (!has_files || step->kind == IX_STEP_WORKDIR))
+		chain_config(self, step, &args, &ends->config, &ret_link->own);
+	if (r == 0 && has_files)
+		r = chain_files(self, step, &args, result, &ends->files, &ret_link->own, err);
+	if (r < 0)
+		return r;
+	step_sight(self, step, &args);
+	ret_link->key = has_files ? ends->files : ends->config;
+	return 0;
+}
+
+/* The project's labels, by name; of two of the same name the later one is in the config. */
+static void hash_labels(struct compute *self, const struct ix_stage *stage, struct ix_digest *config)
+{
+	struct ix_map labels = { 0 };
+	ix_auto_strv names = { 0 };
+
+	if (stage->nlabels == 0)
+		return;
+	for (size_t i = 0; i < stage->nlabels; i++) {
+		if (!ix_map_get(&labels, stage->labels[2 * i]))
+			ix_strv_add(&names, stage->labels[2 * i]);
+		ix_map_set(&labels, stage->labels[2 * i], (void *)(uintptr_t)stage->labels[2 * i + 1]);
+	}
+	ix_strv_sort(&names);
+	ix_hash_digest(self->hash, T_PARENT, config);
+	for (size_t i = 0; i < names.count; i++) {
+		ix_hash_text(self->hash, T_LABEL, names.items[i]);
+		ix_hash_text(self->hash, T_LABEL, ix_map_get(&labels, names.items[i]));
+	}
+	ix_hash_final(self->hash, config);
+	ix_map_release(&labels);
+}
+
+/* The steps into links; the stage and its threads into ret_ends and ret_key. Of result only what its steps select is touched. */
+static int chain_stage(struct compute *self, const struct ix_stage *stage, struct stage_state *result, struct link *links,
+		       struct roots *ret_ends, struct ix_digest *ret_key, struct ix_err *err)
+{
+	int r = find_roots(self, stage, ret_ends, err);
+
+	for (size_t i = 0; i < stage->nsteps && r == 0; i++)
+		r = chain_step(self, &stage->steps[i], &result->steps[i], ret_ends, &links[i], err);
+	if (r < 0)
+		return r;
+	hash_labels(self, stage, &ret_ends->config);
+	ix_hash_digest(self->hash, T_STAGE, &ret_ends->files);
+	ix_hash_digest(self->hash, T_CONFIG, &ret_ends->config);
 	ix_hash_final(self->hash, ret_key);
 	return 0;
 }
 
 static int compute_stage(struct compute *self, const struct ix_stage *stage, struct ix_err *err)
 {
-	ix_auto_free struct ix_digest *keys = ix_calloc(stage->nsteps, sizeof(*keys));
+	ix_auto_free struct link *links = ix_calloc(stage->nsteps, sizeof(*links));
 	struct stage_state *result = ix_calloc(1, sizeof(*result));
+	struct roots ends;
+	int r;
 
 	self->state->stages[stage->index] = result;
 	result->nsteps = stage->nsteps;
 	result->steps = ix_calloc(stage->nsteps, sizeof(*result->steps));
-	if (hash_chain(self, stage, result, keys, &result->key, err) < 0)
-		return -(int)err->code;
-	for (size_t i = 0; i < stage->nsteps; i++)
-		result->steps[i].key = keys[i];
+	r = chain_stage(self, stage, result, links, &ends, &result->key, err);
+	result->sight = self->sight;
+	self->sight = (struct sight){ 0 };
+	if (r < 0)
+		return r;
+	result->files = ends.files;
+	result->config = ends.config;
+	for (size_t i = 0; i < stage->nsteps; i++) {
+		result->steps[i].key = links[i].key;
+		result->steps[i].own = links[i].own;
+	}
 	return 0;
 }
 
@@ -461,12 +318,21 @@ int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, 
 		    struct ix_second *ret_second, struct ix_err *err)
 {
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_scoped(ix_hash_freep) struct ix_hash *own = ix_hash_new();
 	/* Nothing of the state changes: what it selected is used again. */
-	struct compute self = { .state = (struct ix_state *)(uintptr_t)state, .outputs = outputs, .hash = hash };
+	struct compute self = { .state = (struct ix_state *)(uintptr_t)state, .outputs = outputs, .hash = hash, .own = own };
 	ix_auto_second second = { .steps = ix_calloc(stage->nsteps, sizeof(*second.steps)), .nsteps = stage->nsteps };
+	ix_auto_free struct link *links = ix_calloc(stage->nsteps, sizeof(*links));
+	struct roots ends;
+	int r = chain_stage(&self, stage, state_of(state, stage), links, &ends, &second.key, err);
 
-	if (hash_chain(&self, stage, state_of(state, stage), second.steps, &second.key, err) < 0)
-		return -(int)err->code;
+	sight_release(&self.sight);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < stage->nsteps; i++)
+		second.steps[i] = links[i].key;
+	second.files = ends.files;
+	second.config = ends.config;
 	*ret_second = second;
 	second = (struct ix_second){ 0 };
 	return 0;
@@ -483,17 +349,20 @@ int ix_state_new(const struct ix_graph *graph, const bool *needed, const struct 
 {
 	ix_scoped(ix_state_freep) struct ix_state *state = ix_calloc(1, sizeof(*state));
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_scoped(ix_hash_freep) struct ix_hash *own = ix_hash_new();
 	ix_auto_free struct ix_stage **order = ix_calloc(graph->nstages, sizeof(struct ix_stage *));
-	struct compute self = { .state = state, .inputs = inputs, .hash = hash };
+	struct compute self = { .state = state, .inputs = inputs, .hash = hash, .own = own };
+	int r;
 
 	state->graph = graph;
 	state->cancel = inputs->cancel;
 	state->stages = ix_calloc(graph->nstages, sizeof(struct stage_state *));
-	if (ix_graph_order(graph, order, err) < 0)
-		return -(int)err->code;
-	for (size_t i = 0; i < graph->nstages; i++)
-		if (needed[order[i]->index] && compute_stage(&self, order[i], err) < 0)
-			return -(int)err->code;
+	r = ix_graph_order(graph, order, err);
+	for (size_t i = 0; i < graph->nstages && r == 0; i++)
+		if (needed[order[i]->index])
+			r = compute_stage(&self, order[i], err);
+	if (r < 0)
+		return r;
 	*ret_state = ix_steal(&state);
 	return 0;
 }
@@ -509,6 +378,7 @@ static void stage_state_free(struct stage_state *stage)
 		}
 		free(stage->steps[i].selections);
 	}
+	sight_release(&stage->sight);
 	free(stage->steps);
 	free(stage);
 }

@@ -3,7 +3,7 @@
  * for a difference is told. docs/identity.md specifies the format.
  *
  * A key is SHA-256 over tagged, length-prefixed fields beginning with a format version. Nothing of this machine counts: no paths outside
- * contexts, no user, time zone, umask, locale, order of directory entries.
+ * contexts, no user, time zone, umask, locale, order of directory entries; nor how a thing is spelled, only what it means.
  */
 #ifndef IX_STATE_STATE_H
 #define IX_STATE_STATE_H
@@ -43,7 +43,7 @@ void ix_state_free(struct ix_state *state);
 IX_DEFINE_FREEP(struct ix_state, ix_state_free)
 
 const struct ix_digest *ix_state_stage_key(const struct ix_state *state, const struct ix_stage *stage);
-/* The key after step i of the stage; step == stage->nsteps is not allowed. */
+/* The key after step i of the stage: of the file system for a step that changes it, otherwise of the config. step == stage->nsteps is not allowed. */
 const struct ix_digest *ix_state_step_key(const struct ix_state *state, const struct ix_stage *stage, size_t step);
 /* What source word i of a COPY or ADD from a directory selected when its key was computed, or what a bind mount i did; NULL otherwise. The files'
  * size and times are those of that moment: whoever reads them later can see that they changed. */
@@ -55,17 +55,24 @@ const struct ix_digest *ix_state_image(const struct ix_state *state, const struc
  * The second identity (docs/identity.md, "Second keys"): the same as the key, but links to stages count by what came out of those stages instead
  * of by how they were made. It is known once they are there.
  */
+struct ix_output {
+	struct ix_digest id;     /* all of it */
+	struct ix_digest files;  /* what its layers hold, but for times */
+	struct ix_digest config; /* its config */
+	struct ix_digest sight;  /* what steps on it see of the config; zero when files says that, too */
+};
 struct ix_state_outputs {
 	/* What came out of a stage. */
-	int (*stage)(void *data, const struct ix_stage *stage, struct ix_digest *ret_output, struct ix_err *err);
+	int (*stage)(void *data, const struct ix_stage *stage, struct ix_output *ret_output, struct ix_err *err);
 	/* What a path selects in a stage's image. opts: as for ix_context_select. */
 	int (*files)(void *data, const struct ix_stage *stage, const char *path, const struct ix_select_opts *opts,
 		     struct ix_digest *ret_digest, struct ix_err *err);
 	void *data;
 };
 struct ix_second {
-	struct ix_digest key;    /* of the stage */
-	struct ix_digest *steps; /* after each step */
+	struct ix_digest key;           /* of the stage */
+	struct ix_digest files, config; /* of its two threads */
+	struct ix_digest *steps;        /* after each step */
 	size_t nsteps;
 };
 int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, const struct ix_state_outputs *outputs,
@@ -96,14 +103,15 @@ struct ix_account_opts {
 int ix_state_account(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, struct ix_buf *json,
 		     struct ix_err *err);
 
-/* Where lists that were kept apart are found. May be NULL: then such a list has only changed. */
+/* Where lists that were kept apart are found, and how much is told of them. May be NULL: then such a list has only changed. */
 struct ix_account_lists {
-	int (*get)(void *data, const struct ix_digest *digest, struct ix_buf *ret_list, struct ix_err *err);
+	int (*get)(void *data, const struct ix_digest *digest, struct ix_buf *ret_list, struct ix_err *err); /* NULL: nowhere */
 	void *data;
+	size_t names; /* so many files are named, 0: three */
 };
 /* Why the account now differs from the account then. */
 struct ix_cause {
-	char *text;                /* "COPY src/: 2 changed (src/app.js, src/api.js)", "parent base was rebuilt" */
+	char *text;                /* "COPY src/: 2 changed (src/app.js, src/api.js)", "parent base changed" */
 	char *parent;              /* the stage whose key changed, or NULL */
 	struct ix_digest then_key; /* of parent */
 };

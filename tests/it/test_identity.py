@@ -111,10 +111,10 @@ def test_explain_names_files_arguments_instructions_and_parents_first_cause_firs
     (team.project / "right/src/b").unlink()
     assert explain(team, one, "top") == [
         "right: COPY src/: 1 changed (src/a), 1 added (src/c), 1 removed (src/b)",
-        "top: parent right was rebuilt"]
+        "top: parent right changed"]
     write(team.project, **{"left.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nARG VERSION=1.3\nRUN echo $VERSION > /left\n"})
     lines = explain(team, one, "left")
-    assert lines == ["left: instruction changed: ARG VERSION=1.3"], lines
+    assert lines == ["left: ARG VERSION 1.2 → 1.3"], lines
     yaml = (team.project / "ix.yaml").read_text().replace("args: { BASE_IMAGE: stage:base } }", "args: { BASE_IMAGE: stage:base, VERSION: '1.4' } }", 1)
     write(team.project, **{"left.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nARG VERSION=1.2\nRUN echo $VERSION > /left\n", "ix.yaml": yaml})
     assert explain(team, one, "left") == ["left: ARG VERSION 1.2 → 1.4"]
@@ -142,7 +142,7 @@ def test_another_machine_explains_a_build_it_never_saw(team):
     _, plan = team.plan(two)
     assert plan["right"]["reason"] == "COPY src/: 1 changed (src/a)"
     # Both stages at once, parents first.
-    assert explain(team, team.machine(), "top", "--against", "main") == [cause, "top: parent right was rebuilt"]
+    assert explain(team, team.machine(), "top", "--against", "main") == [cause, "top: parent right changed"]
     r = team.machine().failure("explain", "right", "--against", "nowhere", cwd=team.project)
     assert "has no image on channel 'nowhere'" in r.err
     r = team.machine().failure("explain", "rigth", cwd=team.project)
@@ -233,4 +233,4 @@ def test_what_was_built_without_publishing_is_published_with_its_record(team):
     built, r = team.built(one)
     assert built == [] and "ignoring" not in r.err, r
     write(team.project, **{"right/src/a": "other\n"})
-    assert explain(team, team.machine(), "top")[-1] == "top: parent right was rebuilt"
+    assert explain(team, team.machine(), "top")[-1] == "top: parent right changed"

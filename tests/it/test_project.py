@@ -93,7 +93,7 @@ def test_a_changed_file_builds_its_stage_and_what_stands_on_it(team):
     status, plan = team.plan(one)
     assert to_build(plan) == ["right", "top"]
     assert plan["right"]["reason"] == "COPY src/: 1 changed (src/a)"
-    assert plan["top"]["reason"] == "parent right was rebuilt"
+    assert plan["top"]["reason"] == "parent right changed"
     built, _ = team.built(team.machine())
     assert built == ["right", "top"]
     assert one.ix("run", "top", "--", "cat", "/merged", cwd=team.project).out == "changed\nb\n"

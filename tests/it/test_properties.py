@@ -205,7 +205,7 @@ CHANGES = [
     ("heredoc", edit("side.df", "value $V", "other $V"), SIDE),
     ("heredoc without expansion", edit("side.df", "COPY <<EOF", "COPY <<'EOF'"), SIDE),
     ("heredoc's name as file name", edit("side.df", "/made\nvalue $V\nEOF", "/made\nvalue $V\n\nEOF"), SIDE),
-    # --- config ---
+    # --- config: what is copied from a stage does not have it ---
     ("label", edit("mid.df", 'who="me"', 'who="you"'), MID),
     ("label of the project", edit("ix.yaml", "team: a", "team: b"), MID),
     ("one more label of the project", edit("ix.yaml", "team: a", "team: a, x: y"), MID),
@@ -214,11 +214,11 @@ CHANGES = [
     ("entrypoint", edit("mid.df", 'ENTRYPOINT ["/bin/sh"]', 'ENTRYPOINT ["/bin/ash"]'), MID),
     ("command of the image", edit("mid.df", '"true"]', '"false"]'), MID),
     ("form of the image's command", edit("mid.df", 'CMD ["-c", "true"]', "CMD -c true"), MID),
-    ("health check", edit("side.df", "CMD true\n", "CMD false\n"), SIDE),
-    ("interval of the health check", edit("side.df", "--interval=5s", "--interval=6s"), SIDE),
-    ("retries of the health check", edit("side.df", "--retries=3", "--retries=4"), SIDE),
-    ("no health check", edit("side.df", "HEALTHCHECK --interval=5s --retries=3 CMD true", "HEALTHCHECK NONE"), SIDE),
-    ("signal", edit("side.df", "SIGTERM", "SIGINT"), SIDE),
+    ("health check", edit("side.df", "CMD true\n", "CMD false\n"), {"side"}),
+    ("interval of the health check", edit("side.df", "--interval=5s", "--interval=6s"), {"side"}),
+    ("retries of the health check", edit("side.df", "--retries=3", "--retries=4"), {"side"}),
+    ("no health check", edit("side.df", "HEALTHCHECK --interval=5s --retries=3 CMD true", "HEALTHCHECK NONE"), {"side"}),
+    ("signal", edit("side.df", "SIGTERM", "SIGINT"), {"side"}),
     ("trigger", edit("side.df", "echo child", "echo kid"), SIDE),
     # --- bases and links ---
     ("base image", edit("side.df", "FROM base:1", "FROM base:2"), SIDE),

@@ -15,9 +15,11 @@ import pytest
 from ixlib import IX, Machine
 
 VECTORS = pathlib.Path(__file__).parents[2] / "docs/vectors"
-(FORMAT, PLATFORM, BASE_SCRATCH, BASE_IMAGE, BASE_STAGE, PARENT, STEP, WORD, EXEC, DOC_NAME, DOC_BODY, DOC_FLAGS, ARG_NAME, ARG_VALUE, ARG_LINK,
- FROM_STAGE, FROM_IMAGE, FROM_FILES, DEST, CHOWN, CHMOD, LINK, MOUNT, MOUNT_SOURCE, MOUNT_TARGET, MOUNT_ID, MOUNT_ENV, MOUNT_OPTION, NETWORK, HEALTH,
- STAGE, LABEL, EXCLUDE, COPY_OPTION, FROM_REMOTE, SECURITY, RUN_SETTING) = range(1, 38)
+TAGS = dict(FORMAT=1, PLATFORM=2, BASE_SCRATCH=3, BASE_IMAGE=4, BASE_STAGE=5, PARENT=6, STEP=7, WORD=8, EXEC=9, DOC_NAME=10, DOC_BODY=11,
+            DOC_FLAGS=12, ARG_NAME=13, ARG_VALUE=14, FROM_STAGE=16, FROM_IMAGE=17, FROM_FILES=18, DEST=19, CHOWN=20, CHMOD=21, LINK=22, HEALTH=30,
+            STAGE=31, LABEL=32, EXCLUDE=33, COPY_OPTION=34, CONFIG=41, OWN=42, ENV=43, USER=44, CWD=45, SHELL=46, SPEC=47, DEST_IS_DIR=50)
+globals().update(TAGS)
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def u64(n):
@@ -38,15 +40,20 @@ def sha(data):
     return hashlib.sha256(data).digest()
 
 
+def mark(data):
+    """What stands for something that is known only when an image is read, or that is no text."""
+    return "\1" + sha(data).hex()
+
+
 def tree(root, pattern):
-    """The digest of what one path selects."""
+    """The digest of what one path selects for a COPY."""
     top = root / pattern.strip("/")
     found = [top] + sorted(top.rglob("*"), key=lambda p: str(p.relative_to(top)).replace("/", "\0")) if top.is_dir() else [top]
     out = field(1, "" if top.is_dir() else top.name) + u64(len(found))
     for path in found:
         mode = path.lstat().st_mode
-        out += field(2, "" if path == top else str(path.relative_to(top))) + u64(3)
-        out += u64(stat.S_IFLNK if stat.S_ISLNK(mode) else mode)
+        type_alone = stat.S_ISLNK(mode) or (path == top and top.is_dir())
+        out += field(2, "" if path == top else str(path.relative_to(top))) + u64(3) + u64(stat.S_IFMT(mode) if type_alone else mode)
         if stat.S_ISLNK(mode):
             out += field(4, os.readlink(path))
         elif stat.S_ISREG(mode):
@@ -54,54 +61,80 @@ def tree(root, pattern):
     return sha(out)
 
 
-def stage(base, steps, labels=()):
-    parent = sha(flag(FORMAT, 2) + field(PLATFORM, "linux/amd64") + base)
-    for step in steps:
-        parent = sha(field(PARENT, parent) + step)
-    return sha(field(STAGE, parent) + b"".join(field(LABEL, text) for pair in labels for text in pair))
+def root_of(base, config=False):
+    return sha(flag(FORMAT, 3) + field(PLATFORM, "linux/amd64") + (u64(CONFIG) if config else b"") + base)
 
 
-def plain(word, *words, exec=0):
-    return field(STEP, word) + flag(EXEC, exec) + b"".join(field(WORD, w) for w in words)
+class Stage:
+    """The two threads of a stage, and what its steps see."""
 
+    def __init__(self, parent=None):
+        if parent:
+            self.files = root_of(field(BASE_STAGE, parent.files))
+            self.config = root_of(field(BASE_STAGE, parent.config), True)
+            self.env, self.user, self.cwd = list(parent.env), parent.user, parent.cwd
+        else:
+            self.files, self.config = root_of(field(BASE_SCRATCH, "")), root_of(field(BASE_SCRATCH, ""), True)
+            self.env, self.user, self.cwd = [PATH], None, "/"
 
-def args(**given):
-    out = b""
-    for name, value in given.items():
-        out += field(ARG_NAME, name) + (field(ARG_LINK, value) if isinstance(value, bytes) else field(ARG_VALUE, value))
-    return out
+    def set(self, word, *words, form=None, more=b""):
+        """An instruction of the config."""
+        own = field(STEP, word) + (b"" if form is None else flag(EXEC, form)) + b"".join(field(WORD, w) for w in words) + more
+        self.config = sha(field(PARENT, self.config) + field(OWN, sha(own)))
 
+    def do(self, word, own, sight=b""):
+        """An instruction of the file system."""
+        self.files = sha(field(PARENT, self.files) + field(OWN, sha(field(STEP, word) + own)) + sight)
 
-def run(words, arguments=b"", exec=0, network=0):
-    return plain("RUN", *words, exec=exec) + arguments + flag(NETWORK, network) + flag(SECURITY, 0)
+    def do_env(self, name, value):
+        self.set("ENV", name, value)
+        self.env.append(f"{name}={value}")
 
+    def do_workdir(self, path):
+        self.set("WORKDIR", path)
+        self.do("WORKDIR", field(WORD, path), field(USER, self.user))
+        self.cwd = path
 
-def copy(sources, dest, chown=None, chmod=None, docs=b"", arguments=b""):
-    return (field(STEP, "COPY") + flag(EXEC, 0) + docs + arguments + sources + field(DEST, dest) + field(CHOWN, chown) + field(CHMOD, chmod) +
-            flag(LINK, 0) + flag(COPY_OPTION, 0))
+    def run(self, words, args, form=0, network=0):
+        sight = b"".join(field(ARG_NAME, n) + field(ARG_VALUE, v) for n, v in args.items())
+        sight += b"".join(field(ENV, e) for e in self.env) + field(USER, self.user) + field(CWD, self.cwd)
+        for what, value in (("network", network), ("security=insecure", 0), ("tls: image", 0), ("shm-size", 64 << 20)):
+            sight += field(SPEC, what) + u64(value)
+        sight += field(SPEC, "hostname") + field(SPEC, None) + field(SPEC, "add-host") + u64(0) + field(SPEC, "ulimit") + u64(0)
+        self.do("RUN", flag(EXEC, form) + b"".join(field(WORD, w) for w in words), sight)
+
+    def copy(self, sources, dest, is_dir, chown=None, chmod=None):
+        self.do("COPY", sources + field(DEST, dest) + flag(DEST_IS_DIR, is_dir) + field(CHOWN, chown) + field(CHMOD, chmod) + flag(LINK, 0) +
+                flag(COPY_OPTION, 0))
+
+    def end(self, **labels):
+        if labels:
+            self.config = sha(field(PARENT, self.config) + b"".join(field(LABEL, k) + field(LABEL, v) for k, v in sorted(labels.items())))
+        self.key = sha(field(STAGE, self.files) + field(CONFIG, self.config))
+        return self
 
 
 def expected(root):
-    base = stage(field(BASE_SCRATCH, ""), [
-        plain("ENV", "GREETING", "hello"),
-        plain("WORKDIR", "/work"),
-        copy(field(FROM_FILES, tree(root, "src/")), "/src/"),
-    ])
-    version = args(VERSION="1.2")
-    app = stage(field(BASE_STAGE, base), [
-        plain("ARG", "VERSION"),
-        run(["make VERSION=$VERSION"], version),
-        run(["make", "check"], version, exec=1, network=1),
-        copy(field(FROM_FILES, tree(root, "src/one.txt")), "/one", "1:2", "640"),
-        plain("CMD", "run", exec=1),
-    ], [("team", "web")])
-    final = stage(field(BASE_SCRATCH, ""), [
-        plain("ARG", "APP"),
-        copy(field(FROM_STAGE, app) + field(WORD, "/work/out"), "/out/"),
-        copy(b"", "/note", docs=field(DOC_NAME, "END") + field(DOC_BODY, "made of $APP\n") + flag(DOC_FLAGS, 1), arguments=args(APP=app)),
-        plain("HEALTHCHECK", "CMD", "true") + u64(HEALTH) + u64(5_000_000_000) + u64(0) * 3 + u64(3),
-    ])
-    return {name: "sha256:" + key.hex() for name, key in (("base", base), ("app", app), ("final", final))}
+    base = Stage()
+    base.do_env("GREETING", "hello")
+    base.do_workdir("/work")
+    base.copy(field(FROM_FILES, tree(root, "src/")), "/src", 1)
+    base.end()
+
+    app = Stage(base)
+    app.run(["make VERSION=$VERSION"], {"VERSION": "1.2"})
+    app.run(["make", "check"], {"VERSION": "1.2"}, form=1, network=1)
+    app.copy(field(FROM_FILES, tree(root, "src/one.txt")), "/one", 0, "1:2", "640")
+    app.set("CMD", "run", form=1)
+    app.end(team="web")
+
+    final = Stage()
+    final.copy(field(FROM_STAGE, app.files) + field(WORD, "/work/out"), "/out", 1)
+    link = mark(field(8, app.key))
+    final.copy(field(DOC_NAME, "END") + field(DOC_BODY, f"made of {link}\n"), "/note", 0)
+    final.set("HEALTHCHECK", "CMD", "true", form=0, more=b"".join(flag(HEALTH, n) for n in (5_000_000_000, 0, 0, 0, 3)))
+    final.end()
+    return {name: "sha256:" + stage.key.hex() for name, stage in (("base", base), ("app", app), ("final", final))}
 
 
 @pytest.fixture
