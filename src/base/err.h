@@ -24,6 +24,7 @@ enum ix_errc {
 	IX_ECANCELED, /* stopped on request (Ctrl-C, or a sibling failed) */
 	IX_EAUTH,     /* credentials missing or refused */
 	IX_ESTEP,     /* a build step's command failed; err.sys holds its exit status */
+	IX_EGONE,     /* it is known to be there, and nobody who should have it gives it */
 	IX_EFACTS,    /* a value depends on a base image's config that has not been read yet */
 };
 

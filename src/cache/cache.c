@@ -46,10 +46,14 @@ static char *there_name(const struct ix_ref *repository, const struct ix_digest 
 void cache_note_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
 {
 	ix_auto_free char *name = there_name(repository, blob);
+	bool known;
 
 	pthread_mutex_lock(&cache->lock);
+	known = ix_map_get(&cache->there, name) != NULL;
 	ix_map_set(&cache->there, name, cache);
 	pthread_mutex_unlock(&cache->lock);
+	if (!known)
+		cache_note_place(cache, repository, blob);
 }
 
 bool cache_is_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
@@ -194,6 +198,8 @@ static int lookup_remote(struct ix_cache *cache, struct ix_found *found, size_t 
 		if (found[i].remote && cache->trust.signed_only &&
 		    ix_cache_check_stage(cache, found[i].stage, found[i].key, &digest, &found[i].distrust, err) < 0)
 			return -(int)err->code;
+		if (found[i].remote)
+			cache_note_there(cache, &batch.refs[i], &digest);
 		found[i].remote = found[i].remote && !found[i].distrust;
 		/* What others can pull is what counts; a local image of the same key that differs is not published over it. */
 		if (found[i].remote && !(found[i].local && ix_digest_eq(&digest, &found[i].manifest))) {
@@ -235,6 +241,7 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 		return -(int)err->code;
 	if (why)
 		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s: %s", name, why);
+	cache_note_there(cache, &ref, &digest);
 	*ret_remote = true;
 	*ret_manifest = digest;
 	return 0;

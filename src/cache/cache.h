@@ -65,8 +65,17 @@ int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char 
 /* Manifest and config, from the store or from image (a reference whose repository has it; NULL: store only). Both end up in the store. */
 int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
 		   struct ix_image_config *ret_config, struct ix_err *err);
-/* A blob is in the store when this returns 0. stage: for events. Single flight among processes. */
+/*
+ * A blob is in the store when this returns 0, as long as its descriptor says. image: a reference whose repository should have it, or NULL; the
+ * repositories where it was seen before are asked too. Nobody has it: -IX_EGONE. stage: for events. Single flight among processes.
+ */
 int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
+/* The same, and its bytes are right: for those who pass them on without looking. */
+int ix_cache_need_sound(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
+/* Somebody found the blob wrong: 1: it was, that has been said, and it was fetched again; 0: it is what its digest says. */
+int ix_cache_mend_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
+/* The repository of image has the blob: remembered, for when it is needed. */
+void ix_cache_note_place(struct ix_cache *cache, const char *image, const struct ix_digest *blob);
 
 /* --- stages --- */
 

@@ -29,6 +29,19 @@ struct ix_cache {
 void cache_note_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 bool cache_is_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 
+/* --- blobs.c --- */
+
+/* Remember in the store that the repository has the blob. */
+void cache_note_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* Was it seen to have it, now or earlier? */
+bool cache_has_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* References that may have the blob: that of image (or NULL), then where it was seen. Caller releases. */
+int cache_places(struct ix_cache *cache, const char *image, const struct ix_digest *blob, struct ix_strv *places, struct ix_err *err);
+/* A blob in the store was damaged and is set aside. */
+void cache_warn_damaged(struct ix_cache *cache, const struct ix_digest *blob);
+/* A small blob of the store, or fetched, or fetched again. */
+int cache_read_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, struct ix_buf *buf, struct ix_err *err);
+
 /* Progress events of one transfer. */
 struct transfer {
 	struct ix_sink *sink;

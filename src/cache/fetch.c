@@ -7,28 +7,58 @@
 #include "base/fsutil.h"
 #include "cache_int.h"
 
-int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,
-			 struct ix_err *err)
+static int get_manifest(struct ix_cache *cache, const char *place, const struct ix_digest *digest, struct ix_buf *buf, struct ix_err *err)
 {
 	char media_type[128], text[IX_DIGEST_TEXT];
 	ix_auto_ref pinned = { 0 };
 	struct ix_digest got;
 
-	if (ix_blob_has(cache->store, digest))
-		return ix_blob_read(cache->store, digest, buf, err);
-	if (!ref)
-		return ix_err_set(err, IX_ENOTFOUND, "image %s is not in the store", ix_digest_text(digest, text));
-	if (cache->offline) {
-		ix_auto_free char *name = ix_ref_familiar(ref);
-
-		return cache_offline(err, name);
-	}
-	ix_ref_copy(ref, &pinned);
+	if (ix_ref_parse(place, &pinned, err) < 0)
+		return -(int)err->code;
 	free(pinned.digest);
 	pinned.digest = ix_strdup(ix_digest_text(digest, text));
 	if (ix_registry_get_manifest(cache->registry, &pinned, buf, media_type, &got, err) < 0)
 		return -(int)err->code;
-	return ix_blob_put(cache->store, buf->data, buf->len, &got, err);
+	if (ix_blob_put(cache->store, buf->data, buf->len, &got, err) < 0)
+		return -(int)err->code;
+	cache_note_there(cache, &pinned, digest);
+	return 0;
+}
+
+int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,
+			 struct ix_err *err)
+{
+	ix_auto_free char *image = ref ? ix_ref_text(ref) : NULL;
+	ix_auto_strv places = { 0 };
+	char text[IX_DIGEST_TEXT];
+	int r;
+
+	if (ix_blob_has(cache->store, digest)) {
+		r = ix_blob_read(cache->store, digest, buf, err);
+		if (r != -IX_ECORRUPT)
+			return r;
+		cache_warn_damaged(cache, digest);
+		ix_buf_reset(buf);
+	}
+	if (cache->offline) {
+		ix_auto_free char *name = ref ? ix_ref_familiar(ref) : ix_strdup(ix_digest_text(digest, text));
+
+		return cache_offline(err, name);
+	}
+	if (cache_places(cache, image, digest, &places, err) < 0)
+		return -(int)err->code;
+	if (places.count == 0)
+		return ix_err_set(err, IX_ENOTFOUND, "image %s is not in the store", ix_digest_text(digest, text));
+	r = get_manifest(cache, places.items[0], digest, buf, err);
+	for (size_t i = 1; r < 0 && r != -IX_ECANCELED && i < places.count; i++) {
+		struct ix_err again;
+
+		ix_buf_reset(buf);
+		/* What the first one said is what is told: it is the one that was asked for. */
+		if (get_manifest(cache, places.items[i], digest, buf, &again) == 0)
+			r = 0;
+	}
+	return r;
 }
 
 /* The platform's manifest of an index that is in the store or fetched now. */
@@ -87,6 +117,7 @@ static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, cons
 		    ix_blob_put(cache->store, body.data, body.len, &head.digest, err) < 0)
 			return -(int)err->code;
 	}
+	cache_note_there(cache, ref, &head.digest);
 	if (names_a_manifest(head.media_type) && !names_an_index(head.media_type)) {
 		*ret_manifest = head.digest;
 		return 0;
@@ -271,33 +302,12 @@ int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char 
 
 /* --- images by digest --- */
 
-int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+/* A repository that has a manifest has what it names. */
+static void note_parts(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_manifest *manifest)
 {
-	ix_scoped(ix_blob_abortp) struct ix_blob_writer *writer = NULL;
-	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
-	ix_auto_close int lock = -1;
-	ix_auto_ref ref = { 0 };
-	struct transfer transfer;
-	char text[IX_DIGEST_TEXT];
-
-	if (ix_blob_has(cache->store, &blob->digest))
-		return 0;
-	if (!image)
-		return ix_err_set(err, IX_ENOTFOUND, "blob %s is not in the store", ix_digest_text(&blob->digest, text));
-	if (cache->offline)
-		return ix_err_set(err, IX_EFAIL, "blob %s of %s is not in the store, and --offline asks nobody for it",
-				  ix_digest_text(&blob->digest, text), image);
-	if (ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err) < 0)
-		return -(int)err->code;
-	if (ix_blob_has(cache->store, &blob->digest))
-		return 0; /* another process was first */
-	if (ix_ref_parse(image, &ref, err) < 0 || ix_blob_begin(cache->store, &writer, err) < 0)
-		return -(int)err->code;
-	cache_transfer_init(&transfer, cache, "pull", &blob->digest, stage);
-	verify = ix_verify_writer_new(ix_blob_stream(writer), &blob->digest, blob->size);
-	if (ix_registry_get_blob(cache->registry, &ref, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err) < 0)
-		return -(int)err->code;
-	return ix_blob_commit(ix_steal(&writer), &blob->digest, err);
+	for (size_t i = 0; i < manifest->nlayers; i++)
+		cache_note_there(cache, ref, &manifest->layers[i].digest);
+	cache_note_there(cache, ref, &manifest->config.digest);
 }
 
 int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
@@ -314,12 +324,11 @@ int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_di
 	if (cache_fetch_manifest(cache, image ? &ref : NULL, manifest_digest, &body, err) < 0 ||
 	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
 		return ix_err_wrap(err, "image %s", image ? image : "in the store");
-	for (size_t i = 0; image && i < manifest.nlayers; i++)
-		cache_note_there(cache, &ref, &manifest.layers[i].digest);
+	if (image && cache_has_place(cache, &ref, manifest_digest))
+		note_parts(cache, &ref, &manifest);
 	if (manifest.config.size > IX_CONFIG_MAX)
 		return ix_err_set(err, IX_ELIMIT, "image %s: config is larger than %d bytes", image ? image : "", IX_CONFIG_MAX);
-	if (ix_cache_need_blob(cache, image, &manifest.config, NULL, err) < 0 ||
-	    ix_blob_read(cache->store, &manifest.config.digest, &config_body, err) < 0 ||
+	if (cache_read_blob(cache, image, &manifest.config, &config_body, err) < 0 ||
 	    ix_config_parse(config_body.data, config_body.len, &config, err) < 0)
 		return ix_err_wrap(err, "image %s", image ? image : "in the store");
 	if (config.ndiff_ids != manifest.nlayers)

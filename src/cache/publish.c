@@ -48,13 +48,14 @@ static int push_blob(struct push *self, const struct ix_descriptor *blob, struct
 	bool same_repository = same_host && strcmp(self->source->repository, self->to->repository) == 0;
 	int r;
 
-	if (!ix_blob_has(self->cache->store, &blob->digest)) {
+	/* What nobody has looked at yet may have to be read in full before it is sent: not when it is there. */
+	if (!ix_blob_is_checked(self->cache->store, &blob->digest)) {
 		r = ix_registry_has_blob(self->cache->registry, self->to, &blob->digest, err);
 		if (r == 0)
 			self->published->existed++;
 		if (r != -IX_ENOTFOUND)
 			return r;
-		if (ix_cache_need_blob(self->cache, self->source_text, blob, self->stage, err) < 0)
+		if (ix_cache_need_sound(self->cache, self->source_text, blob, self->stage, err) < 0)
 			return -(int)err->code;
 	}
 	return upload(self, blob, same_host && !same_repository ? self->source->repository : NULL, err);
@@ -99,6 +100,8 @@ static int push_image(struct push *self, const struct ix_digest *manifest_digest
 		if ((!there || i > 0) && push_blobs(self, &manifest, i > 0, err) < 0)
 			return -(int)err->code;
 		r = ix_registry_put_manifest(self->cache->registry, self->to, body.data, body.len, manifest.media_type, err);
+		if (r == 0)
+			cache_note_there(self->cache, self->to, manifest_digest);
 		if (r != -IX_ENOTFOUND || i + 1 == TRIES)
 			return r;
 		if (ix_cancel_sleep(self->cache->cancel, (uint64_t)FIRST_WAIT_MS << (2 * i), err) < 0)

@@ -40,7 +40,7 @@ static int get_document(struct ix_cache *cache, const struct ix_descriptor *blob
 	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
 	int fd;
 
-	if (ix_cache_need_blob(cache, repository, blob, NULL, err) < 0 || ix_blob_open(cache->store, &blob->digest, &fd, NULL, err) < 0)
+	if (ix_cache_need_sound(cache, repository, blob, NULL, err) < 0 || ix_blob_open(cache->store, &blob->digest, &fd, NULL, err) < 0)
 		return -(int)err->code;
 	file = ix_fd_reader_new_take(fd);
 	plain = ix_decompress_reader_new(file);

@@ -365,7 +365,7 @@ static int pull(struct session *session, const struct ix_strv *operands, void *d
 	    ix_cache_image(session->cache, name, &digest, &manifest, &config, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < manifest.nlayers; i++)
-		if (ix_cache_need_blob(session->cache, name, &manifest.layers[i], NULL, err) < 0)
+		if (ix_cache_need_sound(session->cache, name, &manifest.layers[i], NULL, err) < 0)
 			return -(int)err->code;
 	if (ix_blob_read(session->store, &digest, &body, err) < 0)
 		return -(int)err->code;

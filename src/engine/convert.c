@@ -30,7 +30,7 @@ static int plain_open(const struct convert *self, const struct ix_descriptor *la
 {
 	int fd;
 
-	if (ix_cache_need_blob(self->opts->cache, self->image, layer, NULL, err) < 0 ||
+	if (ix_cache_need_sound(self->opts->cache, self->image, layer, NULL, err) < 0 ||
 	    ix_blob_open(self->opts->store, &layer->digest, &fd, NULL, err) < 0)
 		return -(int)err->code;
 	ret_plain->file = ix_fd_reader_new_take(fd);

@@ -99,7 +99,7 @@ static int put_blob(struct archive *self, const char *image, const struct ix_des
 	if (ix_strv_has(&self->done, path))
 		return 0;
 	ix_strv_add(&self->done, path);
-	if (ix_cache_need_blob(self->opts->cache, image, blob, NULL, err) < 0 ||
+	if (ix_cache_need_sound(self->opts->cache, image, blob, NULL, err) < 0 ||
 	    ix_blob_open(self->opts->store, &blob->digest, &fd, &entry.size, err) < 0)
 		return -(int)err->code;
 	if (self->dir_fd >= 0)

@@ -100,6 +100,14 @@ void image_output(const struct image *image, struct ix_output *ret_output)
 	ix_hash_final(hash, &ret_output->id);
 }
 
+/* Of a blob that is here already nobody would notice, and the wrong size go on into other images. */
+static int check_size(const struct ix_engine_opts *opts, const char *image, const struct ix_descriptor *layer, struct ix_err *err)
+{
+	if (!ix_blob_has(opts->store, &layer->digest))
+		return 0;
+	return ix_cache_need_blob(opts->cache, image, layer, NULL, err);
+}
+
 int image_load(const struct ix_engine_opts *opts, const char *image, const struct ix_digest *digest, struct image *ret_image,
 	       struct ix_err *err)
 {
@@ -114,6 +122,8 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 
 		if (ix_layer_compression(manifest.layers[i].media_type, &kind, err) < 0)
 			return ix_err_wrap(err, "image %s", image ? image : "in the store");
+		if (check_size(opts, image, &manifest.layers[i], err) < 0)
+			return -(int)err->code;
 		ix_descriptor_copy(&manifest.layers[i], &layer->blob);
 		layer->diff_id = loaded.config.diff_ids[i];
 		layer_content(&manifest.layers[i], &layer->diff_id, &layer->content);

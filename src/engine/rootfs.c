@@ -47,13 +47,27 @@ static int unpack_into(const struct ix_engine_opts *opts, const struct layer_ref
 	return 0;
 }
 
+static int unpack_blob(const struct ix_engine_opts *opts, const struct layer_ref *layer, struct ix_err *err)
+{
+	ix_auto_free char *dir = NULL;
+	struct ix_err ignored;
+	int r;
+
+	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
+		return -(int)err->code;
+	r = unpack_into(opts, layer, dir, err);
+	if (r == 0)
+		r = ix_layer_dir_commit(opts->store, dir, &layer->diff_id, err);
+	if (r < 0)
+		(void)ix_remove_tree(AT_FDCWD, dir, &ignored);
+	return r;
+}
+
 static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *stage, char **ret_dir,
 			struct ix_err *err)
 {
 	char text[IX_DIGEST_TEXT];
 	ix_auto_close int lock = -1;
-	ix_auto_free char *dir = NULL;
-	struct ix_err ignored;
 	int r;
 
 	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
@@ -65,15 +79,19 @@ static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_re
 	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
 	if (r != -IX_ENOTFOUND)
 		return r; /* another process was first */
-	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
-		return -(int)err->code;
-	r = unpack_into(opts, layer, dir, err);
-	if (r == 0)
-		r = ix_layer_dir_commit(opts->store, dir, &layer->diff_id, err);
-	if (r < 0) {
-		(void)ix_remove_tree(AT_FDCWD, dir, &ignored);
-		return ix_err_wrap(err, "layer %s", ix_digest_text(&layer->blob.digest, text));
+	r = unpack_blob(opts, layer, err);
+	/* A blob that was damaged after it was written is fetched once more. */
+	if (r == -IX_ECORRUPT) {
+		struct ix_err why = *err;
+
+		r = ix_cache_mend_blob(opts->cache, layer->image, &layer->blob, stage, err);
+		if (r > 0)
+			r = unpack_blob(opts, layer, err);
+		else if (r == 0)
+			*err = why, r = -IX_ECORRUPT;
 	}
+	if (r < 0)
+		return ix_err_wrap(err, "layer %s", ix_digest_text(&layer->blob.digest, text));
 	return ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
 }
 
@@ -286,7 +304,8 @@ int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, s
 	ix_closep(&scratch->root_fd);
 	scratch->root_fd = -1;
 	if (rootfs_open(opts, image, stage->name, &lower_fd, err) < 0 ||
-	    pack_changes(opts, scratch, lower_fd, stage->epoch, &info, err) < 0 || (checks_layers() && check_commit(opts, scratch, &info, err) < 0))
+	    pack_changes(opts, scratch, lower_fd, stage->epoch, &info, err) < 0 ||
+	    (checks_layers() && check_commit(opts, scratch, &info, err) < 0))
 		return ix_err_wrap(err, "layer");
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;

@@ -166,8 +166,10 @@ static void add_layer(struct build *build, const struct ix_step_result *result, 
 	layer->blob = (struct ix_descriptor){ .media_type = ix_strdup(result->media_type), .digest = result->digest, .size = result->size };
 	layer->diff_id = result->diff_id;
 	layer->content = result->content;
-	if (!ix_blob_has(build->engine->opts.store, &result->digest))
+	if (!ix_cache_is_local(build->engine->opts.cache) && !ix_blob_has(build->engine->opts.store, &result->digest)) {
 		layer->image = ix_strdup(build->engine->plan->stages[build->stage->index].ref);
+		ix_cache_note_place(build->engine->opts.cache, layer->image, &result->digest);
+	}
 	ix_config_add_diff_id(&build->image.config, &result->diff_id);
 	image_history(&build->image, build->now, created_by_take, false);
 	free(created_by_take);

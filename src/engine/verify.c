@@ -10,7 +10,7 @@ static int open_layer(const struct ix_engine_opts *opts, const struct layer_ref 
 {
 	int fd;
 
-	if (ix_cache_need_blob(opts->cache, layer->image, &layer->blob, NULL, err) < 0 ||
+	if (ix_cache_need_sound(opts->cache, layer->image, &layer->blob, NULL, err) < 0 ||
 	    ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err) < 0)
 		return -(int)err->code;
 	*ret_file = ix_fd_reader_new_take(fd);

@@ -65,15 +65,116 @@ static int publish(struct ix_blob_writer *blob, const char *hex, struct ix_err *
 	return 0;
 }
 
+/* --- blobs that are known to be right --- */
+
+/* What a blob's file was when it was found to be right: another one has to be looked at again. */
+struct checked {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
+static bool same_file(const struct checked *checked, const struct stat *st)
+{
+	return checked->dev == st->st_dev && checked->ino == st->st_ino && checked->size == st->st_size &&
+	       checked->mtime.tv_sec == st->st_mtim.tv_sec && checked->mtime.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+static void note_checked(struct ix_store *store, const char *hex, const struct stat *st)
+{
+	struct checked *checked;
+
+	pthread_mutex_lock(&store->checked_lock);
+	checked = ix_map_get(&store->checked, hex);
+	if (!checked) {
+		checked = ix_calloc(1, sizeof(*checked));
+		ix_map_set(&store->checked, hex, checked);
+	}
+	*checked = (struct checked){ st->st_dev, st->st_ino, st->st_size, st->st_mtim };
+	pthread_mutex_unlock(&store->checked_lock);
+}
+
+static bool was_checked(struct ix_store *store, const char *hex)
+{
+	const struct checked *checked;
+	struct stat st;
+	bool same;
+
+	if (fstatat(store->blobs_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	pthread_mutex_lock(&store->checked_lock);
+	checked = ix_map_get(&store->checked, hex);
+	same = checked && same_file(checked, &st);
+	pthread_mutex_unlock(&store->checked_lock);
+	return same;
+}
+
+void blob_checked_release(struct ix_store *store)
+{
+	for (size_t i = 0; i < store->checked.count; i++)
+		free(store->checked.entries[i].value);
+	ix_map_release(&store->checked);
+}
+
+bool ix_blob_is_checked(struct ix_store *store, const struct ix_digest *digest)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	return was_checked(store, ix_digest_hex(digest, hex));
+}
+
+/* Not removed: whoever owns the disk may want to see what became of it. */
+static int set_aside(struct ix_store *store, const char *hex, struct ix_err *err)
+{
+	ix_auto_free char *to = ix_asprintf("corrupt/%s", hex);
+
+	if (renameat(store->blobs_fd, hex, store->fd, to) < 0 && errno != ENOENT && unlinkat(store->blobs_fd, hex, 0) < 0)
+		return ix_err_sys(err, "set blob sha256:%s aside", hex);
+	return ix_err_set(err, IX_ECORRUPT, "blob sha256:%s in %s is damaged", hex, store->path);
+}
+
+int ix_blob_check(struct ix_store *store, const struct ix_digest *digest, struct ix_err *err)
+{
+	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
+	ix_scoped(ix_writer_freep) struct ix_writer *hashing = NULL;
+	char hex[IX_DIGEST_HEX + 1];
+	struct ix_digest got;
+	uint64_t size;
+	struct stat st;
+	int fd;
+
+	if (was_checked(store, ix_digest_hex(digest, hex)))
+		return 0;
+	if (ix_blob_open(store, digest, &fd, NULL, err) < 0)
+		return -(int)err->code;
+	reader = ix_fd_reader_new_take(fd);
+	hashing = ix_digest_writer_new(NULL, &got, &size);
+	if (fstat(fd, &st) < 0)
+		return ix_err_sys(err, "blob sha256:%s", hex);
+	if (ix_copy(reader, hashing, NULL, err) < 0 || ix_write_finish(hashing, err) < 0)
+		return ix_err_wrap(err, "blob sha256:%s", hex);
+	if (!ix_digest_eq(&got, digest))
+		return set_aside(store, hex, err);
+	note_checked(store, hex, &st);
+	return 0;
+}
+
+/* --- */
+
 int ix_blob_commit(struct ix_blob_writer *blob, const struct ix_digest *digest, struct ix_err *err)
 {
 	char hex[IX_DIGEST_HEX + 1];
 	int r = 0;
 
 	ix_digest_hex(digest, hex);
-	if (!ix_path_exists(blob->store->blobs_fd, hex)) {
+	if (!was_checked(blob->store, hex)) {
 		r = publish(blob, hex, err);
 		if (r == 0) {
+			struct stat st;
+
+			if (fstat(blob->fd, &st) == 0)
+				note_checked(blob->store, hex, &st);
 			close(blob->fd);
 			blob->fd = -1; /* renamed: nothing to remove */
 		}
@@ -86,9 +187,10 @@ int ix_blob_put(struct ix_store *store, const void *bytes, size_t len, struct ix
 {
 	struct ix_blob_writer *blob;
 	struct ix_digest digest;
+	struct ix_err ignored;
 
 	ix_digest_of(bytes, len, &digest);
-	if (!ix_blob_has(store, &digest)) {
+	if (ix_blob_check(store, &digest, &ignored) < 0) {
 		if (ix_blob_begin(store, &blob, err) < 0)
 			return -(int)err->code;
 		if (ix_write(blob->stream, bytes, len, err) < 0) {
@@ -134,11 +236,36 @@ int ix_blob_read(struct ix_store *store, const struct ix_digest *digest, struct 
 	if (ix_read_file(store->blobs_fd, ix_digest_hex(digest, hex), buf, err) < 0)
 		return ix_err_wrap(err, "blob");
 	ix_digest_of(buf->data ? buf->data + before : "", buf->len - before, &got);
-	if (!ix_digest_eq(&got, digest)) {
-		/* Bitrot: gone is better than wrong, because what is gone is fetched again. */
-		unlinkat(store->blobs_fd, hex, 0);
-		return ix_err_set(err, IX_ECORRUPT, "blob sha256:%s in %s was damaged and has been removed: run the command again", hex,
-				  store->path);
-	}
-	return 0;
+	return ix_digest_eq(&got, digest) ? 0 : set_aside(store, hex, err);
+}
+
+/* --- where blobs can be had --- */
+
+/* One fact for each: two processes that learn of different places do not overwrite each other. */
+static char *place_topic(const struct ix_digest *digest)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	return ix_asprintf("blob %s", ix_digest_hex(digest, hex));
+}
+
+int ix_blob_add_place(struct ix_store *store, const struct ix_digest *digest, const char *repository, struct ix_err *err)
+{
+	ix_auto_free char *topic = place_topic(digest);
+
+	return ix_store_set_fact(store, topic, repository, NULL, 0, err);
+}
+
+int ix_blob_places(struct ix_store *store, const struct ix_digest *digest, struct ix_strv *places, struct ix_err *err)
+{
+	ix_auto_free char *topic = place_topic(digest);
+	auto_query q = { 0 };
+	int r;
+
+	if (query_begin(store, "SELECT name FROM facts WHERE topic = ? ORDER BY time DESC, name", &q, err) < 0)
+		return -(int)err->code;
+	query_text(&q, 1, topic);
+	while ((r = query_step(&q, err)) > 0)
+		ix_strv_add(places, (const char *)sqlite3_column_text(q.stmt, 0));
+	return r;
 }

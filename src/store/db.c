@@ -150,6 +150,18 @@ static int not_found(struct ix_err *err, const char *what)
 	return ix_err_set(err, IX_ENOTFOUND, "no such %s", what);
 }
 
+static bool has_blob_of(struct ix_store *store, const struct ix_step_result *result)
+{
+	struct ix_err ignored;
+	uint64_t size;
+	int fd;
+
+	if (ix_blob_open(store, &result->digest, &fd, &size, &ignored) < 0)
+		return false;
+	close(fd);
+	return size == result->size;
+}
+
 int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	struct ix_step_result result = { 0 };
@@ -170,7 +182,7 @@ int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix
 		result.size = (uint64_t)sqlite3_column_int64(q.stmt, 1);
 		snprintf(result.media_type, sizeof(result.media_type), "%s", (const char *)sqlite3_column_text(q.stmt, 3));
 	}
-	if (!ix_blob_has(store, &result.digest))
+	if (!has_blob_of(store, &result))
 		return not_found(err, "step");
 	*ret_result = result;
 	return 0;

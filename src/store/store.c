@@ -22,7 +22,7 @@ static const char empty_index[] = "{\"manifests\":[],\"mediaType\":\"" IX_MEDIA_
 
 static int make_layout(struct ix_store *store, struct ix_err *err)
 {
-	static const char *const dirs[] = { "oci/blobs/sha256", "layers", "mounts", "locks", "tmp" };
+	static const char *const dirs[] = { "oci/blobs/sha256", "layers", "mounts", "corrupt", "locks", "tmp" };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(dirs); i++)
 		if (ix_mkdir_p(store->fd, dirs[i], 0755, err) < 0)
@@ -46,29 +46,59 @@ static void read_boot_id(struct ix_store *store)
 			 ix_buf_str(&text));
 }
 
-/* What a killed process left in tmp/ goes when nobody else uses the store: every process holds a shared lock as long as it lives. */
-static int clear_leftovers(struct ix_store *store, struct ix_err *err)
+static int lock_file(struct ix_store *store, int how, struct ix_err *err)
 {
-	ix_auto_closedir DIR *dir = NULL;
-	struct dirent *entry;
-	struct ix_err ignored;
-	int tmp;
-
-	store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (store->alive_fd < 0)
-		return ix_err_sys(err, "lock %s/locks/alive", store->path);
-	if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0) {
-		tmp = openat(store->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		dir = tmp < 0 ? NULL : fdopendir(tmp);
-		/* Outside the user namespace files of its other users cannot be removed: they go the next time a build runs. */
-		while (dir && (entry = readdir(dir)) != NULL)
-			if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-				(void)ix_remove_tree(tmp, entry->d_name, &ignored);
-	}
-	while (flock(store->alive_fd, LOCK_SH) < 0)
+	while (flock(store->alive_fd, how) < 0)
 		if (errno != EINTR)
 			return ix_err_sys(err, "lock %s/locks/alive", store->path);
 	return 0;
+}
+
+static void clear_tmp(struct ix_store *store)
+{
+	int tmp = openat(store->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_auto_closedir DIR *dir = tmp < 0 ? NULL : fdopendir(tmp);
+	struct dirent *entry;
+	struct ix_err ignored;
+
+	/* Outside the user namespace files of its other users cannot be removed: they go the next time a build runs. */
+	while (dir && (entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			(void)ix_remove_tree(tmp, entry->d_name, &ignored);
+}
+
+/* Is the lock we hold that of the file that others find? Not when the store was removed while we waited for it. */
+static bool still_there(const struct ix_store *store)
+{
+	struct stat held, found;
+
+	return fstat(store->alive_fd, &held) == 0 && fstatat(store->fd, "locks/alive", &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       held.st_ino == found.st_ino && held.st_dev == found.st_dev;
+}
+
+/*
+ * Every process holds a shared lock as long as it uses the store; who gets it alone clears what killed ones left in tmp/. The layout is made
+ * under the lock, because ix_store_destroy removes it under it.
+ */
+static int join(struct ix_store *store, struct ix_err *err)
+{
+	for (;;) {
+		if (ix_mkdir_p(store->fd, "locks", 0755, err) < 0)
+			return -(int)err->code;
+		store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+		if (store->alive_fd < 0 && errno == ENOENT)
+			continue; /* removed between the two */
+		if (store->alive_fd < 0)
+			return ix_err_sys(err, "lock %s/locks/alive", store->path);
+		if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0 && still_there(store))
+			clear_tmp(store);
+		if (lock_file(store, LOCK_SH, err) < 0)
+			return -(int)err->code;
+		if (still_there(store))
+			return make_layout(store, err);
+		close(store->alive_fd);
+		store->alive_fd = -1;
+	}
 }
 
 /* One at a time: switching a fresh database to its journal mode does not wait for others that do the same. */
@@ -91,13 +121,14 @@ int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *
 	store->path = ix_path_clean(path);
 	store->fd = store->blobs_fd = store->alive_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->checked_lock, NULL);
 	read_boot_id(store);
 	if (ix_mkdir_p(AT_FDCWD, store->path, 0711 & ~ix_umask_of_caller(), err) < 0)
 		return ix_err_wrap(err, "store");
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
 		return ix_err_sys(err, "store %s", store->path);
-	if (make_layout(store, err) < 0 || clear_leftovers(store, err) < 0)
+	if (join(store, err) < 0)
 		return ix_err_wrap(err, "store %s", store->path);
 	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->blobs_fd < 0)
@@ -117,14 +148,36 @@ void ix_store_close(struct ix_store *store)
 	ix_closep(&store->blobs_fd);
 	ix_closep(&store->fd);
 	pthread_mutex_destroy(&store->lock);
+	pthread_mutex_destroy(&store->checked_lock);
+	blob_checked_release(store);
 	free(store->path);
 	free(store);
 }
 
+/* Commands that only look are gone in a moment; builds are not. */
+static int wait_alone(struct ix_store *store, struct ix_err *err)
+{
+	enum { TRIES = 50, PAUSE_MS = 20 };
+
+	for (int i = 0; i < TRIES; i++) {
+		if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0)
+			return still_there(store) ? 0
+						  : ix_err_set(err, IX_EEXIST, "store %s is being removed by another process", store->path);
+		(void)poll(NULL, 0, PAUSE_MS);
+	}
+	return ix_err_set(err, IX_EEXIST, "store %s is in use: builds or other commands of ix run in it; wait for them, or stop them",
+			  store->path);
+}
+
 int ix_store_destroy(struct ix_store *store, struct ix_err *err)
 {
-	static const char *const parts[] = { "oci", "layers", "mounts", "locks", "tmp", "stat", "ix.db", "ix.db-wal", "ix.db-shm" };
+	/* What is known goes first: of a removal that was interrupted nothing is found that is only half there. The lock goes last. */
+	static const char *const parts[] = {
+		"ix.db-wal", "ix.db-shm", "ix.db", "stat", "layers", "oci", "mounts", "corrupt", "tmp", "locks"
+	};
 
+	if (wait_alone(store, err) < 0)
+		return -(int)err->code;
 	sqlite3_close(store->db);
 	store->db = NULL;
 	for (size_t i = 0; i < IX_ARRAY_LEN(parts); i++)

@@ -7,6 +7,7 @@
  *	ix.db        SQLite
  *	stat         digests of context files (context room)
  *	mounts/      cache mounts
+ *	corrupt/     blobs that turned out not to be what their digests say
  *	locks/ tmp/
  *
  * Blobs appear by write, fsync, rename. Unpacked layers are not synced file by file: they carry the id of the boot they were made in, and after
@@ -36,7 +37,8 @@ static inline void ix_store_closep(struct ix_store **store)
 {
 	ix_store_close(*store);
 }
-/* Remove everything in it. The store can only be closed afterwards. Whoever else uses it will fail. */
+/* Remove everything in it. The store can only be closed afterwards. What other processes use is not removed under them: -IX_EEXIST when there are
+ * any for longer than a moment. Who opens the store meanwhile waits, and finds an empty one. */
 int ix_store_destroy(struct ix_store *store, struct ix_err *err);
 const char *ix_store_path(const struct ix_store *store);
 /* "<store>/<name>". Caller frees. */
@@ -51,7 +53,8 @@ struct ix_blob_writer;
 int ix_blob_begin(struct ix_store *store, struct ix_blob_writer **ret_blob, struct ix_err *err);
 /* Where its bytes go; borrowed. Finishing it is not needed. */
 struct ix_writer *ix_blob_stream(struct ix_blob_writer *blob);
-/* Publish under digest, which the caller has computed or verified from the bytes it wrote. Frees blob either way; NULL err is not allowed. */
+/* Publish under digest, which the caller has computed or verified from the bytes it wrote; a blob that is there and that nobody has looked at yet
+ * is replaced. Frees blob either way; NULL err is not allowed. */
 int ix_blob_commit(struct ix_blob_writer *blob, const struct ix_digest *digest, struct ix_err *err);
 void ix_blob_abort(struct ix_blob_writer *blob); /* NULL is fine */
 static inline void ix_blob_abortp(struct ix_blob_writer **blob)
@@ -62,7 +65,15 @@ static inline void ix_blob_abortp(struct ix_blob_writer **blob)
 int ix_blob_put(struct ix_store *store, const void *bytes, size_t len, struct ix_digest *ret_digest, struct ix_err *err);
 bool ix_blob_has(struct ix_store *store, const struct ix_digest *digest);
 int ix_blob_open(struct ix_store *store, const struct ix_digest *digest, int *ret_fd, uint64_t *ret_size, struct ix_err *err);
-/* A small blob into buf (up to its limit), verified. */
+/* Is it what its digest says? It is read in full, unless this process wrote it or looked at it before. -IX_ENOTFOUND; -IX_ECORRUPT: it was not,
+ * and is in corrupt/ now, so that it can be fetched or made again. */
+int ix_blob_check(struct ix_store *store, const struct ix_digest *digest, struct ix_err *err);
+/* Would ix_blob_check answer without reading? */
+bool ix_blob_is_checked(struct ix_store *store, const struct ix_digest *digest);
+/* Repositories that had the blob ("registry.example.com/shop"), so that it can be fetched when it is needed; appended, the latest first. */
+int ix_blob_add_place(struct ix_store *store, const struct ix_digest *digest, const char *repository, struct ix_err *err);
+int ix_blob_places(struct ix_store *store, const struct ix_digest *digest, struct ix_strv *places, struct ix_err *err);
+/* A small blob into buf (up to its limit), verified. What is wrong is set aside as by ix_blob_check: -IX_ECORRUPT. */
 int ix_blob_read(struct ix_store *store, const struct ix_digest *digest, struct ix_buf *buf, struct ix_err *err);
 
 /* --- unpacked layers --- */
@@ -82,7 +93,7 @@ struct ix_step_result {
 	struct ix_digest content; /* of what it holds but for times */
 	char media_type[96];
 };
-/* The layer a step's key gave before; its blob is there. -IX_ENOTFOUND otherwise. */
+/* The layer a step's key gave before; its blob is there, and as long as it should be. -IX_ENOTFOUND otherwise. */
 int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix_step_result *ret_result, struct ix_err *err);
 int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const struct ix_step_result *result, struct ix_err *err);
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "base/map.h"
 #include "store/store.h"
 
 struct ix_store {
@@ -15,7 +16,12 @@ struct ix_store {
 	char boot_id[64];
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement at a time */
+	pthread_mutex_t checked_lock;
+	struct ix_map checked; /* hex digits -> struct checked of blobs that were found to be what they should be */
 };
+
+/* Forget what was checked. */
+void blob_checked_release(struct ix_store *store);
 
 int store_db_open(struct ix_store *store, struct ix_err *err);
 

@@ -1,0 +1,193 @@
+/* Blobs: from the store, or from any repository that is known to have them. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/trace.h"
+#include "cache_int.h"
+
+/* --- where they are --- */
+
+void cache_note_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s", repository->host, repository->repository);
+	struct ix_err err;
+
+	if (ix_blob_add_place(cache->store, blob, name, &err) < 0)
+		ix_trace("cache", "%s, ignoring", err.msg);
+}
+
+bool cache_has_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s", repository->host, repository->repository);
+	ix_auto_strv places = { 0 };
+	struct ix_err ignored;
+
+	return cache_is_there(cache, repository, blob) ||
+	       (ix_blob_places(cache->store, blob, &places, &ignored) == 0 && ix_strv_has(&places, name));
+}
+
+void ix_cache_note_place(struct ix_cache *cache, const char *image, const struct ix_digest *blob)
+{
+	ix_auto_ref ref = { 0 };
+	struct ix_err ignored;
+
+	if (image && !ix_cache_is_local(cache) && ix_ref_parse(image, &ref, &ignored) == 0)
+		cache_note_there(cache, &ref, blob);
+}
+
+int cache_places(struct ix_cache *cache, const char *image, const struct ix_digest *blob, struct ix_strv *places, struct ix_err *err)
+{
+	ix_auto_strv known = { 0 };
+	ix_auto_ref ref = { 0 };
+
+	if (image && ix_ref_parse(image, &ref, err) < 0)
+		return -(int)err->code;
+	if (ix_blob_places(cache->store, blob, &known, err) < 0)
+		return -(int)err->code;
+	if (image)
+		ix_strv_addf(places, "%s/%s", ref.host, ref.repository);
+	for (size_t i = 0; i < known.count; i++)
+		if (!ix_strv_has(places, known.items[i]))
+			ix_strv_add(places, known.items[i]);
+	return 0;
+}
+
+/* --- fetching --- */
+
+static int fetch_from(struct ix_cache *cache, const char *place, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+{
+	ix_scoped(ix_blob_abortp) struct ix_blob_writer *writer = NULL;
+	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
+	struct transfer transfer;
+	ix_auto_ref ref = { 0 };
+
+	if (ix_ref_parse(place, &ref, err) < 0 || ix_blob_begin(cache->store, &writer, err) < 0)
+		return -(int)err->code;
+	cache_transfer_init(&transfer, cache, "pull", &blob->digest, stage);
+	verify = ix_verify_writer_new(ix_blob_stream(writer), &blob->digest, blob->size);
+	if (ix_registry_get_blob(cache->registry, &ref, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err) < 0)
+		return -(int)err->code;
+	return ix_blob_commit(ix_steal(&writer), &blob->digest, err);
+}
+
+/* The first place's answer is told: it is where the blob should be. */
+static int fetch(struct ix_cache *cache, const struct ix_strv *places, const struct ix_descriptor *blob, const char *stage,
+		 struct ix_err *err)
+{
+	ix_auto_free char *tried = NULL;
+	ix_auto_buf text = { 0 };
+	char digest[IX_DIGEST_TEXT];
+	int r = 0;
+
+	for (size_t i = 0; i < places->count; i++) {
+		struct ix_err said;
+
+		r = fetch_from(cache, places->items[i], blob, stage, &said);
+		if (r == 0)
+			return 0;
+		ix_buf_printf(&text, "%s%s", i ? ", " : "", places->items[i]);
+		if (i == 0 || r == -IX_ECANCELED)
+			*err = said;
+		if (r == -IX_ECANCELED)
+			return r;
+	}
+	if (err->code == IX_ENOTFOUND)
+		err->code = IX_EGONE;
+	return ix_err_wrap(err, "blob %s is not in the store, nor to be had from %s", ix_digest_text(&blob->digest, digest),
+			   ix_buf_str(&text));
+}
+
+/* 1: it is here; 0: it is not, or what was here was damaged. */
+static int look(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, struct ix_err *err)
+{
+	char text[IX_DIGEST_TEXT];
+	uint64_t size;
+	int fd, r;
+
+	if (ix_blob_open(cache->store, &blob->digest, &fd, &size, err) < 0)
+		return err->code == IX_ENOTFOUND ? 0 : -(int)err->code;
+	close(fd);
+	if (size == blob->size)
+		return 1;
+	r = ix_blob_check(cache->store, &blob->digest, err);
+	if (r == -IX_ECORRUPT)
+		cache_warn_damaged(cache, &blob->digest);
+	if (r < 0)
+		return r == -IX_ECORRUPT || r == -IX_ENOTFOUND ? 0 : r;
+	return ix_err_set(err, IX_ECORRUPT, "%s%sblob %s has %llu bytes, and not %llu as the manifest says", image ? image : "",
+			  image ? ": " : "", ix_digest_text(&blob->digest, text), (unsigned long long)size, (unsigned long long)blob->size);
+}
+
+int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+{
+	ix_auto_close int lock = -1;
+	ix_auto_strv places = { 0 };
+	char text[IX_DIGEST_TEXT];
+	int r = look(cache, image, blob, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (cache_places(cache, image, &blob->digest, &places, err) < 0)
+		return -(int)err->code;
+	if (places.count == 0)
+		return ix_err_set(err, IX_EGONE, "blob %s is not in the store, and no repository is known to have it",
+				  ix_digest_text(&blob->digest, text));
+	if (cache->offline)
+		return ix_err_set(err, IX_EFAIL, "blob %s of %s is not in the store, and --offline asks nobody for it",
+				  ix_digest_text(&blob->digest, text), image ? image : places.items[0]);
+	if (ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err) < 0)
+		return -(int)err->code;
+	r = look(cache, image, blob, err);
+	if (r != 0)
+		return r < 0 ? r : 0; /* another process was first */
+	return fetch(cache, &places, blob, stage, err);
+}
+
+/* --- what is wrong --- */
+
+void cache_warn_damaged(struct ix_cache *cache, const struct ix_digest *blob)
+{
+	char text[IX_DIGEST_TEXT];
+	ix_auto_free char *note = ix_asprintf("blob %s in %s was damaged; it is set aside in corrupt/ and fetched or made again",
+					      ix_digest_text(blob, text), ix_store_path(cache->store));
+
+	ix_report(cache->sink, &(struct ix_event){ .kind = IX_EVENT_WARNING, .text = note });
+}
+
+int ix_cache_mend_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+{
+	int r = ix_blob_check(cache->store, &blob->digest, err);
+
+	if (r == 0)
+		return 0;
+	if (r != -IX_ECORRUPT && r != -IX_ENOTFOUND)
+		return r;
+	if (r == -IX_ECORRUPT)
+		cache_warn_damaged(cache, &blob->digest);
+	return ix_cache_need_blob(cache, image, blob, stage, err) < 0 ? -(int)err->code : 1;
+}
+
+int ix_cache_need_sound(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+{
+	if (ix_cache_need_blob(cache, image, blob, stage, err) < 0)
+		return -(int)err->code;
+	return ix_cache_mend_blob(cache, image, blob, stage, err) < 0 ? -(int)err->code : 0;
+}
+
+int cache_read_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, struct ix_buf *buf, struct ix_err *err)
+{
+	int r;
+
+	if (ix_cache_need_blob(cache, image, blob, NULL, err) < 0)
+		return -(int)err->code;
+	r = ix_blob_read(cache->store, &blob->digest, buf, err);
+	if (r != -IX_ECORRUPT)
+		return r;
+	cache_warn_damaged(cache, &blob->digest);
+	ix_buf_reset(buf);
+	if (ix_cache_need_blob(cache, image, blob, NULL, err) < 0)
+		return -(int)err->code;
+	return ix_blob_read(cache->store, &blob->digest, buf, err);
+}
