@@ -50,6 +50,7 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 		.sink = ix_ui_sink(session->ui),
 		.cancel = session->cancel,
 		.project = session->project ? session->project->name : NULL,
+		.build_args = session->request ? &session->request->build_args : NULL,
 		.compression = IX_COMPRESSION_GZIP,
 		.epoch = -1,
 		.secrets = session->secrets,

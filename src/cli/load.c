@@ -109,7 +109,7 @@ static void add_arg(struct lowering *lowering, const char *name, const char *val
 	lowering->opts.args = lowering->args;
 }
 
-/* --build-arg K=V; K alone takes the environment's value. Proxies work without an ARG, so they go where the engine looks for them. */
+/* --build-arg K=V; K alone takes the environment's value. */
 static void add_request_args(struct session *session, struct lowering *lowering)
 {
 	const struct ix_strv *args = &session->request->build_args;
@@ -126,9 +126,6 @@ static void add_request_args(struct session *session, struct lowering *lowering)
 
 		ix_strv_take(&lowering->texts, name);
 		add_arg(lowering, name, value);
-		if (value && (ix_strcaseeq(name, "HTTP_PROXY") || ix_strcaseeq(name, "HTTPS_PROXY") || ix_strcaseeq(name, "NO_PROXY") ||
-			      ix_strcaseeq(name, "FTP_PROXY") || ix_strcaseeq(name, "ALL_PROXY")))
-			setenv(name, value, 1); /* NOLINT(concurrency-mt-unsafe): the engine's threads do not run yet */
 	}
 }
 

@@ -101,6 +101,8 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 		      struct ix_selection *ret_selection, struct ix_err *err);
 /* Where a path is after following its links, as if chrooted in the root: relative, "" for the root. -IX_ENOTFOUND when there is nothing. */
 int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err);
+/* The same for what is to be put there: neither it nor what links point at has to exist. A file on the way is IX_EARG. */
+int ix_context_place(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err);
 /* Open a regular file of a selection for reading. */
 int ix_context_open_entry(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err);
 int ix_context_root_fd(const struct ix_context *context); /* borrowed */

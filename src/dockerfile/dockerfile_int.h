@@ -170,11 +170,18 @@ bool df_flag_true(const struct df_instr *instr, const char *name);
 
 /* --- mount.c --- */
 
-/* A --mount flag, as written: text values keep their variables. from: the name, or NULL. */
+/* A --mount flag. from: the name, or NULL. */
 struct df_mount {
 	struct ix_mount mount;
 	const char *from;
 };
-int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, struct df_mount *ret_mount, struct ix_err *err);
+/* How the variables of its values are replaced. The text lives as long as the file. */
+struct df_expander {
+	int (*expand)(void *data, const char *word, const struct ix_pos *pos, const char **ret_text);
+	void *data;
+};
+/* expander NULL: values stay as they are written, and those that hold a variable where none can be judged are not. */
+int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, const struct df_expander *expander,
+		   struct df_mount *ret_mount, struct ix_err *err);
 
 #endif

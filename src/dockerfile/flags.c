@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "dockerfile_int.h"
 
 /* How a flag is written, whatever instruction it belongs to. */
@@ -66,23 +67,41 @@ static int add_flag(struct df_making *self, const struct df_word *word, const ch
 	return 0;
 }
 
+/* The end of the word at text, and what it says without its quotes: they and escapes are undone here, before any variable is looked at,
+ * as docker does, so that neither keeps a variable from being replaced. */
+static const char *read_word(const char *text, char escape, struct ix_buf *word)
+{
+	char quote = 0;
+
+	for (; *text && (quote || !strchr(" \t\v\f\r\n", *text)); text++) {
+		if (quote ? *text == quote : *text == '"' || *text == '\'') {
+			quote = quote ? 0 : *text;
+			continue;
+		}
+		if (*text == escape) {
+			if (!text[1])
+				continue;
+			text++;
+		}
+		ix_buf_putc(word, *text);
+	}
+	return text;
+}
+
 int df_parse_flags(struct df_making *self, const struct df_word *word, struct ix_err *err)
 {
 	while (ix_starts(self->operands, "--")) {
-		char **one = NULL;
-		size_t n = 0, len;
 		struct ix_pos pos = df_pos(self->file, self->line, self->operands);
+		ix_auto_buf text = { 0 };
+		int r;
 
-		df_split_words(self->file->arena, self->operands, self->file->escape, &one, &n);
-		len = strlen(one[0]);
-		if (strcmp(one[0], "--") == 0) {
-			self->operands += 2 + strspn(self->operands + 2, " \t");
-			return 0;
-		}
-		if (add_flag(self, word, one[0], len, &pos, err) < 0)
-			return -(int)err->code;
-		self->operands += len;
+		self->operands = read_word(self->operands, self->file->escape, &text);
 		self->operands += strspn(self->operands, " \t");
+		if (text.len == 2)
+			return 0; /* behind "--" there are no more */
+		r = add_flag(self, word, ix_buf_str(&text), text.len, &pos, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

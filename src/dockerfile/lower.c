@@ -56,6 +56,31 @@ static int inherit(struct making *self)
 	return 0;
 }
 
+/* A lone word is an operating system or an architecture that somebody knows. */
+static int check_platform(struct lower *self, const char *platform, const char *written, const struct ix_pos *pos)
+{
+	static const char *const known[] = {
+		"aix",     "android", "darwin", "dragonfly", "freebsd", "hurd",     "illumos", "ios",    "js",      "linux", "nacl",
+		"netbsd",  "openbsd", "plan9",  "solaris",   "windows", "zos",      "386",     "amd64",  "arm",     "arm64", "armbe",
+		"arm64be", "loong64", "mips",   "mipsle",    "mips64",  "mips64le", "ppc",     "ppc64",  "ppc64le", "riscv", "riscv64",
+		"s390",    "s390x",   "sparc",  "sparc64",   "wasm",    "i386",     "x86_64",  "x86-64", "aarch64", "armhf", "armel",
+	};
+	const char *near;
+
+	if (!*platform)
+		return df_err(self->file, self->err, pos, "FROM --platform=%s is empty", written);
+	if (strchr(platform, '/'))
+		return 0;
+	for (size_t i = 0; i < IX_ARRAY_LEN(known); i++)
+		if (ix_strcaseeq(platform, known[i]))
+			return 0;
+	near = ix_nearest(platform, known, IX_ARRAY_LEN(known));
+	return df_err(self->file, self->err, pos,
+		      near ? "FROM --platform=%s: unknown operating system or architecture (did you mean %s?)"
+			   : "FROM --platform=%s: unknown operating system or architecture",
+		      platform, near);
+}
+
 static int do_from(struct making *self)
 {
 	struct lower *lower = self->lower;
@@ -66,13 +91,13 @@ static int do_from(struct making *self)
 
 	self->stage->pos = from->pos;
 	self->stage->platform = ix_arena_strdup(lower->graph->arena, lower->opts->platform);
-	if (platform) {
+	if (platform && *platform) {
 		struct values values = { &lower->globals, NULL, false };
 
 		if (lower_expand(lower, &values, platform, &from->pos, &self->stage->platform) < 0)
 			return lower_failed(lower);
-		if (!*self->stage->platform)
-			return df_err(lower->file, lower->err, &from->pos, "FROM --platform=%s is empty", platform);
+		if (check_platform(lower, self->stage->platform, platform, &from->pos) < 0)
+			return lower_failed(lower);
 	}
 	{
 		struct values values = { &lower->globals, NULL, false };
@@ -201,10 +226,7 @@ static bool chooses_by_variable(const struct df_instr *instr)
 				return true;
 	}
 	for (size_t i = 0; i < instr->nflags; i++)
-		if (strcmp(instr->flags[i].name, "mount") == 0 &&
-		    (strstr(instr->flags[i].value, "from=") || strstr(instr->flags[i].value, "source=") ||
-		     strstr(instr->flags[i].value, "src=")) &&
-		    holds_variable(instr->flags[i].value))
+		if (strcmp(instr->flags[i].name, "mount") == 0 && holds_variable(instr->flags[i].value))
 			return true;
 	return false;
 }

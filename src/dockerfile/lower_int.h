@@ -4,10 +4,12 @@
 
 #include "dockerfile_int.h"
 
+/* Of an argument and a variable of one name the later instruction counts. */
 struct scope_arg {
 	const char *name;
-	const char *value;
+	const char *value; /* NULL: it has none */
 	struct ix_stage *link;
+	bool hidden; /* by a later ENV */
 };
 
 struct scope {
@@ -35,7 +37,7 @@ struct lower {
 
 struct values {
 	const struct scope *scope;
-	const struct ix_stage *stage; /* its environment goes before arguments; NULL: arguments alone */
+	const struct ix_stage *stage; /* whose environment counts too; NULL: arguments alone */
 	bool unknown;                 /* a value that is not known was asked for */
 };
 
@@ -55,6 +57,8 @@ extern const char lower_unknown[];
 int lower_failed(const struct lower *self);
 int lower_at(struct lower *self, const struct ix_pos *pos);
 struct scope_arg *scope_find(const struct scope *scope, const char *name);
+/* The argument of that name, made when there is none; its value stays. */
+struct scope_arg *scope_declare(struct lower *self, struct scope *scope, const char *name);
 struct scope_arg *scope_set(struct lower *self, struct scope *scope, const char *name, const char *value);
 void scope_copy(struct lower *self, const struct scope *from, struct scope *to);
 /* A build argument given from outside, marked as used; NULL when there is none. */

@@ -7,6 +7,7 @@
 struct parse {
 	const struct ix_dockerfile *file;
 	const struct df_flag *flag;
+	const struct df_expander *expander;
 	struct df_mount *out;
 	bool has_type, has_size, has_sharing, has_access;
 };
@@ -16,15 +17,19 @@ static int bad(struct parse *self, struct ix_err *err, const char *key, const ch
 	return df_err(self->file, err, &self->flag->pos, "invalid value for '%s': %s", key, value ? value : "(none)");
 }
 
+/* As Go reads booleans; the key alone says yes. */
 static bool truth(const char *value, bool *ret_value)
 {
-	if (!value || !*value || ix_strcaseeq(value, "true") || strcmp(value, "1") == 0)
-		*ret_value = true;
-	else if (ix_strcaseeq(value, "false") || strcmp(value, "0") == 0)
-		*ret_value = false;
-	else
-		return false;
-	return true;
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(yes); i++) {
+		if (!value || strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
+			*ret_value = !value || strcmp(value, yes[i]) == 0;
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool octal(const char *value, uint32_t *ret_mode)
@@ -176,44 +181,94 @@ static int check(struct parse *self, struct ix_err *err)
 		if (!mount->id && mount->source)
 			mount->id = mount->source;
 		mount->source = NULL;
+		if (mount->id && !*mount->id)
+			mount->id = NULL;
+		if (mount->target && !*mount->target)
+			mount->target = NULL;
 		if (!mount->id && !mount->target)
 			return df_err(self->file, err, &self->flag->pos, "invalid secret mount. one of source, target required");
 		return 0;
 	}
 	if (mount->kind == IX_MOUNT_SSH) {
+		if (mount->target && !*mount->target)
+			mount->target = NULL;
 		if (mount->source)
 			return df_err(self->file, err, &self->flag->pos, "unexpected key 'source' for mount type 'ssh'");
 		return 0;
 	}
+	/* The working directory, unless it says another. */
 	if (!mount->target)
-		return df_err(self->file, err, &self->flag->pos, "invalid mount: a target is required");
+		mount->target = "";
 	if (!self->has_access)
 		mount->read_only = mount->kind == IX_MOUNT_BIND;
 	return 0;
 }
 
-int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, struct df_mount *ret_mount, struct ix_err *err)
+static bool is_text(const char *key)
 {
-	struct parse self = { .file = file, .flag = flag, .out = ret_mount };
+	static const char *const texts[] = { "from", "source", "src", "target", "dst", "destination", "id", "env" };
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(texts); i++)
+		if (strcmp(key, texts[i]) == 0)
+			return true;
+	return false;
+}
+
+/* One "key=value" or "key". */
+static int take_field(struct parse *self, char *field, struct ix_err *err)
+{
+	char *equals = strchr(field, '=');
+	const char *value = equals ? equals + 1 : NULL;
+
+	if (equals)
+		*equals = '\0';
+	for (char *c = field; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+	if (value && !self->expander && strchr(value, '$') && !is_text(field))
+		return 0;
+	if (value && self->expander) {
+		int r = self->expander->expand(self->expander->data, value, &self->flag->pos, &value);
+
+		if (r < 0)
+			return r;
+	}
+	return set_key(self, field, value, err);
+}
+
+/* The next field of a line of CSV, which may stand in double quotes, with a quote written twice. Written over text; *text moves behind it. */
+static char *next_field(char **text)
+{
+	char *at = *text, *out = at, *start = at;
+
+	if (!at)
+		return NULL;
+	if (*at != '"') {
+		strsep(text, ",");
+		return start;
+	}
+	for (at++; *at && !(*at == '"' && at[1] != '"'); at++) {
+		at += *at == '"';
+		*out++ = *at;
+	}
+	at += *at == '"';
+	*text = *at == ',' ? at + 1 : NULL;
+	*out = '\0';
+	return start;
+}
+
+int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, const struct df_expander *expander,
+		   struct df_mount *ret_mount, struct ix_err *err)
+{
+	struct parse self = { .file = file, .flag = flag, .expander = expander, .out = ret_mount };
 	ix_auto_free char *copy = ix_strdup(flag->value);
 	char *rest = copy, *field;
 
 	*ret_mount = (struct df_mount){ .mount.kind = IX_MOUNT_BIND };
-	while ((field = strsep(&rest, ",")) != NULL) {
-		char *value;
+	while ((field = next_field(&rest)) != NULL) {
+		int r = take_field(&self, field, err);
 
-		/* CSV: a field may stand in double quotes. */
-		if (*field == '"' && field[strlen(field) - 1] == '"' && field[1]) {
-			field[strlen(field) - 1] = '\0';
-			field++;
-		}
-		value = strchr(field, '=');
-		if (value)
-			*value++ = '\0';
-		for (char *c = field; *c; c++)
-			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
-		if (set_key(&self, field, value, err) < 0)
-			return -(int)err->code;
+		if (r < 0)
+			return r;
 	}
 	return check(&self, err);
 }

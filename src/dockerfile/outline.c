@@ -77,7 +77,7 @@ static void add_mount(struct listing *self, const struct df_instr *instr, const 
 	struct ix_err ignored;
 	const char *name;
 
-	if (df_parse_mount(self->file, flag, &parsed, &ignored) < 0)
+	if (df_parse_mount(self->file, flag, NULL, &parsed, &ignored) < 0)
 		return; /* building says so */
 	name = parsed.mount.id;
 	if (parsed.mount.kind == IX_MOUNT_SSH)
@@ -126,7 +126,7 @@ static void add_instr(struct listing *self, const struct df_instr *instr, size_t
 		if (strcmp(instr->flags[i].name, "mount") != 0)
 			continue;
 		add_mount(self, instr, &instr->flags[i]);
-		if (df_parse_mount(self->file, &instr->flags[i], &parsed, &ignored) == 0)
+		if (df_parse_mount(self->file, &instr->flags[i], NULL, &parsed, &ignored) == 0)
 			follow(self, parsed.from, index);
 	}
 }

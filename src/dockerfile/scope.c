@@ -30,16 +30,24 @@ struct scope_arg *scope_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
-struct scope_arg *scope_set(struct lower *self, struct scope *scope, const char *name, const char *value)
+struct scope_arg *scope_declare(struct lower *self, struct scope *scope, const char *name)
 {
 	struct scope_arg *arg = scope_find(scope, name);
 
-	if (!arg) {
-		arg = IX_ARENA_PUSH(self->graph->arena, scope->args, scope->nargs);
-		arg->name = ix_arena_strdup(self->graph->arena, name);
-	}
+	if (arg)
+		return arg;
+	arg = IX_ARENA_PUSH(self->graph->arena, scope->args, scope->nargs);
+	arg->name = ix_arena_strdup(self->graph->arena, name);
+	return arg;
+}
+
+struct scope_arg *scope_set(struct lower *self, struct scope *scope, const char *name, const char *value)
+{
+	struct scope_arg *arg = scope_declare(self, scope, name);
+
 	arg->value = ix_arena_strdup(self->graph->arena, value);
 	arg->link = NULL;
+	arg->hidden = false;
 	return arg;
 }
 
@@ -51,13 +59,16 @@ void scope_copy(struct lower *self, const struct scope *from, struct scope *to)
 
 const struct ix_build_arg *lower_build_arg(struct lower *self, const char *name)
 {
+	const struct ix_build_arg *found = NULL;
+
+	/* Of several the last one counts. */
 	for (size_t i = 0; i < self->opts->nargs; i++) {
 		if (strcmp(self->opts->args[i].name, name) == 0) {
 			self->used_args[i] = true;
-			return &self->opts->args[i];
+			found = &self->opts->args[i];
 		}
 	}
-	return NULL;
+	return found;
 }
 
 /* --- words --- */
@@ -68,8 +79,8 @@ const char lower_unknown[] = "\x01unknown";
 static const char *lookup(void *data, const char *name)
 {
 	struct values *values = data;
-	const struct scope_arg *arg;
-	const char *value = values->stage ? ix_env_get(&values->stage->env, name) : NULL;
+	const struct scope_arg *arg = scope_find(values->scope, name);
+	const char *value = arg && arg->value && !arg->hidden ? arg->value : values->stage ? ix_env_get(&values->stage->env, name) : NULL;
 
 	if (value && strcmp(value, lower_unknown) == 0) {
 		values->unknown = true;
@@ -77,9 +88,6 @@ static const char *lookup(void *data, const char *name)
 	}
 	if (value)
 		return value;
-	arg = scope_find(values->scope, name);
-	if (arg)
-		return arg->value;
 	if (values->stage && !values->stage->env_complete)
 		values->unknown = true;
 	return NULL;

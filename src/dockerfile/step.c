@@ -19,7 +19,8 @@ static void add_arg(struct making *self, struct ix_step *step, const struct scop
 		ix_stage_link(self->lower->graph, self->stage, arg->link, false);
 }
 
-/* What the step can see of the outside: all of it for RUN, what it names for the rest. The environment hides arguments. */
+/* What the step can see of the outside: all of it for RUN, what it names for the rest. Of what an ENV hides RUN has the name alone, which its
+ * record tells. */
 static void add_args(struct making *self, const struct df_instr *instr, struct ix_step *step)
 {
 	const struct ix_expand_opts word = { .escape = self->lower->file->escape }, text = { .keep_quotes = true };
@@ -44,7 +45,9 @@ static void add_args(struct making *self, const struct df_instr *instr, struct i
 	for (size_t i = 0; i < self->scope.nargs; i++) {
 		const struct scope_arg *arg = &self->scope.args[i];
 
-		if ((step->kind == IX_STEP_RUN || ix_strv_has(&names, arg->name)) && !ix_env_get(&self->stage->env, arg->name))
+		if (step->kind == IX_STEP_RUN && arg->hidden)
+			add_arg(self, step, &(struct scope_arg){ .name = arg->name });
+		else if (step->kind == IX_STEP_RUN || (!arg->hidden && ix_strv_has(&names, arg->name)))
 			add_arg(self, step, arg);
 	}
 }
@@ -67,8 +70,14 @@ static int do_arg(struct making *self, const struct df_instr *instr, struct ix_s
 	} else if (global) {
 		value = global->value;
 	}
+	/* Without a value of its own it leaves what is there, be it of the stage before. */
+	if (!value) {
+		arg = scope_declare(lower, &self->scope, instr->words[0]);
+		add_arg(self, step, &(struct scope_arg){ .name = arg->name });
+		return 0;
+	}
 	arg = scope_set(lower, &self->scope, instr->words[0], value);
-	if (value && lower_stage_link(lower, value, &instr->pos, &arg->link) < 0)
+	if (lower_stage_link(lower, value, &instr->pos, &arg->link) < 0)
 		return lower_failed(lower);
 	add_arg(self, step, arg);
 	return 0;
@@ -92,8 +101,13 @@ static int do_env(struct making *self, const struct df_instr *instr)
 		ix_strv_add(&values_now, key);
 		ix_strv_add(&values_now, values.unknown ? lower_unknown : value);
 	}
-	for (size_t i = 0; i + 1 < values_now.count && r == 0; i += 2)
+	for (size_t i = 0; i + 1 < values_now.count && r == 0; i += 2) {
+		struct scope_arg *arg = scope_find(&self->scope, values_now.items[i]);
+
+		if (arg)
+			arg->hidden = true;
 		ix_env_set(&self->stage->env, values_now.items[i], values_now.items[i + 1]);
+	}
 	ix_strv_release(&values_now);
 	return r;
 }
@@ -161,6 +175,8 @@ static int copy_word(struct making *self, const struct df_instr *instr, struct i
 	struct ix_remote remote;
 
 	if (ix_starts(word, "<<") && instr->ndocs > 0) {
+		if (strchr(word, '/'))
+			return df_err(lower->file, lower->err, &instr->pos, "%s: a heredoc's name is a file's and holds no slash", word);
 		step->words[i] = ix_arena_strdup(arena, word);
 		return 0;
 	}
@@ -220,24 +236,31 @@ static int do_copy(struct making *self, const struct df_instr *instr, struct ix_
 	return files && !from ? context_source(self, instr, &step->from) : 0;
 }
 
+static int expand_mount(void *data, const char *word, const struct ix_pos *pos, const char **ret_text)
+{
+	struct making *self = data;
+
+	return lower_expand_known(self->lower, &self->scope, self->stage, word, pos, ret_text);
+}
+
 static int do_mount(struct making *self, const struct df_instr *instr, const struct df_flag *flag, struct ix_step *step)
 {
+	const struct df_expander expander = { expand_mount, self };
 	struct lower *lower = self->lower;
 	struct df_mount parsed;
-	const char *name;
+	int r = df_parse_mount(lower->file, flag, &expander, &parsed, lower->err);
 
-	if (df_parse_mount(lower->file, flag, &parsed, lower->err) < 0)
-		return lower_failed(lower);
-	if (parsed.mount.source &&
-	    lower_expand_known(lower, &self->scope, self->stage, parsed.mount.source, &flag->pos, &parsed.mount.source) < 0)
-		return lower_failed(lower);
-	if (parsed.from) {
-		if (lower_expand_known(lower, &self->scope, self->stage, parsed.from, &flag->pos, &name) < 0 ||
-		    lower_resolve(lower, name, self->index, true, self->stage->platform, &flag->pos, &parsed.mount.from) < 0)
-			return lower_failed(lower);
+	if (r < 0)
+		return r;
+	if (parsed.from && *parsed.from) {
+		r = lower_resolve(lower, parsed.from, self->index, true, self->stage->platform, &flag->pos, &parsed.mount.from);
+		if (r < 0)
+			return r;
 		lower_link_source(self, &parsed.mount.from, false);
-	} else if (parsed.mount.kind == IX_MOUNT_BIND && context_source(self, instr, &parsed.mount.from) < 0) {
-		return lower_failed(lower);
+	} else if (parsed.mount.kind == IX_MOUNT_BIND) {
+		r = context_source(self, instr, &parsed.mount.from);
+		if (r < 0)
+			return r;
 	}
 	*IX_ARENA_PUSH(lower->graph->arena, step->mounts, step->nmounts) = parsed.mount;
 	return 0;

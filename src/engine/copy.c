@@ -74,39 +74,17 @@ void copy_keep_context(struct copy *self, struct ix_context *context)
 
 /* --- where it goes --- */
 
-/* The destination with links followed as far as it exists: relative to the root, "" for the root itself. */
+/* The destination with its links followed as inside the root, those too that point at nothing yet: what they name is made. Relative to the
+ * root, "" for the root itself. */
 static int resolve_dest(struct copy *self, const char *path, char **ret_real, bool *ret_is_dir, struct ix_err *err)
 {
-	ix_auto_free char *prefix = ix_path_clean(path);
-	ix_auto_free char *rest = ix_strdup("");
+	struct stat st;
+	int r = ix_context_place(self->root, path, ret_real, err);
 
-	*ret_is_dir = false;
-	for (;;) {
-		ix_auto_close int fd = ix_open_in_root(self->root_fd, prefix, O_PATH | O_DIRECTORY, err);
-		ix_auto_free char *joined = NULL;
-		ix_auto_free char *dir = NULL;
-
-		if (fd >= 0) {
-			ix_auto_free char *real = NULL;
-
-			if (ix_context_real_path(self->root, prefix, &real, err) < 0)
-				return -(int)err->code;
-			*ret_is_dir = !*rest;
-			*ret_real = *rest ? (*real ? ix_asprintf("%s/%s", real, rest) : ix_strdup(rest)) : ix_steal(&real);
-			return 0;
-		}
-		/* A link to a file is written through. */
-		if (!*rest && ix_context_real_path(self->root, prefix, ret_real, err) == 0)
-			return 0;
-		if (strcmp(prefix, "/") == 0)
-			return -(int)err->code;
-		joined = *rest ? ix_asprintf("%s/%s", ix_path_base(prefix), rest) : ix_strdup(ix_path_base(prefix));
-		dir = ix_path_dir(prefix);
-		free(rest);
-		free(prefix);
-		rest = ix_steal(&joined);
-		prefix = ix_steal(&dir);
-	}
+	if (r < 0)
+		return r;
+	*ret_is_dir = fstatat(self->root_fd, **ret_real ? *ret_real : ".", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	return 0;
 }
 
 static int prepare_dest(struct copy *self, struct ix_err *err)
@@ -140,7 +118,9 @@ static int prepare_owner(struct copy *self, struct ix_err *err)
 		return 0;
 	if (build_expand(self->build, self->step, self->step->chown, &text, err) < 0)
 		return -(int)err->code;
-	if (copy_lookup_owner(self->root_fd, text, &self->uid, &self->gid, err) < 0)
+	if (!*text)
+		return 0;
+	if (copy_lookup_owner(self->root_fd, self->build->image.nlayers == 0, text, &self->uid, &self->gid, err) < 0)
 		return ix_err_wrap(err, "--chown=%s", text);
 	self->has_owner = true;
 	return 0;
@@ -154,6 +134,8 @@ static int prepare_mode(struct copy *self, struct ix_err *err)
 		return 0;
 	if (build_expand(self->build, self->step, self->step->chmod, &text, err) < 0)
 		return -(int)err->code;
+	if (!*text)
+		return 0;
 	if (!mode_parse(text, &self->chmod))
 		return ix_err_at(err, &self->step->pos,
 				 "invalid chmod parameter: '%s': it should be octal between 0 and 07777, or as u=rwX,go=rX", text);
@@ -574,7 +556,7 @@ static int workdir_run(struct copy *self, const char *path, struct ix_step_resul
 	if (resolve_dest(self, path, &self->dest, &self->dest_exists, err) < 0)
 		return -(int)err->code;
 	self->newest_s = HEREDOC_TIME;
-	if (user && *user && copy_lookup_owner(self->root_fd, user, &self->uid, &self->gid, err) < 0)
+	if (user && *user && copy_lookup_owner(self->root_fd, self->build->image.nlayers == 0, user, &self->uid, &self->gid, err) < 0)
 		return ix_err_wrap(err, "USER %s", user);
 	if (!self->dest_exists) {
 		struct out *out = copy_put(self, self->dest);

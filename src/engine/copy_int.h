@@ -85,8 +85,9 @@ int copy_write(struct copy *copy, struct ix_layer_writer *layer, struct ix_err *
 int copy_fetched(struct copy *copy, const struct ix_remote *remote, struct ix_selection *files, struct ix_err *err);
 /* ADD with archives: everything is unpacked onto the root, and the changes become the layer. */
 int copy_archives(struct copy *copy, struct ix_step_result *ret_result, struct ix_err *err);
-/* "user[:group]" by the root's passwd and group. */
-int copy_lookup_owner(int root_fd, const char *text, uint32_t *ret_uid, uint32_t *ret_gid, struct ix_err *err);
+/* "user[:group]" by the root's passwd and group; a name that is not there is 0, or as group the user's own. empty: of
+ * an image without layers, where only root and numbers are. */
+int copy_lookup_owner(int root_fd, bool empty, const char *text, uint32_t *ret_uid, uint32_t *ret_gid, struct ix_err *err);
 /* A text with variables and its quotes kept: heredocs. */
 int build_expand_text(struct build *build, const struct ix_step *step, const char *text, char **ret_text, struct ix_err *err);
 

@@ -56,6 +56,7 @@ struct ix_engine_opts {
 	size_t nsecrets;
 	const struct ix_build_ssh *ssh;
 	size_t nssh;
+	const struct ix_strv *build_args; /* NAME=VALUE, NAME: those of proxies go to RUN steps; NULL: none */
 	enum ix_compression compression;
 	int compression_level;          /* 0: default */
 	int64_t epoch;                  /* SOURCE_DATE_EPOCH of what is imported and exported, -1: none; what is built has its own */

@@ -192,6 +192,8 @@ void host_env(const struct ix_engine *engine, bool image_tls, struct ix_strv *en
 /* /etc/hosts of a step. Caller frees. */
 char *host_hosts_file(const struct ix_run_spec *spec);
 
+/* What a RUN step's machine is called unless somebody says otherwise, as docker has it. */
+#define STEP_HOSTNAME "buildkitsandbox"
 /* Where the host's certificates are seen by a RUN step. */
 #define HOST_CA_TARGET "/run/ix/ca-certificates.crt"
 

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -20,9 +21,10 @@ static const char *const bundle_variables[] = {
 	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "NPM_CONFIG_CAFILE",
 };
 
-static const char *const proxy_variables[] = {
-	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY",
-	"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy",
+/* In both spellings. */
+static const char *const proxy_variables[][2] = {
+	{ "HTTP_PROXY", "http_proxy" }, { "HTTPS_PROXY", "https_proxy" }, { "FTP_PROXY", "ftp_proxy" },
+	{ "NO_PROXY", "no_proxy" },     { "ALL_PROXY", "all_proxy" },
 };
 
 void host_prepare(struct ix_engine *engine)
@@ -43,11 +45,36 @@ static void set_default(struct ix_strv *env, const char *name, const char *value
 		ix_env_set(env, name, value);
 }
 
-/* --build-arg HTTP_PROXY=... works without ARG, as in docker; otherwise the environment of ix counts. */
+/* The value that --build-arg gives in whatever spelling, the last one; NULL when it gives none. */
+static const char *given_proxy(const struct ix_engine *engine, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = engine->opts.build_args ? engine->opts.build_args->count : 0; i-- > 0;) {
+		const char *arg = engine->opts.build_args->items[i];
+
+		if (strncasecmp(arg, name, len) == 0 && (arg[len] == '=' || !arg[len]))
+			return arg[len] ? arg + len + 1 : getenv(arg); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+	}
+	return NULL;
+}
+
+/* --build-arg HTTP_PROXY=... works without ARG, sets both spellings and goes before the image's, as in docker; otherwise the environment of
+ * ix counts. */
 void host_env(const struct ix_engine *engine, bool image_tls, struct ix_strv *env)
 {
-	for (size_t i = 0; i < IX_ARRAY_LEN(proxy_variables); i++)
-		set_default(env, proxy_variables[i], getenv(proxy_variables[i])); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+	for (size_t i = 0; i < IX_ARRAY_LEN(proxy_variables); i++) {
+		const char *given = given_proxy(engine, proxy_variables[i][0]);
+
+		for (size_t j = 0; j < 2; j++) {
+			const char *name = proxy_variables[i][j];
+
+			if (!given)
+				set_default(env, name, getenv(name)); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+			else if (*given)
+				ix_env_set(env, name, given);
+		}
+	}
 	for (size_t i = 0; i < IX_ARRAY_LEN(bundle_variables) && engine->ca_bundle && !image_tls; i++)
 		set_default(env, bundle_variables[i], HOST_CA_TARGET);
 }
@@ -56,7 +83,9 @@ char *host_hosts_file(const struct ix_run_spec *spec)
 {
 	ix_auto_buf text = { 0 };
 
-	ix_buf_puts(&text, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+	/* A step's own name leads to itself, whatever name servers say. */
+	ix_buf_printf(&text, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+		      spec->hostname ? spec->hostname : STEP_HOSTNAME);
 	for (size_t i = 0; i < spec->nhosts; i++)
 		ix_buf_printf(&text, "%s\t%s\n", spec->hosts[i].address, spec->hosts[i].name);
 	return ix_buf_steal(&text);

@@ -196,51 +196,84 @@ static int bind_image(struct build *build, const struct ix_mount *spec, struct i
 
 /* --- cache --- */
 
-static void cache_identity(const char *id, struct ix_digest *ret_digest)
+static void hash_seed(struct ix_hash *hash, const struct ix_mount *spec, const struct image *seed)
+{
+	ix_hash_u64(hash, seed->nlayers);
+	for (size_t i = 0; i < seed->nlayers; i++)
+		ix_hash_digest(hash, 3, &seed->layers[i].diff_id);
+	ix_hash_text(hash, 4, spec->from.kind == IX_SOURCE_DIR ? spec->from.dir->path : NULL);
+	ix_hash_text(hash, 5, spec->source);
+}
+
+/* A cache of the same id with another owner or mode, or that begins as something else, is another one, as docker has it. */
+static void identify_cache(const struct ix_mount *spec, const struct image *seed, const char *id, struct ix_digest *ret_digest)
 {
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_auto_free char *owner = NULL;
 
 	ix_hash_text(hash, 1, id);
+	if (spec->from.kind != IX_SOURCE_SCRATCH) {
+		hash_seed(hash, spec, seed);
+	} else if (spec->has_uid || spec->has_gid || spec->has_mode) {
+		owner = ix_asprintf("%u:%u %o", spec->uid, spec->gid, spec->has_mode ? spec->mode : 0755);
+		ix_hash_text(hash, 2, owner);
+	}
 	ix_hash_final(hash, ret_digest);
 }
 
-static int seed_cache(struct build *build, const struct ix_mount *spec, const char *dir, struct ix_err *err)
+/* The root of what a cache begins with, the part of it that is wanted; -1 for nothing. */
+static int open_seed(struct build *build, const struct ix_mount *spec, const struct image *seed, int *ret_fd, struct ix_err *err)
 {
+	const char *source = spec->source ? spec->source : "";
 	ix_auto_close int root = -1;
-	ix_auto_close int from = -1;
-	auto_image image = { 0 };
+	int r = 0;
 
+	*ret_fd = -1;
 	if (spec->from.kind == IX_SOURCE_SCRATCH)
 		return 0;
 	if (spec->from.kind == IX_SOURCE_DIR) {
 		root = open(spec->from.dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (root < 0)
 			return ix_err_sys(err, "open %s", spec->from.dir->path);
-	} else if (stage_source(build->engine, &spec->from, &image, err) < 0 ||
-		   rootfs_open(&build->engine->opts, &image, build->stage->name, &root, err) < 0) {
-		return -(int)err->code;
+	} else {
+		r = rootfs_open(&build->engine->opts, seed, build->stage->name, &root, err);
+		if (r < 0)
+			return r;
 	}
-	from = ix_open_in_root(root, spec->source ? spec->source : "", O_RDONLY | O_DIRECTORY, err);
-	if (from < 0)
-		return ix_err_wrap(err, "RUN --mount=type=cache,source=%s", spec->source ? spec->source : "/");
-	return copy_tree(build->engine->opts.store, from, dir, build->engine->opts.cancel, err);
+	*ret_fd = ix_open_in_root(root, source, O_RDONLY | O_DIRECTORY, err);
+	return *ret_fd < 0 ? ix_err_wrap(err, "RUN --mount=type=cache,source=%s", *source ? source : "/") : 0;
 }
 
-static int make_cache(struct build *build, const struct ix_mount *spec, const char *dir, struct ix_err *err)
+/* An owner and mode go with a cache that begins empty; another has what it begins with. */
+static int fill_cache(struct build *build, const struct ix_mount *spec, int seed_fd, const char *dir, struct ix_err *err)
+{
+	struct stat st = { .st_uid = spec->uid, .st_gid = spec->gid, .st_mode = spec->has_mode ? spec->mode : 0755 };
+	int r = seed_fd < 0 ? 0 : copy_tree(build->engine->opts.store, seed_fd, dir, build->engine->opts.cancel, err);
+
+	if (r < 0)
+		return r;
+	if ((seed_fd >= 0 && fstat(seed_fd, &st) < 0) || chown(dir, st.st_uid, st.st_gid) < 0 || chmod(dir, st.st_mode & 07777) < 0)
+		return ix_err_sys(err, "cache mount %s", dir);
+	return 0;
+}
+
+/* One that another step made meanwhile, and may have mounted, stays. */
+static int make_cache(struct build *build, const struct ix_mount *spec, const struct image *seed, const char *dir, struct ix_err *err)
 {
 	ix_auto_free char *fresh = NULL;
+	ix_auto_close int seed_fd = -1;
 	struct ix_err ignored;
 	int r;
 
 	if (ix_path_exists(AT_FDCWD, dir))
 		return 0;
-	if (ix_store_tmpdir(build->engine->opts.store, &fresh, err) < 0)
-		return -(int)err->code;
-	r = seed_cache(build, spec, fresh, err);
-	if (r == 0 && (chown(fresh, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 ||
-		       chmod(fresh, spec->has_mode ? spec->mode : 0755) < 0))
-		r = ix_err_sys(err, "cache mount %s", dir);
-	if (r == 0 && rename(fresh, dir) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+	r = open_seed(build, spec, seed, &seed_fd, err);
+	if (r == 0)
+		r = ix_store_tmpdir(build->engine->opts.store, &fresh, err);
+	if (r < 0)
+		return r;
+	r = fill_cache(build, spec, seed_fd, fresh, err);
+	if (r == 0 && renameat2(AT_FDCWD, fresh, AT_FDCWD, dir, RENAME_NOREPLACE) < 0 && errno != EEXIST)
 		r = ix_err_sys(err, "cache mount %s", dir);
 	if (ix_path_exists(AT_FDCWD, fresh))
 		(void)ix_remove_tree(AT_FDCWD, fresh, &ignored);
@@ -248,17 +281,61 @@ static int make_cache(struct build *build, const struct ix_mount *spec, const ch
 }
 
 /* The first private copy of the mount that nobody uses. */
-static int lock_private(struct ix_store *store, const char *id, struct ix_digest *ret_which, int *ret_lock, struct ix_err *err)
+static int lock_private(struct ix_store *store, const struct ix_mount *spec, const struct image *seed, const char *id,
+			struct ix_digest *ret_which, int *ret_lock, struct ix_err *err)
 {
 	for (unsigned i = 0;; i++) {
 		ix_auto_free char *name = ix_asprintf("%s private %u", id, i);
 		int r;
 
-		cache_identity(name, ret_which);
+		identify_cache(spec, seed, name, ret_which);
 		r = ix_store_trylock(store, "mount", ret_which, ret_lock, err);
 		if (r != -IX_EEXIST)
 			return r;
 	}
+}
+
+/* Which directory it is, held by a lock as its sharing asks. */
+static int claim_cache(struct build *build, const struct ix_mount *spec, const struct image *seed, const char *id, char **ret_dir,
+		       struct step_mounts *mounts, struct ix_err *err)
+{
+	struct ix_store *store = build->engine->opts.store;
+	char hex[IX_DIGEST_HEX + 1];
+	ix_auto_free char *name = NULL;
+	struct ix_digest which;
+	int lock = -1, r = 0;
+
+	identify_cache(spec, seed, id, &which);
+	if (spec->sharing == IX_SHARING_LOCKED)
+		r = ix_store_lock(store, "mount", &which, build->engine->opts.cancel, &lock, err);
+	else if (spec->sharing == IX_SHARING_PRIVATE)
+		r = lock_private(store, spec, seed, id, &which, &lock, err);
+	if (r < 0)
+		return r;
+	if (lock >= 0)
+		keep_fd(mounts, lock);
+	name = ix_asprintf("mounts/%.32s", ix_digest_hex(&which, hex));
+	*ret_dir = ix_store_sub(store, name);
+	return 0;
+}
+
+/* source=: a part of what the cache holds. */
+static int part_of_cache(const char *dir, const char *source, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+			 struct ix_err *err)
+{
+	ix_auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_scoped(ix_context_freep) struct ix_context *root = NULL;
+	ix_auto_free char *part = NULL;
+	int r;
+
+	if (fd < 0)
+		return ix_err_sys(err, "open %s", dir);
+	root = ix_context_open_root(fd, "cache");
+	r = ix_context_real_path(root, source, &part, err);
+	if (r < 0)
+		return ix_err_wrap(err, "RUN --mount=type=cache,source=%s", source);
+	mount->source = keep(mounts, ix_asprintf("%s/%s", dir, part));
+	return 0;
 }
 
 static int cache_mount(struct build *build, const struct ix_mount *spec, const char *given, struct ix_sandbox_mount *mount,
@@ -266,28 +343,22 @@ static int cache_mount(struct build *build, const struct ix_mount *spec, const c
 {
 	const char *namespace = build->engine->opts.cache_namespace;
 	ix_auto_free char *id = namespace ? ix_asprintf("%s/%s", namespace, given) : ix_strdup(given);
-	struct ix_store *store = build->engine->opts.store;
-	char hex[IX_DIGEST_HEX + 1];
-	struct ix_digest which;
-	ix_auto_free char *name = NULL;
-	char *dir;
-	int lock;
+	auto_image seed = { 0 };
+	char *dir = NULL;
+	int r = 0;
 
-	cache_identity(id, &which);
-	if (spec->sharing == IX_SHARING_LOCKED) {
-		if (ix_store_lock(store, "mount", &which, build->engine->opts.cancel, &lock, err) < 0)
-			return -(int)err->code;
-		keep_fd(mounts, lock);
-	} else if (spec->sharing == IX_SHARING_PRIVATE) {
-		if (lock_private(store, id, &which, &lock, err) < 0)
-			return -(int)err->code;
-		keep_fd(mounts, lock);
-	}
-	name = ix_asprintf("mounts/%.32s", ix_digest_hex(&which, hex));
-	dir = ix_store_sub(store, name);
+	if (spec->from.kind != IX_SOURCE_SCRATCH && spec->from.kind != IX_SOURCE_DIR)
+		r = stage_source(build->engine, &spec->from, &seed, err);
+	if (r == 0)
+		r = claim_cache(build, spec, &seed, id, &dir, mounts, err);
+	if (r < 0)
+		return r;
 	mount->kind = IX_SANDBOX_BIND;
 	mount->source = keep(mounts, dir);
-	return make_cache(build, spec, dir, err);
+	r = make_cache(build, spec, &seed, dir, err);
+	if (r < 0 || !spec->source || spec->from.kind != IX_SOURCE_SCRATCH)
+		return r;
+	return part_of_cache(dir, spec->source, mount, mounts, err);
 }
 
 /* --- secret --- */
@@ -425,59 +496,48 @@ static int ssh_mount(struct build *build, const struct ix_step *step, const stru
 
 /* --- all of a step --- */
 
-/* Words of the mount with variables replaced; target joined with the working directory. */
-static int mount_target(struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id, unsigned nssh,
+/* The target joined with the working directory, or the place that secrets and agents have by default. */
+static int mount_target(const struct build *build, const struct ix_step *step, const struct ix_mount *spec, const char *id, unsigned nssh,
 			char **ret_target, struct ix_err *err)
 {
-	const char *cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
+	const char *cwd = build->image.config.working_dir && *build->image.config.working_dir ? build->image.config.working_dir : "/";
 	ix_auto_free char *target = NULL;
-	ix_auto_free char *text = NULL;
 
 	if (!spec->target) {
 		*ret_target = spec->kind == IX_MOUNT_SSH ? ix_asprintf("/run/buildkit/ssh_agent.%u", nssh)
 							 : ix_asprintf("/run/secrets/%s", ix_path_base(id));
 		return 0;
 	}
-	if (build_expand(build, step, spec->target, &text, err) < 0)
-		return -(int)err->code;
-	target = ix_path_resolve(cwd, text);
+	target = ix_path_resolve(cwd, spec->target);
 	if (strcmp(target, "/") == 0)
-		return ix_err_at(err, &step->pos, "invalid mount target \"%s\"", text);
+		return ix_err_at(err, &step->pos, "invalid mount target \"%s\"", spec->target);
 	*ret_target = ix_steal(&target);
 	return 0;
 }
 
-static int mount_id(struct build *build, const struct ix_step *step, const struct ix_mount *spec, char **ret_id, struct ix_err *err)
+/* A cache without an id is known by its target as it is written, a secret by the last element of its. */
+static char *mount_id(const struct ix_mount *spec)
 {
-	ix_auto_free char *target = NULL;
-
 	if (spec->id)
-		return build_expand(build, step, spec->id, ret_id, err);
-	if (spec->kind == IX_MOUNT_SSH) {
-		*ret_id = ix_strdup("default");
-		return 0;
-	}
-	if (!spec->target) {
-		*ret_id = ix_strdup(spec->env ? spec->env : "");
-		return 0;
-	}
-	if (mount_target(build, step, spec, "", 0, &target, err) < 0)
-		return -(int)err->code;
-	*ret_id = ix_strdup(spec->kind == IX_MOUNT_SECRET ? ix_path_base(target) : target);
-	return 0;
+		return ix_strdup(spec->id);
+	if (spec->kind == IX_MOUNT_SSH)
+		return ix_strdup("default");
+	if (spec->kind == IX_MOUNT_CACHE)
+		return ix_path_clean(spec->target);
+	return ix_strdup(spec->target ? ix_path_base(spec->target) : spec->env ? spec->env : "");
 }
 
 static int prepare_one(struct build *build, const struct ix_step *step, size_t i, struct step_mounts *mounts, struct ix_err *err)
 {
 	const struct ix_mount *spec = &step->mounts[i];
 	struct ix_sandbox_mount mount = { .read_only = spec->read_only, .tree_fd = -1 };
-	ix_auto_free char *id = NULL;
+	ix_auto_free char *id = mount_id(spec);
 	bool wanted = true;
-	char *target;
-	int r = 0;
+	char *target = NULL;
+	int r = mount_target(build, step, spec, id, mounts->nssh, &target, err);
 
-	if (mount_id(build, step, spec, &id, err) < 0 || mount_target(build, step, spec, id, mounts->nssh, &target, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	mount.target = keep(mounts, target);
 	switch (spec->kind) {
 	case IX_MOUNT_BIND:

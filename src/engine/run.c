@@ -71,13 +71,31 @@ static void pump_stop(struct pump *pump)
 	close(pump->fd);
 }
 
-/* Where a heredoc with an interpreter of its own is bound. */
-#define SCRIPT "/run/ix/script"
+/* Where a heredoc with an interpreter of its own is bound, by its name, as docker has it. */
+#define SCRIPTS "/dev/pipes"
 
-/* Heredocs as the reference defines them: alone, the text is the script; behind a command, it is the command's input. */
+/* Heredocs as the reference defines them: alone on the line, the text is the script; with anything beside it, a shell reads it all. */
 static bool is_script(const struct ix_step *step)
 {
-	return step->ndocs == 1 && step->nwords == 1 && ix_starts(step->words[0], "<<");
+	const char *at = step->words[0] + strspn(step->words[0], "0123456789");
+	char quote = 0;
+
+	if (step->ndocs != 1 || !ix_starts(at, "<<"))
+		return false;
+	for (; *at; at++) {
+		if (quote)
+			quote = *at == quote ? 0 : quote;
+		else if (*at == '"' || *at == '\'')
+			quote = *at;
+		else if (*at == ' ' || *at == '\t')
+			return false;
+	}
+	return true;
+}
+
+static bool has_interpreter(const struct ix_step *step)
+{
+	return !step->exec && is_script(step) && ix_starts(step->docs[0].body, "#!");
 }
 
 /* "cmd <<EOF" behind a shell: the shell itself reads the heredoc, so its text goes back to where it stood. */
@@ -98,8 +116,8 @@ static void command_words(const struct ix_image_config *config, const struct ix_
 			ix_strv_add(words, step->words[i]);
 		return;
 	}
-	if (is_script(step) && ix_starts(step->docs[0].body, "#!")) {
-		ix_strv_add(words, SCRIPT);
+	if (has_interpreter(step)) {
+		ix_strv_addf(words, SCRIPTS "/%s", step->docs[0].name);
 		return;
 	}
 	config_shell(config, words);
@@ -116,16 +134,12 @@ char *run_created_by(struct build *build, const struct ix_step *step)
 		ix_auto_free char *value = build_arg_value(build, &step->args[i]);
 		const char *env = ix_env_get(&build->image.config.env, step->args[i].name);
 
-		ix_buf_printf(&args, "%s=%s ", step->args[i].name, env ? env : value ? value : "");
+		ix_buf_printf(&args, "%s=%s ", step->args[i].name, value ? value : env ? env : "");
 		nargs++;
 	}
+	if (has_interpreter(step))
+		config_shell(&build->image.config, &words); /* docker tells it so */
 	command_words(&build->image.config, step, &words);
-	if (strcmp(words.items[0], SCRIPT) == 0) {
-		/* BuildKit's name for it. */
-		ix_strv_release(&words);
-		config_shell(&build->image.config, &words);
-		ix_strv_addf(&words, "/dev/pipes/%s", step->docs[0].name);
-	}
 	ix_buf_puts(&text, "RUN ");
 	if (nargs > 0)
 		ix_buf_printf(&text, "|%zu %s", nargs, ix_buf_str(&args));
@@ -141,7 +155,7 @@ static void step_env(struct build *build, const struct ix_step *step, const stru
 	for (size_t i = 0; i < step->nargs; i++) {
 		ix_auto_free char *value = build_arg_value(build, &step->args[i]);
 
-		if (value && !ix_env_get(env, step->args[i].name))
+		if (value)
 			ix_env_set(env, step->args[i].name, value);
 	}
 	for (size_t i = 0; i < secrets->count; i++)
@@ -167,7 +181,7 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 		mounts->items[mounts->count++] = (struct ix_sandbox_mount){
 			.kind = IX_SANDBOX_BIND, .source = engine->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
 		};
-	if (strcmp(words->items[0], SCRIPT) != 0)
+	if (!has_interpreter(step))
 		return 0;
 	body = step->docs[0].body;
 	if (ix_store_tmpdir(engine->opts.store, &dir, err) < 0)
@@ -180,7 +194,7 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 	if (ix_write_all(fd, body, strlen(body), err) < 0)
 		return -(int)err->code;
 	mounts->items[mounts->count++] =
-		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = SCRIPT, .read_only = true };
+		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = words->items[0], .read_only = true };
 	ix_strv_take(&mounts->strings, ix_steal(&path));
 	return 0;
 }
@@ -222,7 +236,7 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	plan.env = (const char *const *)env.items;
 	plan.cwd = build->image.config.working_dir ? build->image.config.working_dir : "/";
 	plan.user = build->image.config.user;
-	plan.hostname = step->run.hostname ? step->run.hostname : "buildkitsandbox";
+	plan.hostname = step->run.hostname ? step->run.hostname : STEP_HOSTNAME;
 	if (engine->opts.perturbed) {
 		plan.hostname = "another-host";
 		plan.first_pid = 4321;

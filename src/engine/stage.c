@@ -41,9 +41,10 @@ struct scope {
 static const char *lookup(void *data, const char *name)
 {
 	const struct scope *scope = data;
-	const char *value = ix_env_get(&scope->build->image.config.env, name);
+	/* Those that a later ENV hides are not among them. */
+	const char *value = ix_env_get(&scope->args, name);
 
-	return value ? value : ix_env_get(&scope->args, name);
+	return value ? value : ix_env_get(&scope->build->image.config.env, name);
 }
 
 static int expand(struct build *build, const struct ix_step *step, const char *word, bool keep_quotes, char **ret_text, struct ix_err *err)
@@ -140,7 +141,7 @@ static void put_flag(struct build *build, const struct ix_step *step, const char
 	ix_auto_free char *value = NULL;
 	struct ix_err ignored;
 
-	if (word && build_expand(build, step, word, &value, &ignored) == 0)
+	if (word && build_expand(build, step, word, &value, &ignored) == 0 && *value)
 		ix_buf_printf(text, " %s%s", name, value);
 }
 

@@ -86,13 +86,13 @@ struct ix_heredoc {
 enum ix_mount_kind { IX_MOUNT_BIND, IX_MOUNT_CACHE, IX_MOUNT_TMPFS, IX_MOUNT_SECRET, IX_MOUNT_SSH };
 enum ix_sharing { IX_SHARING_SHARED, IX_SHARING_PRIVATE, IX_SHARING_LOCKED };
 
-/* RUN --mount. Text values may hold variables, but from is already resolved. */
+/* RUN --mount, with its variables replaced. */
 struct ix_mount {
 	enum ix_mount_kind kind;
 	struct ix_source from; /* bind, cache: SCRATCH for a cache without from; bind defaults to the build context */
-	const char *source;    /* path inside from, expanded; "" or "/" its root */
-	const char *target;    /* word with variables; NULL for a secret given only by id or env */
-	const char *id;        /* cache, secret, ssh: word, NULL when not given */
+	const char *source;    /* path inside from; "" or "/" its root */
+	const char *target;    /* "" the working directory; NULL for a secret or an agent that has its place by default */
+	const char *id;        /* cache, secret, ssh: NULL when not given */
 	const char *env;       /* secret: variable that receives the value, NULL when not given */
 	enum ix_sharing sharing;
 	uint64_t size; /* tmpfs: bytes, 0 unlimited */

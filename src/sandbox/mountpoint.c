@@ -139,8 +139,17 @@ static void note(struct stubs *stubs, int dir_fd, const char *dir, const char *n
 	stubs->items[stubs->count++] = (struct stub){ ix_strdup(dir), ix_strdup(name), is_dir, st.st_ino };
 }
 
+/* Is the directory the root's own, and not of something mounted on it, which other steps may have too? */
+static bool of_root(int root_fd, const struct stat *dir)
+{
+	struct stat root;
+
+	return fstat(root_fd, &root) == 0 && root.st_dev == dir->st_dev;
+}
+
 /*
- * The parent gets its times back at once, not in the end: so a change that the command makes in it can be told from ours, however fast it
+ * What is made in a cache stays: another step may make the same at the same time, or have something mounted on it when this one ends.
+ * In the root the parent gets its times back at once, not in the end: so a change that the command makes in it can be told from ours, however fast it
  * comes after it.
  */
 static int make_stub(int root_fd, const char *path, bool is_dir, struct stubs *stubs, struct ix_err *err)
@@ -150,9 +159,9 @@ static int make_stub(int root_fd, const char *path, bool is_dir, struct stubs *s
 	ix_auto_close int dir_fd = sandbox_open_resolved(root_fd, dir, O_RDONLY | O_DIRECTORY);
 	struct stat before;
 
-	if (dir_fd < 0 || fstat(dir_fd, &before) < 0 || make_entry(dir_fd, name, is_dir) < 0)
+	if (dir_fd < 0 || fstat(dir_fd, &before) < 0 || (make_entry(dir_fd, name, is_dir) < 0 && errno != EEXIST))
 		return ix_err_sys(err, "make mount point /%s", path);
-	if (!stubs)
+	if (!stubs || !of_root(root_fd, &before))
 		return 0;
 	note(stubs, dir_fd, dir, name, is_dir);
 	if (futimens(dir_fd, (struct timespec[]){ before.st_atim, before.st_mtim }) < 0)
