@@ -200,22 +200,38 @@ const char *ix_nearest(const char *text, const char *const *names, size_t count)
 	return best;
 }
 
+/* Length of the character at text that may be shown as it is; 0: its first byte may not. Terminals obey C1 bytes as they obey ESC. */
+static size_t showable(const char *text, size_t len)
+{
+	unsigned char c = (unsigned char)text[0];
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+	if (n == 1)
+		return c >= 32 && c != 127;
+	if (n > len || ix_utf8_valid(text, n) != n)
+		return 0;
+	return c == 0xc2 && (unsigned char)text[1] < 0xa0 ? 0 : n;
+}
+
 char *ix_printable(const char *text, size_t max)
 {
 	struct ix_buf buf = { 0 };
-	size_t i;
+	size_t len = strlen(text), i = 0;
 
-	for (i = 0; i < max && text[i]; i++) {
-		unsigned char c = (unsigned char)text[i];
+	while (i < len && i < max) {
+		size_t n = showable(text + i, len - i);
 
-		if (c == '\n' || c == '\t')
+		if (n > max - i)
+			break;
+		if (text[i] == '\n' || text[i] == '\t')
 			ix_buf_putc(&buf, ' ');
-		else if (c < 32 || c == 127)
-			ix_buf_printf(&buf, "\\x%02x", c);
+		else if (n == 0)
+			ix_buf_printf(&buf, "\\x%02x", (unsigned char)text[i]);
 		else
-			ix_buf_putc(&buf, (char)c);
+			ix_buf_put(&buf, text + i, n);
+		i += n ? n : 1;
 	}
-	if (text[i])
+	if (i < len)
 		ix_buf_puts(&buf, "...");
 	return ix_buf_steal(&buf);
 }

@@ -39,7 +39,7 @@ bool ix_parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
 bool ix_parse_size(const char *text, uint64_t *ret_bytes);
 /* The nearest of names to text, for "did you mean": NULL when none is near. */
 const char *ix_nearest(const char *text, const char *const *names, size_t count);
-/* Text made safe for one line of a terminal: control bytes as \xNN, cut after max bytes with "...". Caller frees. */
+/* Text made safe for one line of a terminal: control bytes, C1 ones too, and what is not UTF-8 as \xNN, cut after max bytes with "...". Caller frees. */
 char *ix_printable(const char *text, size_t max);
 /* How many bytes from the start are valid UTF-8 (RFC 3629): len when all are. */
 size_t ix_utf8_valid(const char *text, size_t len);

@@ -77,8 +77,14 @@ char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const 
 	char hex[IX_DIGEST_HEX + 1];
 
 	ix_digest_hex(key, hex);
-	if (ix_cache_is_local(cache))
-		return ix_asprintf("%s:%.40s", stage, hex);
+	if (ix_cache_is_local(cache)) {
+		char *name = ix_asprintf("%s:%.40s", stage, hex);
+
+		/* A tag may have capitals, the name of a repository may not. */
+		for (char *c = name; *c != ':'; c++)
+			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+		return name;
+	}
 	return ix_asprintf("%s/%s:%s-%.40s", cache->repository.host, cache->repository.repository, stage, hex);
 }
 

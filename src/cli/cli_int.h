@@ -119,6 +119,7 @@ struct session {
 	struct ix_public_key *trusted_keys;
 	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
+	char *remembered;      /* under which the last builds are remembered: the project, or the Dockerfile and its context */
 	struct lone lone;
 	struct ix_strv dirs;    /* temporary, to remove */
 	struct ix_run_spec run; /* of RUN steps, as far as Dockerfiles do not say otherwise */
@@ -250,6 +251,12 @@ struct ix_stage *session_stage(void *data, const char *name, bool *ret_failed, s
 
 /* Dockerfiles become a graph with targets, keys and a plan, asking for base images' configs only when something has to be built on them. */
 int session_plan(struct session *session, struct ix_err *err);
+
+/* --- advice.c --- */
+
+/* Warn of what a project had better not do. After session_plan. */
+void session_advise(struct session *session);
+
 /* --- lint.c --- */
 
 /* Run the checks of a file, and tell what they found unless the session is only checking. */

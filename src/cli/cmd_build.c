@@ -88,11 +88,9 @@ static void announce(struct session *session)
 {
 	for (size_t i = 0; i < session->plan->nstages; i++) {
 		const struct ix_plan_stage *planned = &session->plan->stages[i];
-		const char *parent = NULL;
+		const struct ix_source *base = &planned->stage->base;
+		const char *parent = base->kind == IX_SOURCE_STAGE ? base->stage->name : NULL;
 
-		for (size_t j = 0; j < planned->stage->nlinks; j++)
-			if (planned->stage->links[j].is_base)
-				parent = planned->stage->links[j].stage->name;
 		if (planned->decision != IX_PLAN_SKIP)
 			ix_report(ix_ui_sink(session->ui), &(struct ix_event){ .kind = IX_EVENT_STAGE_WAIT,
 									       .stage = planned->stage->name,
@@ -161,9 +159,11 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 	if (session_plan(session, err) < 0)
 		return -(int)err->code;
 	engine->epoch = session->epoch;
+	engine->remembered = session->remembered;
 	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
 	if (opts->no_build && refuse_builds(session, err) < 0)
 		return -(int)err->code;
+	session_advise(session);
 	announce(session);
 	if (ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
 	    outputs_write(session, opts, engine, run, err) < 0)

@@ -96,7 +96,7 @@ static int record_default(struct session *session, const struct ix_stage *stage,
 {
 	ix_auto_strv channels = { 0 };
 
-	if (ix_plan_last(session->store, session->cache, session->project ? session->project->name : NULL, stage, ret_record, err) == 0) {
+	if (ix_plan_last(session->store, session->cache, session->remembered, stage, ret_record, err) == 0) {
 		*ret_from = ix_strdup("the last build here");
 		return 0;
 	}

@@ -40,6 +40,7 @@ int cmd_plan(int argc, char **argv)
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}
+	session_advise(&session);
 	ix_ui_finish(session.ui);
 	if (env)
 		print_plan_env(&session);

@@ -67,6 +67,7 @@ static int verify(struct session *session, struct build_request *request, int *r
 		return -(int)err->code;
 	engine_options(session, &engine);
 	engine.epoch = session->epoch;
+	engine.remembered = session->remembered;
 	perturbed = ix_perturbed_new(session->store);
 	engine.perturbed = perturbed;
 	/* Another second at least. */

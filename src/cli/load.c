@@ -432,6 +432,17 @@ static int apply_request(struct session *session, struct ix_err *err)
 	return 0;
 }
 
+/* Two Dockerfiles, or one with two contexts, are two things that are built. */
+static char *remembered_name(const struct session *session)
+{
+	const struct lone *lone = &session->lone;
+	const char *target = session->request->target;
+
+	if (session->project)
+		return ix_strdup(session->project->name);
+	return ix_asprintf("%s\n%s\n%s", lone->path ? lone->path : "", session->request->lone_context, target ? target : "");
+}
+
 static int load_graph(struct session *session, struct ix_err *err)
 {
 	struct ix_stage *stage;
@@ -453,6 +464,8 @@ static int load_graph(struct session *session, struct ix_err *err)
 		add_target(session, stage);
 	if (apply_request(session, err) < 0)
 		return -(int)err->code;
+	free(session->remembered);
+	session->remembered = remembered_name(session);
 	return session->request->locking ? 0 : pins_apply(session, err);
 }
 
@@ -465,6 +478,8 @@ static int open_context(void *data, const struct ix_dir *dir, struct ix_context 
 	if (!context) {
 		if (ix_context_open(dir->path, dir->ignore_path, session->stat_cache, &context, err) < 0)
 			return -(int)err->code;
+		if (session->project && session->project->git_modes)
+			ix_context_git_modes(context);
 		ix_map_set(&session->contexts, key, context);
 	}
 	*ret_context = context;
@@ -494,7 +509,7 @@ static int make_plan(struct session *session, struct ix_err *err)
 		.registry_prefix = prefix,
 		.publish = session->request->publish,
 		.store = session->store,
-		.project = session->project ? session->project->name : NULL,
+		.remembered = session->remembered,
 	};
 
 	ix_strv_release(&session->channels);

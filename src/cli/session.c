@@ -276,4 +276,5 @@ void session_close(struct session *session)
 	ix_ui_free(session->ui);
 	ix_strv_release(&session->channels);
 	ix_strv_release(&session->warned);
+	free(session->remembered);
 }

@@ -7,13 +7,13 @@
 #include "base/alloc.h"
 #include "cli_int.h"
 
-/* The stage a stage is drawn below: the one it is built FROM. */
+/* The stage a stage is drawn below: the one it is built FROM, through its inner stages. */
 static const struct ix_stage *parent_of(const struct ix_stage *stage)
 {
-	for (size_t i = 0; i < stage->nlinks; i++)
-		if (stage->links[i].is_base)
-			return stage->links[i].stage;
-	return NULL;
+	do {
+		stage = stage->base.kind == IX_SOURCE_STAGE ? stage->base.stage : NULL;
+	} while (stage && stage->inner);
+	return stage;
 }
 
 static bool shown(const struct session *session, const struct ix_stage *stage)
@@ -161,6 +161,10 @@ void print_plan_json(const struct session *session)
 				 ix_decision_text(planned->decision), "key", ix_digest_text(ix_state_stage_key(session->state, stage), hex),
 				 "reference", planned->ref, "target", planned->target, "inner", stage->inner, "reason", planned->reason,
 				 "causes", causes, "needs", links, "in_registry", planned->remote);
+		if (stage->inner && stage->alias)
+			json_object_set_new(json, "alias", json_string(stage->alias));
+		if (stage->inner && stage->pos.file)
+			json_object_set_new(json, "at", json_sprintf("%s:%u", stage->pos.file, stage->pos.line));
 		json_array_append_new(stages, json);
 	}
 	json_object_set_new(root, "format", json_integer(1));

@@ -38,6 +38,11 @@ int ix_context_open(const char *path, const char *ignore_path, struct ix_stat_ca
 	return 0;
 }
 
+void ix_context_git_modes(struct ix_context *context)
+{
+	context->git_modes = true;
+}
+
 struct ix_context *ix_context_open_root(int root_fd, const char *label)
 {
 	struct ix_context *context = ix_calloc(1, sizeof(*context));

@@ -43,6 +43,8 @@ struct ix_context;
 /* A directory. ignore_path: absolute path of the ignore file or NULL. cache may be NULL. */
 int ix_context_open(const char *path, const char *ignore_path, struct ix_stat_cache *cache, struct ix_context **ret_context,
 		    struct ix_err *err);
+/* Permissions as git checks them out under umask 022: files 0755 where their owner may execute them, otherwise 0644; directories 0755. */
+void ix_context_git_modes(struct ix_context *context);
 /* An image's root by descriptor (borrowed; it outlives the context). No ignore rules, no cache. */
 struct ix_context *ix_context_open_root(int root_fd, const char *label);
 void ix_context_free(struct ix_context *context);

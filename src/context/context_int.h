@@ -10,6 +10,7 @@ struct ix_context {
 	bool owns_fd;
 	struct ix_ignore *ignore; /* NULL: nothing is ignored */
 	struct ix_stat_cache *cache;
+	bool git_modes;
 };
 
 /* Is the clean relative path there as far as the ignore rules go? */

@@ -40,6 +40,13 @@ static int read_link(int dirfd, const char *name, const char *path, char **ret_t
 	return 0;
 }
 
+static uint32_t mode_of(const struct ix_context *context, uint32_t mode)
+{
+	if (!context->git_modes || (!S_ISREG(mode) && !S_ISDIR(mode)))
+		return mode;
+	return (mode & S_IFMT) | (S_ISDIR(mode) || (mode & S_IXUSR) ? 0755 : 0644);
+}
+
 static int add_entry(struct walk *walk, int dirfd, const char *name, const struct stat *st, char *path_take, struct ix_err *err)
 {
 	struct ix_selection *selection = walk->selection;
@@ -47,7 +54,7 @@ static int add_entry(struct walk *walk, int dirfd, const char *name, const struc
 	struct ix_entry entry = {
 		.path = path_take,
 		.name = len > walk->root_len ? path_take + walk->root_len : path_take + len,
-		.mode = st->st_mode,
+		.mode = mode_of(walk->context, st->st_mode),
 		.uid = st->st_uid,
 		.gid = st->st_gid,
 		.size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,

@@ -174,7 +174,7 @@ static int tag_locally(struct ix_engine *engine, const struct ix_plan_stage *pla
 
 static int remember(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
 {
-	return ix_plan_remember(engine->opts.store, engine->opts.project, stage, ix_state_stage_key(engine->state, stage), err);
+	return ix_plan_remember(engine->opts.store, engine->opts.remembered, stage, ix_state_stage_key(engine->state, stage), err);
 }
 
 static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)

@@ -50,7 +50,8 @@ struct ix_engine_opts {
 	struct ix_remotes *remotes; /* fetches what ADD names by URL */
 	struct ix_sink *sink;
 	struct ix_cancel *cancel;
-	const char *project; /* under which the last builds are remembered; NULL for a lone Dockerfile */
+	const char *project;    /* NULL for a lone Dockerfile */
+	const char *remembered; /* under which its last builds are remembered */
 	const char *channel; /* moved to what is built; NULL: none */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;

@@ -217,15 +217,15 @@ int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const s
 	return ix_account_diff(&then->json, &now, &lists, ret_causes, err);
 }
 
-static char *last_name(const char *project, const struct ix_stage *stage)
+static char *last_name(const char *remembered, const struct ix_stage *stage)
 {
-	return ix_asprintf("%s/%s", project ? project : "", stage->name);
+	return ix_asprintf("%s/%s", remembered, stage->name);
 }
 
-int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
+int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *remembered, const struct ix_stage *stage,
 		 struct ix_kept_record *ret_record, struct ix_err *err)
 {
-	ix_auto_free char *name = last_name(project, stage);
+	ix_auto_free char *name = last_name(remembered, stage);
 	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
 	struct ix_digest key;
 
@@ -242,7 +242,7 @@ static void account_causes(struct make *self, struct ix_plan_stage *entry)
 	const struct ix_kept_record *then = entry->record;
 	struct ix_err ignored;
 
-	if (ix_plan_last(self->opts->store, self->cache, self->opts->project, entry->stage, &last, &ignored) == 0)
+	if (ix_plan_last(self->opts->store, self->cache, self->opts->remembered, entry->stage, &last, &ignored) == 0)
 		then = &last;
 	if (!then || ix_plan_causes(self->cache, self->state, entry->stage, then, 0, &causes, &ignored) < 0)
 		return;
@@ -284,11 +284,19 @@ static int find_records(struct make *self, struct ix_err *err)
 	return 0;
 }
 
+/* A stage of the project that is built and that this one is made from; inner stages are a part of it. */
 static const char *built_parent(const struct make *self, const struct ix_stage *stage)
 {
-	for (size_t i = 0; i < stage->nlinks; i++)
-		if (self->plan->stages[stage->links[i].stage->index].decision == IX_PLAN_BUILD)
-			return stage->links[i].stage->name;
+	ix_auto_free bool *needed = ix_calloc(self->graph->nstages, sizeof(*needed));
+	struct ix_stage *one = self->graph->stages[stage->index];
+
+	ix_graph_reach(self->graph, &one, 1, needed);
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		const struct ix_stage *other = self->graph->stages[i];
+
+		if (needed[i] && other != stage && !other->inner && self->plan->stages[i].decision == IX_PLAN_BUILD)
+			return other->name;
+	}
 	return NULL;
 }
 
@@ -426,10 +434,10 @@ void ix_plan_free(struct ix_plan *plan)
 	free(plan);
 }
 
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key,
+int ix_plan_remember(struct ix_store *store, const char *remembered, const struct ix_stage *stage, const struct ix_digest *key,
 		     struct ix_err *err)
 {
-	ix_auto_free char *name = last_name(project, stage);
+	ix_auto_free char *name = last_name(remembered, stage);
 	char text[IX_DIGEST_TEXT];
 
 	ix_digest_text(key, text);

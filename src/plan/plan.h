@@ -58,7 +58,7 @@ struct ix_plan_opts {
 	const char *registry_prefix; /* "host/" for publish names without a host; NULL: docker's rules */
 	bool publish;                /* look the publish names up and mean to publish */
 	struct ix_store *store;      /* for the accounts of earlier builds; may be NULL */
-	const char *project;         /* under which they are kept */
+	const char *remembered;      /* under which they are kept */
 	const char *const *channels; /* where a record is looked for, the first first */
 	size_t nchannels;
 	struct ix_sink *sink; /* for what is tolerated */
@@ -72,10 +72,10 @@ IX_DEFINE_FREEP(struct ix_plan, ix_plan_free)
 /* "build", "done", ... */
 const char *ix_decision_text(enum ix_decision decision);
 /* Remember which key a stage was last built or found same with, for the reasons of later plans; its record is kept (ix_cache_keep_record). */
-int ix_plan_remember(struct ix_store *store, const char *project, const struct ix_stage *stage, const struct ix_digest *key,
+int ix_plan_remember(struct ix_store *store, const char *remembered, const struct ix_stage *stage, const struct ix_digest *key,
 		     struct ix_err *err);
 /* The record of the stage's last build here. -IX_ENOTFOUND. */
-int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *project, const struct ix_stage *stage,
+int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *remembered, const struct ix_stage *stage,
 		 struct ix_kept_record *ret_record, struct ix_err *err);
 /* Why a stage's key is another than that of a record: the code behind all reasons. So many files are named, 0: three. */
 int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const struct ix_stage *stage, const struct ix_kept_record *then,

@@ -12,8 +12,8 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project",        "registry", "registries",   "vars",        "stages",       "tls",    "cutoff",
-				    "default_branch", "trust",    "trusted_keys", "signing_key", "reproducible", "secrets" };
+static const char *const keys[] = { "project",        "registry", "registries",   "vars",        "stages",       "tls",     "cutoff",
+				    "default_branch", "trust",    "trusted_keys", "signing_key", "reproducible", "secrets", "modes" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -34,6 +34,19 @@ static int read_cutoff(const struct yaml *yaml, const struct member *member, str
 	if (yaml_bool(yaml, member, &cutoff, err) < 0)
 		return -(int)err->code;
 	project->no_cutoff = !cutoff;
+	return 0;
+}
+
+static int read_modes(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
+
+	if (r < 0)
+		return r;
+	project->git_modes = strcmp(text, "git") == 0;
+	if (!project->git_modes && strcmp(text, "files") != 0)
+		return yaml_err(yaml, &member->place, err, "modes: '%s' has to be files or git", text);
 	return 0;
 }
 
@@ -123,6 +136,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return yaml_texts(yaml, member, &project->trusted_keys, &project->ntrusted_keys, err);
 	if (strcmp(member->key, "signing_key") == 0)
 		return credential_read(yaml, member, &project->signing_key, err);
+	if (strcmp(member->key, "modes") == 0)
+		return read_modes(yaml, member, project, err);
 	if (strcmp(member->key, "cutoff") == 0)
 		return read_cutoff(yaml, member, project, err);
 	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);

@@ -77,6 +77,7 @@ struct ix_project {
 	struct ix_credential secret_salt;
 	bool reproducible; /* reproducible: true */
 	bool no_cutoff;    /* cutoff: false */
+	bool git_modes;    /* modes: git */
 	struct ix_project_stage *stages;
 	size_t nstages;
 	struct ix_host_config *hosts;

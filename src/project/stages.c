@@ -13,7 +13,8 @@ static bool good_name(const char *name)
 	size_t len = strlen(name);
 
 	for (size_t i = 0; i < len; i++)
-		if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || (i > 0 && strchr("._-", name[i]))))
+		if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') || (name[i] >= '0' && name[i] <= '9') ||
+		      (i > 0 && strchr("._-", name[i]))))
 			return false;
 	return len > 0 && len <= 60;
 }
@@ -87,10 +88,13 @@ static int read_stage(struct yaml *yaml, const struct member *member, struct ix_
 	int r;
 
 	if (!good_name(member->key))
-		return yaml_err(
-			yaml, &member->place, err,
-			"'%s' is not a stage name: small letters, digits, '.', '_' and '-', at most 60, beginning with a letter or digit",
-			member->key);
+		return yaml_err(yaml, &member->place, err,
+				"'%s' is not a stage name: letters, digits, '.', '_' and '-', at most 60, beginning with a letter or digit",
+				member->key);
+	for (size_t i = 0; i < project->nstages; i++)
+		if (ix_strcaseeq(project->stages[i].name, member->key))
+			return yaml_err(yaml, &member->place, err, "stages '%s' and '%s' differ only in case", project->stages[i].name,
+					member->key);
 	stage = IX_ARENA_PUSH(yaml->arena, project->stages, project->nstages);
 	*stage = (struct ix_project_stage){ .name = member->key, .place = member->place, .context = "." };
 	if (!member->value || (fy_node_is_scalar(member->value) && fy_node_get_scalar_length(member->value) == 0))

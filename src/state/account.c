@@ -30,11 +30,19 @@ static json_t *digest_json(const struct ix_digest *digest)
 
 /* --- sources --- */
 
+/* An inner stage is known by its name without its owner's: two stages of a project may share a Dockerfile, and come out the same. */
+static const char *name_of(const struct ix_stage *stage)
+{
+	const char *dot = stage->inner ? strrchr(stage->name, '.') : NULL;
+
+	return stage->inner && stage->alias ? stage->alias : dot ? dot + 1 : stage->name;
+}
+
 static json_t *stage_json(const struct ix_state *state, const struct ix_stage *stage)
 {
 	const struct stage_state *known = state_of(state, stage);
 	json_t *json =
-		json_pack("{s:s, s:o, s:o}", "stage", stage->name, "key", digest_json(&known->key), "files", digest_json(&known->files));
+		json_pack("{s:s, s:o, s:o}", "stage", name_of(stage), "key", digest_json(&known->key), "files", digest_json(&known->files));
 
 	if (stage->inner)
 		json_object_set_new(json, "inner", json_true());
@@ -344,11 +352,10 @@ static int put_inner(const struct ix_state *state, const struct ix_stage *stage,
 			const struct ix_stage *part = at->links[i].stage;
 			json_t *json;
 
-			if (!part->inner || json_object_get(inner, part->name))
+			if (!part->inner || json_object_get(inner, name_of(part)))
 				continue;
-			json = json_pack("{s:o, s:o, s:I}", "name", text_or_null(part->alias), "file", text_or_null(part->pos.file), "line",
-					 (json_int_t)part->pos.line);
-			json_object_set_new(inner, part->name, json);
+			json = json_pack("{s:o, s:I}", "file", text_or_null(part->pos.file), "line", (json_int_t)part->pos.line);
+			json_object_set_new(inner, name_of(part), json);
 			r = describe(state, part, &whole, json, err);
 			todo[n++] = part;
 		}

@@ -66,15 +66,12 @@ char *why_brief(const char *digest)
 static void diff_account(const json_t *then, const json_t *now, struct reasons *reasons);
 
 /* "work (Dockerfile:2)": as its file calls it. */
-static char *inner_name(const char *full, const json_t *account)
+static char *inner_name(const char *name, const json_t *account)
 {
-	const char *alias = json_string_value(json_object_get(account, "name")), *dot = strrchr(full, '.');
 	const char *file = json_string_value(json_object_get(account, "file"));
 	json_int_t line = json_integer_value(json_object_get(account, "line"));
 
-	if (!alias)
-		alias = dot ? dot + 1 : full;
-	return file ? ix_asprintf("%s (%s:%lld)", alias, file, (long long)line) : ix_strdup(alias);
+	return file ? ix_asprintf("%s (%s:%lld)", name, file, (long long)line) : ix_strdup(name);
 }
 
 static void because_of_inner(struct reasons *reasons, const char *stage)

@@ -97,6 +97,15 @@ static void control_bytes_are_made_visible(void **state)
 	assert_string_equal(shown, "a\\x1b[31m b");
 }
 
+static void bytes_that_are_no_text_are_made_visible(void **state)
+{
+	ix_auto_free char *shown = ix_printable("\303\251\377\302\233x\303", 100), *cut = ix_printable("a\303\251", 2);
+
+	(void)state;
+	assert_string_equal(shown, "\303\251\\xff\\xc2\\x9bx\\xc3");
+	assert_string_equal(cut, "a...");
+}
+
 static void errors_gather_context_from_the_outside_in(void **state)
 {
 	struct ix_err err;
@@ -112,10 +121,15 @@ static void errors_gather_context_from_the_outside_in(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(paths_are_cleaned_as_go_does),        cmocka_unit_test(patterns_match_as_go_does),
-		cmocka_unit_test(nearest_finds_typos_and_nothing_far), cmocka_unit_test(buffers_refuse_what_is_over_their_limit),
-		cmocka_unit_test(numbers_are_whole_and_within_bounds), cmocka_unit_test(maps_keep_order_and_replace),
-		cmocka_unit_test(control_bytes_are_made_visible),      cmocka_unit_test(errors_gather_context_from_the_outside_in),
+		cmocka_unit_test(paths_are_cleaned_as_go_does),
+		cmocka_unit_test(patterns_match_as_go_does),
+		cmocka_unit_test(nearest_finds_typos_and_nothing_far),
+		cmocka_unit_test(buffers_refuse_what_is_over_their_limit),
+		cmocka_unit_test(numbers_are_whole_and_within_bounds),
+		cmocka_unit_test(maps_keep_order_and_replace),
+		cmocka_unit_test(control_bytes_are_made_visible),
+		cmocka_unit_test(bytes_that_are_no_text_are_made_visible),
+		cmocka_unit_test(errors_gather_context_from_the_outside_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
