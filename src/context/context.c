@@ -73,22 +73,6 @@ const char *ix_context_label(const struct ix_context *context)
 	return context->label;
 }
 
-int ix_context_open_entry(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err)
-{
-	/* O_NONBLOCK: a pipe put in the file's place meanwhile must not hang us. */
-	int fd = ix_open_beneath(context->root_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, err);
-	struct stat st;
-
-	if (fd < 0)
-		return ix_err_wrap(err, "%s", context->label);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return ix_err_set(err, IX_EFAIL, "%s/%s changed while it was being read", context->label, entry->path);
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 void ix_selection_release(struct ix_selection *selection)
 {
 	for (size_t i = 0; i < selection->nmatches; i++)

@@ -56,8 +56,9 @@ struct ix_entry {
 	uint32_t mode;    /* type and permission bits */
 	uint32_t uid, gid;
 	uint64_t size; /* regular files */
-	int64_t mtime_s;
-	uint32_t mtime_ns;
+	int64_t mtime_s, ctime_s;
+	uint32_t mtime_ns, ctime_ns;
+	bool fresh;    /* changed so shortly before it was looked at that its times need not tell another change */
 	uint64_t rdev; /* device nodes */
 	uint64_t dev, ino;
 	uint32_t nlink;
@@ -105,8 +106,23 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err);
 /* The same for what is to be put there: neither it nor what links point at has to exist. A file on the way is IX_EARG. */
 int ix_context_place(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err);
-/* Open a regular file of a selection for reading. */
-int ix_context_open_entry(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err);
+/*
+ * The one door through which contents of files are read. What is read is what was selected: a file of this machine that looks otherwise, or was
+ * changed just before it was hashed, is hashed again, and another digest is IX_EFAIL ("changed while the build was running"). A write while it
+ * is read is seen when it is closed. Files of images do not change.
+ */
+struct ix_context_file {
+	int fd; /* -1: not open */
+	uint64_t size;
+	int64_t mtime_s, ctime_s;
+	uint32_t mtime_ns, ctime_ns;
+};
+int ix_context_open_entry(const struct ix_context *context, const struct ix_entry *entry, struct ix_context_file *ret_file,
+			  struct ix_err *err);
+int ix_context_close_entry(const struct ix_context *context, const struct ix_entry *entry, struct ix_context_file *file,
+			   struct ix_err *err);
+void ix_context_file_release(struct ix_context_file *file); /* for those who did not read to the end */
+#define ix_auto_context_file ix_scoped(ix_context_file_release) struct ix_context_file
 int ix_context_root_fd(const struct ix_context *context); /* borrowed */
 const char *ix_context_label(const struct ix_context *context);
 

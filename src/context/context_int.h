@@ -43,7 +43,15 @@ int context_walk(const struct ix_context *context, const char *path, struct ix_s
 int context_select_parents(const struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
 			   struct ix_selection *selection, struct ix_err *err);
 
+/* --- door.c --- */
+
+/* Open a regular file as it is now. */
+int context_open(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err);
+
 /* --- hash.c --- */
+
+/* Digest of an open file, read from where it stands: contents, and the file capabilities when there are any. */
+int context_hash_fd(int fd, const char *path, struct ix_digest *ret_digest, struct ix_err *err);
 
 /* Digest every regular file of the selection, on several threads. opts->image: with the attributes that a copy from an image keeps. */
 int context_hash(const struct ix_context *context, struct ix_selection *selection, const struct ix_select_opts *opts, struct ix_err *err);

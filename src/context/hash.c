@@ -92,13 +92,21 @@ static int hash_fd(int fd, const char *path, struct ix_hash *hash, char *chunk, 
 	return 0;
 }
 
+int context_hash_fd(int fd, const char *path, struct ix_digest *ret_digest, struct ix_err *err)
+{
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	ix_auto_free char *chunk = ix_malloc(CHUNK);
+
+	return hash_fd(fd, path, hash, chunk, ret_digest, err);
+}
+
 static int hash_entry(struct job *job, struct ix_entry *entry, struct ix_hash *hash, char *chunk, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
 	int64_t now = ix_time_s();
 	struct stat before, after;
 
-	if (ix_cancel_check(job->cancel, err) < 0 || ix_context_open_entry(job->context, entry, &fd, err) < 0)
+	if (ix_cancel_check(job->cancel, err) < 0 || context_open(job->context, entry, &fd, err) < 0)
 		return -(int)err->code;
 	if (fstat(fd, &before) < 0 || hash_fd(fd, entry->path, hash, chunk, &entry->digest, err) < 0 || fstat(fd, &after) < 0)
 		return err->code ? -(int)err->code : ix_err_sys(err, "stat %s", entry->path);

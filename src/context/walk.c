@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fsutil.h"
 
 enum { ENTRIES_MAX = 5000000, DEPTH_MAX = 1000 };
@@ -47,6 +48,15 @@ static uint32_t mode_of(const struct ix_context *context, uint32_t mode)
 	return (mode & S_IFMT) | (S_ISDIR(mode) || (mode & S_IXUSR) ? 0755 : 0644);
 }
 
+/* As git has it: within the clock's granularity a second change leaves the same times. */
+static bool is_fresh(const struct stat *st)
+{
+	enum { SETTLED_S = 2 };
+	int64_t settled = ix_time_s() - SETTLED_S;
+
+	return st->st_mtim.tv_sec > settled || st->st_ctim.tv_sec > settled;
+}
+
 static int add_entry(struct walk *walk, int dirfd, const char *name, const struct stat *st, char *path_take, struct ix_err *err)
 {
 	struct ix_selection *selection = walk->selection;
@@ -60,6 +70,9 @@ static int add_entry(struct walk *walk, int dirfd, const char *name, const struc
 		.size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
 		.mtime_s = st->st_mtim.tv_sec,
 		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+		.ctime_s = st->st_ctim.tv_sec,
+		.ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
+		.fresh = is_fresh(st),
 		.rdev = st->st_rdev,
 		.dev = st->st_dev,
 		.ino = st->st_ino,

@@ -43,19 +43,19 @@ static int unpack_archive(struct copy *self, const struct archive *archive, int 
 					    .uid = self->uid,
 					    .gid = self->gid,
 					    .cancel = opts->cancel };
-	struct ix_entry entry = { .path = archive->path };
+	ix_scoped(ix_context_file_release) struct ix_context_file open = { .fd = -1 };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
-	int fd;
 
-	if (archive->is_blob ? ix_blob_open(opts->store, &archive->blob, &fd, NULL, err) < 0
-			     : ix_context_open_entry(archive->context, &entry, &fd, err) < 0)
+	if (archive->is_blob ? ix_blob_check(opts->store, &archive->blob, err) < 0 ||
+				       ix_blob_open(opts->store, &archive->blob, &open.fd, NULL, err) < 0
+			     : ix_context_open_entry(archive->context, archive->from, &open, err) < 0)
 		return -(int)err->code;
-	file = ix_fd_reader_new_take(fd);
+	file = ix_fd_reader_new(open.fd);
 	tar = ix_decompress_reader_new(file);
 	if (ix_layer_unpack(tar, dest_fd, &how, err) < 0)
 		return ix_err_wrap(err, "unpack %s", archive->name);
-	return 0;
+	return archive->is_blob ? 0 : ix_context_close_entry(archive->context, archive->from, &open, err);
 }
 
 /* The destination and what is missing on the way, owned as --chown says. */

@@ -45,7 +45,6 @@ static void copy_release(struct copy *self)
 		ix_selection_release(&self->selections[i]);
 	free(self->selections);
 	for (size_t i = 0; i < self->narchives; i++) {
-		free(self->archives[i].path);
 		free(self->archives[i].name);
 	}
 	free(self->archives);
@@ -242,12 +241,13 @@ static int list_match(struct copy *self, struct ix_context *context, const struc
 
 static bool is_archive(const struct copy *self, struct ix_context *context, const struct ix_selection *files, const struct ix_match *match)
 {
-	ix_auto_close int fd = -1;
+	ix_auto_context_file file = { .fd = -1 };
 	struct ix_err ignored;
 
+	/* A file that changed is told when it is read. */
 	return self->step->kind == IX_STEP_ADD && !self->step->no_unpack && !match->is_dir && match->count == 1 &&
 	       S_ISREG(files->entries[match->first].mode) &&
-	       ix_context_open_entry(context, &files->entries[match->first], &fd, &ignored) == 0 && ix_tar_detect(fd);
+	       ix_context_open_entry(context, &files->entries[match->first], &file, &ignored) == 0 && ix_tar_detect(file.fd);
 }
 
 int copy_list(struct copy *self, struct ix_context *context, const struct ix_selection *files, struct ix_err *err)
@@ -256,7 +256,9 @@ int copy_list(struct copy *self, struct ix_context *context, const struct ix_sel
 		const char *path = files->matches[i].count ? files->entries[files->matches[i].first].path : "";
 
 		if (is_archive(self, context, files, &files->matches[i]))
-			*copy_archive(self) = (struct archive){ .context = context, .path = ix_strdup(path), .name = ix_strdup(path) };
+			*copy_archive(self) = (struct archive){ .context = context,
+								.from = &files->entries[files->matches[i].first],
+								.name = ix_strdup(path) };
 		else if (list_match(self, context, files, &files->matches[i], err) < 0)
 			return -(int)err->code;
 	}
@@ -425,21 +427,6 @@ static int compare_outs(const void *a, const void *b)
 	return (int)*x - (int)*y;
 }
 
-/* The bytes have to be those that the key was computed from. */
-static int check_unchanged(const struct out *out, int fd, struct ix_err *err)
-{
-	const struct ix_entry *from = out->from;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return ix_err_sys(err, "stat %s", from->path);
-	if ((uint64_t)st.st_size == from->size && st.st_mtim.tv_sec == from->mtime_s && (uint32_t)st.st_mtim.tv_nsec == from->mtime_ns &&
-	    st.st_ino == from->ino)
-		return 0;
-	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", ix_context_label(out->context),
-			  from->path);
-}
-
 /* Of this machine's files only capabilities come along, which are part of the key; other attributes tell about the machine. */
 static void keep_capabilities(struct ix_tar_entry *entry)
 {
@@ -456,6 +443,20 @@ static void keep_capabilities(struct ix_tar_entry *entry)
 	entry->nxattrs = kept;
 }
 
+static int write_file(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
+{
+	ix_auto_context_file file = { .fd = -1 };
+
+	if (ix_context_open_entry(out->context, out->from, &file, err) < 0 || ix_xattrs_read(file.fd, out->path, &out->entry, err) < 0)
+		return -(int)err->code;
+	if (self->source_fd < 0)
+		keep_capabilities(&out->entry);
+	out->written = true;
+	if (ix_layer_add(layer, &out->entry, file.fd, self->build->engine->opts.cancel, err) < 0)
+		return -(int)err->code;
+	return ix_context_close_entry(out->context, out->from, &file, err);
+}
+
 static int write_out(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
@@ -463,7 +464,8 @@ static int write_out(struct copy *self, struct ix_layer_writer *layer, struct ou
 	if (out->text)
 		return ix_layer_add_bytes(layer, &out->entry, out->text, err);
 	if (out->is_blob) {
-		if (ix_blob_open(self->build->engine->opts.store, &out->blob, &fd, NULL, err) < 0)
+		if (ix_blob_check(self->build->engine->opts.store, &out->blob, err) < 0 ||
+		    ix_blob_open(self->build->engine->opts.store, &out->blob, &fd, NULL, err) < 0)
 			return -(int)err->code;
 		return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);
 	}
@@ -474,14 +476,9 @@ static int write_out(struct copy *self, struct ix_layer_writer *layer, struct ou
 			out->entry.link = ix_strdup(out->same_as->path);
 			return ix_layer_add(layer, &out->entry, -1, self->build->engine->opts.cancel, err);
 		}
-		if (ix_context_open_entry(out->context, out->from, &fd, err) < 0 || check_unchanged(out, fd, err) < 0 ||
-		    ix_xattrs_read(fd, out->path, &out->entry, err) < 0)
-			return -(int)err->code;
-		if (self->source_fd < 0)
-			keep_capabilities(&out->entry);
-		out->written = true;
+		return write_file(self, layer, out, err);
 	}
-	return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);
+	return ix_layer_add(layer, &out->entry, -1, self->build->engine->opts.cancel, err);
 }
 
 int copy_write(struct copy *self, struct ix_layer_writer *layer, struct ix_err *err)

@@ -21,8 +21,8 @@ struct out {
 
 /* ADD: a tar file to unpack. */
 struct archive {
-	struct ix_context *context; /* path is in it; or a blob */
-	char *path;
+	struct ix_context *context; /* from is a file of it; or it is a blob */
+	const struct ix_entry *from;
 	bool is_blob;
 	struct ix_digest blob;
 	char *name; /* for messages */

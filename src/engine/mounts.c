@@ -96,7 +96,7 @@ static int copy_entry(struct ix_context *context, const struct ix_entry *entry, 
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = entry->mtime_s, .tv_nsec = entry->mtime_ns } };
 	const char *name = entry->name[0] ? entry->name : "file";
-	ix_auto_close int from = -1;
+	ix_auto_context_file from = { .fd = -1 };
 	ix_auto_close int to = -1;
 	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
 	ix_scoped(ix_writer_freep) struct ix_writer *writer = NULL;
@@ -118,13 +118,13 @@ static int copy_entry(struct ix_context *context, const struct ix_entry *entry, 
 	to = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)
 		return ix_err_sys(err, "create %s", name);
-	reader = ix_fd_reader_new(from);
+	reader = ix_fd_reader_new(from.fd);
 	writer = ix_fd_writer_new(to);
 	if (ix_copy(reader, writer, cancel, err) < 0)
 		return ix_err_wrap(err, "%s", entry->path);
 	if (fchmod(to, entry->mode & 07777) < 0 || futimens(to, times) < 0)
 		return ix_err_sys(err, "attributes of %s", name);
-	return 0;
+	return ix_context_close_entry(context, entry, &from, err);
 }
 
 /* Modes of directories last: one without write permission could not be filled. */
@@ -139,6 +139,19 @@ static int set_dir_modes(const struct ix_selection *files, int dir_fd, struct ix
 	return 0;
 }
 
+static int copy_files(struct ix_context *context, const struct ix_selection *files, const char *to, const struct ix_cancel *cancel,
+		      struct ix_err *err)
+{
+	ix_auto_close int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return ix_err_sys(err, "open %s", to);
+	for (size_t i = 0; i < files->nentries; i++)
+		if (copy_entry(context, &files->entries[i], fd, cancel, err) < 0)
+			return -(int)err->code;
+	return files->matches[0].is_dir ? set_dir_modes(files, fd, err) : 0;
+}
+
 /* Files of a context are shown as a copy: without what is ignored, owned by root, and safe from changes made meanwhile. */
 static int bind_files(struct build *build, size_t i, const struct ix_step *step, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
 		      struct ix_err *err)
@@ -148,20 +161,13 @@ static int bind_files(struct build *build, size_t i, const struct ix_step *step,
 	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
 	const struct ix_dir *dir = step->mounts[i].from.dir;
 	ix_auto_free char *copy = NULL;
-	ix_auto_close int copy_fd = -1;
 
 	if (!files || files->nmatches != 1)
 		return ix_err_at(err, &step->pos, "RUN --mount: source '%s' has to name one file or directory", step->mounts[i].source);
 	if (ix_context_open(dir->path, dir->ignore_path, NULL, &context, err) < 0 || ix_store_tmpdir(opts->store, &copy, err) < 0)
 		return -(int)err->code;
 	ix_strv_add(&mounts->trees, copy);
-	copy_fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy_fd < 0)
-		return ix_err_sys(err, "open %s", copy);
-	for (size_t j = 0; j < files->nentries; j++)
-		if (copy_entry(context, &files->entries[j], copy_fd, opts->cancel, err) < 0)
-			return -(int)err->code;
-	if (files->matches[0].is_dir && set_dir_modes(files, copy_fd, err) < 0)
+	if (copy_files(context, files, copy, opts->cancel, err) < 0)
 		return -(int)err->code;
 	mount->kind = IX_SANDBOX_BIND;
 	mount->source = keep(mounts, files->matches[0].is_dir ? ix_strdup(copy) : ix_asprintf("%s/file", copy));
@@ -221,25 +227,34 @@ static void identify_cache(const struct ix_mount *spec, const struct image *seed
 	ix_hash_final(hash, ret_digest);
 }
 
-/* The root of what a cache begins with, the part of it that is wanted; -1 for nothing. */
+/* Through the same door as all that is read of a context: what is ignored is not there, and all belongs to root. */
+static int seed_from_context(struct build *build, const struct ix_mount *spec, const char *to, struct ix_err *err)
+{
+	const struct ix_select_opts how = { .digest = true, .cancel = build->engine->opts.cancel };
+	const char *source = spec->source ? spec->source : "/";
+	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
+	const struct ix_dir *dir = spec->from.dir;
+	ix_auto_selection files = { 0 };
+
+	if (ix_context_open(dir->path, dir->ignore_path, NULL, &context, err) < 0 ||
+	    ix_context_select(context, source, &how, &files, err) < 0)
+		return ix_err_wrap(err, "RUN --mount=type=cache,source=%s", source);
+	if (files.nmatches != 1 || !files.matches[0].is_dir)
+		return ix_err_set(err, IX_EARG, "RUN --mount=type=cache,source=%s has to name one directory", source);
+	return copy_files(context, &files, to, build->engine->opts.cancel, err);
+}
+
+/* The root of what a cache begins with, the part of it that is wanted; -1 for what is no image. */
 static int open_seed(struct build *build, const struct ix_mount *spec, const struct image *seed, int *ret_fd, struct ix_err *err)
 {
 	const char *source = spec->source ? spec->source : "";
 	ix_auto_close int root = -1;
-	int r = 0;
 
 	*ret_fd = -1;
-	if (spec->from.kind == IX_SOURCE_SCRATCH)
+	if (spec->from.kind == IX_SOURCE_SCRATCH || spec->from.kind == IX_SOURCE_DIR)
 		return 0;
-	if (spec->from.kind == IX_SOURCE_DIR) {
-		root = open(spec->from.dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (root < 0)
-			return ix_err_sys(err, "open %s", spec->from.dir->path);
-	} else {
-		r = rootfs_open(&build->engine->opts, seed, build->stage->name, &root, err);
-		if (r < 0)
-			return r;
-	}
+	if (rootfs_open(&build->engine->opts, seed, build->stage->name, &root, err) < 0)
+		return -(int)err->code;
 	*ret_fd = ix_open_in_root(root, source, O_RDONLY | O_DIRECTORY, err);
 	return *ret_fd < 0 ? ix_err_wrap(err, "RUN --mount=type=cache,source=%s", *source ? source : "/") : 0;
 }
@@ -250,6 +265,8 @@ static int fill_cache(struct build *build, const struct ix_mount *spec, int seed
 	struct stat st = { .st_uid = spec->uid, .st_gid = spec->gid, .st_mode = spec->has_mode ? spec->mode : 0755 };
 	int r = seed_fd < 0 ? 0 : copy_tree(build->engine->opts.store, seed_fd, dir, build->engine->opts.cancel, err);
 
+	if (spec->from.kind == IX_SOURCE_DIR)
+		return seed_from_context(build, spec, dir, err);
 	if (r < 0)
 		return r;
 	if ((seed_fd >= 0 && fstat(seed_fd, &st) < 0) || chown(dir, st.st_uid, st.st_gid) < 0 || chmod(dir, st.st_mode & 07777) < 0)
