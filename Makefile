@@ -20,9 +20,10 @@ test: deps-test
 install: all
 	meson install -C $(BUILD)
 
-# Each case with ix and, where an engine answers, with docker; CONFORMANCE=--record writes the record anew.
+# Each case with ix in three ways (one store, an empty store each, an ordinary user) and, where an engine answers, with docker; CONFORMANCE=--record
+# writes the record anew.
 conformance: deps-test all
-	tests/conformance/run.py --ix $(CURDIR)/$(BUILD)/ix --docker "$(DOCKER)" $(CONFORMANCE)
+	tests/conformance/run.py --ix $(CURDIR)/$(BUILD)/ix --docker "$(DOCKER)" --way shared --way empty --way user $(CONFORMANCE)
 
 lint: deps-lint
 	tools/lint

@@ -15,10 +15,12 @@ A case file holds cases; a case begins with a line "=== what it shows" and has s
     --- differs: WHY                ix means to differ; docker's expectation is kept, what ix makes stands under "--- expect ix"
     --- expect                      what docker made: files, config and history, or an error
 
-usage: run.py [--ix PROGRAM] [--docker COMMAND] [--record] [CASE-FILE | NAME-PART]...
+usage: run.py [--ix PROGRAM] [--docker COMMAND] [--record] [--way shared|empty|user]... [CASE-FILE | NAME-PART]...
 
 With --docker both are built and compared with each other and with the record; with --record the record is written from docker (from ix where
 docker is not asked). Without docker ix is compared with the record. The last line is "N passed, N failed, N skipped".
+The ways: all cases in one store that holds the base image (the default); each in an empty store of its own, with the base in a registry only;
+as an ordinary user with subordinate ids.
 """
 
 import argparse
@@ -29,13 +31,17 @@ import io
 import json
 import os
 import pathlib
+import pwd
 import re
 import shlex
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BASE_LINKS = ("sh cat echo ls mkdir touch ln chmod chown env id pwd test true false printf grep stat rm mv cp find sort readlink "
@@ -284,28 +290,41 @@ class Builder:
 
 
 class Ix(Builder):
+    """One store for all cases."""
+    root = os.geteuid() == 0
+
     def __init__(self, work, program):
         super().__init__(work)
         self.words = [program]
         (self.work / "config.yaml").write_text("")
-        self.common = ["--store", str(self.work / "store"), "--config", str(self.work / "config.yaml")]
         self.env.update(HOME=str(self.work), IX_CHECK_LAYERS="1")
 
+    def common(self, store):
+        return ["--store", str(self.work / store), "--config", str(self.work / "config.yaml")]
+
+    def ix(self, command, *words, store="store"):
+        result = self.run([*self.words, command, *self.common(store), *map(str, words)])
+        assert result.returncode == 0, result.stdout.decode()
+
     def setup(self, rootfs):
-        result = self.run([*self.words, "import", *self.common, str(rootfs), "base"])
-        assert result.returncode == 0, result.stdout.decode()
+        self.ix("import", rootfs, "base")
         archive = self.work / "base.tar"
-        result = self.run([*self.words, "export", *self.common, "--type", "oci", "-o", str(archive), "base"])
-        assert result.returncode == 0, result.stdout.decode()
+        self.ix("export", "--type", "oci", "-o", archive, "base")
         self.learn_base(archive)
         archive.unlink()
 
-    def make(self, words, path, archive, data, env):
-        command = [*self.words, "build", *self.common, "--no-cache", "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
+    def close(self):
+        self.run([*self.words, "rm", *self.common("store"), "--everything"])
+
+    def build_in(self, store, words, path, archive, data, env):
+        command = [*self.words, "build", *self.common(store), "--no-cache", "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, input=data, timeout=300)
         if result.returncode not in (0, 1, 2) or b"Sanitizer" in result.stdout or b"runtime error:" in result.stdout:
             return 99, b"ix: CRASHED " + result.stdout
         return result.returncode, result.stdout
+
+    def make(self, words, path, archive, data, env):
+        return self.build_in("store", words, path, archive, data, env)
 
     def message(self, output):
         lines = [line for line in output.splitlines() if line.startswith("ix: ")]
@@ -314,6 +333,89 @@ class Ix(Builder):
     def line(self, output):
         found = re.search(r"(?m)^ix: (?:stage '[^']*': )?[^\s:]+:(\d+):\d+: ", output)
         return found and found[1]
+
+
+class EmptyIx(Ix):
+    """An empty store for each case, and the base in a registry only."""
+
+    def setup(self, rootfs):
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            host = f"127.0.0.1:{one.getsockname()[1]}"
+        (self.work / "registry.yml").write_text(f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
+                                                f"storage: {{filesystem: {{rootdirectory: {self.work}/registry}}}}\nhttp:\n  addr: {host}\n")
+        self.registry = subprocess.Popen(["docker-registry", "serve", str(self.work / "registry.yml")], stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", int(host.rpartition(":")[2]))) == 0:
+                    break
+            time.sleep(0.05)
+        super().setup(rootfs)
+        self.ix("push", "base", f"{host}/library/base:latest")
+        self.ix("rm", "--everything")
+        (self.work / "config.yaml").write_text(f"mirrors: {{ docker.io: ['{host}'] }}\n")
+
+    def close(self):
+        self.registry.terminate()
+        self.registry.wait()
+
+    def make(self, words, path, archive, data, env):
+        store = f"store-{archive.stem}"
+        try:
+            return self.build_in(store, words, path, archive, data, env)
+        finally:
+            self.run([*self.words, "rm", *self.common(store), "--everything"])
+
+
+class UserIx(Ix):
+    """As an ordinary user with subordinate ids, made when the cases run as root."""
+    NAME = "ixtest"
+    root = False
+
+    def __init__(self, work, program):
+        super().__init__(work, program)
+        if os.geteuid() != 0:
+            return
+        try:
+            pwd.getpwnam(self.NAME)
+        except KeyError:
+            subprocess.run(["useradd", "-m", self.NAME], check=True)
+        shutil.copy(program, self.work / "ix")
+        os.chmod(self.work / "ix", 0o755)
+        os.chmod(self.work, 0o755)
+        (self.work / "home").mkdir()
+        shutil.chown(self.work / "home", self.NAME, self.NAME)
+        self.env["HOME"] = str(self.work / "home")
+        self.words = ["setpriv", f"--reuid={self.NAME}", f"--regid={self.NAME}", "--init-groups", "--", str(self.work / "ix")]
+
+    def common(self, store):
+        return super().common(f"home/{store}" if os.geteuid() == 0 else store)
+
+    def setup(self, rootfs):
+        os.chmod(rootfs, 0o644)
+        shutil.chown(self.work, self.NAME if os.geteuid() == 0 else None)
+        super().setup(rootfs)
+
+    def give(self, path):
+        """To the user, with the bits that a change of owner clears."""
+        mode = path.lstat().st_mode
+        user = pwd.getpwnam(self.NAME)
+        os.lchown(path, user.pw_uid, user.pw_gid)
+        if mode & 0o7000 and not stat.S_ISLNK(mode):
+            os.chmod(path, stat.S_IMODE(mode))
+
+    def build(self, case, context, number):
+        # What the user has checked out is the user's own.
+        os.chmod(context.parent, 0o755)
+        if os.geteuid() == 0:
+            self.give(context)
+            for path in context.rglob("*"):
+                self.give(path)
+        return super().build(case, context, number)
+
+
+WAYS = {"shared": Ix, "empty": EmptyIx, "user": UserIx}
 
 
 class Docker(Builder):
@@ -415,7 +517,7 @@ def same(want, got):
 
 
 def judge(case, number, ix, docker, options):
-    if case.get("needs root") and os.geteuid() != 0:
+    if case.get("needs root") and (os.geteuid() != 0 or (ix and not ix.root)):
         return None
     with tempfile.TemporaryDirectory(dir=options.work) as directory:
         context = pathlib.Path(directory) / "context"
@@ -445,6 +547,7 @@ def main():
     parser.add_argument("--docker", default=os.environ.get("IX_DOCKER"))
     parser.add_argument("--no-ix", action="store_true")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--way", action="append", choices=sorted(WAYS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("what", nargs="*")
@@ -458,12 +561,24 @@ def main():
             print(f"{case.path.stem}: {case.name}")
         print(len(chosen), "cases")
         return 0
+    status = 0
+    for way in (options.way or ["shared"]):
+        passed, failed, skipped = run_all(way, files, chosen, options)
+        options.docker, options.record = None, False  # docker has one way
+        print(f"{way}: " if len(options.way or []) > 1 else "", end="")
+        print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+        status = 1 if failed else status
+    return status
+
+
+def run_all(way, files, chosen, options):
     options.work = tempfile.mkdtemp(prefix="ix-conformance-")
     passed = failed = skipped = 0
+    ix = None
     try:
         rootfs = pathlib.Path(options.work) / "rootfs.tar"
         make_rootfs(rootfs)
-        ix = None if options.no_ix or not options.ix else Ix(options.work, options.ix)
+        ix = None if options.no_ix or not options.ix else WAYS[way](options.work, options.ix)
         docker = Docker(options.work, options.docker) if options.docker else None
         if docker and not docker.version():
             print("no docker engine answers: the recorded expectations are compared")
@@ -495,10 +610,9 @@ def main():
             print(f"compared with docker {docker.version()}")
     finally:
         if ix:
-            ix.run([*ix.words, "rm", *ix.common, "--everything"])
+            ix.close()
         shutil.rmtree(options.work, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
+    return passed, failed, skipped
 
 
 if __name__ == "__main__":
