@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,7 +13,9 @@
 
 struct ix_cancel {
 	atomic_bool raised;
-	int fd;
+	int fd;       /* written to when it is raised */
+	int watch_fd; /* an epoll of fd and the parent's, -1 without a parent */
+	const struct ix_cancel *parent;
 };
 
 struct ix_cancel *ix_cancel_new(void)
@@ -22,6 +25,30 @@ struct ix_cancel *ix_cancel_new(void)
 	cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (cancel->fd < 0)
 		ix_bug("eventfd failed");
+	cancel->watch_fd = -1;
+	return cancel;
+}
+
+static void watch(int epoll_fd, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		ix_bug("epoll_ctl failed");
+}
+
+struct ix_cancel *ix_cancel_new_below(const struct ix_cancel *parent)
+{
+	struct ix_cancel *cancel = ix_cancel_new();
+
+	if (!parent)
+		return cancel;
+	cancel->parent = parent;
+	cancel->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (cancel->watch_fd < 0)
+		ix_bug("epoll_create1 failed");
+	watch(cancel->watch_fd, cancel->fd);
+	watch(cancel->watch_fd, ix_cancel_fd(parent));
 	return cancel;
 }
 
@@ -29,6 +56,8 @@ void ix_cancel_free(struct ix_cancel *cancel)
 {
 	if (!cancel)
 		return;
+	if (cancel->watch_fd >= 0)
+		close(cancel->watch_fd);
 	close(cancel->fd);
 	free(cancel);
 }
@@ -44,12 +73,17 @@ void ix_cancel_raise(struct ix_cancel *cancel)
 
 bool ix_cancel_raised(const struct ix_cancel *cancel)
 {
-	return cancel && atomic_load(&cancel->raised);
+	for (; cancel; cancel = cancel->parent)
+		if (atomic_load(&cancel->raised))
+			return true;
+	return false;
 }
 
 int ix_cancel_fd(const struct ix_cancel *cancel)
 {
-	return cancel ? cancel->fd : -1;
+	if (!cancel)
+		return -1;
+	return cancel->watch_fd >= 0 ? cancel->watch_fd : cancel->fd;
 }
 
 int ix_cancel_check(const struct ix_cancel *cancel, struct ix_err *err)

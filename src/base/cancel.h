@@ -9,11 +9,15 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/scope.h"
 
 struct ix_cancel;
 
 struct ix_cancel *ix_cancel_new(void);
+/* One that is raised with parent (borrowed; may be NULL) too, but does not raise it: for work that may be stopped by itself. */
+struct ix_cancel *ix_cancel_new_below(const struct ix_cancel *parent);
 void ix_cancel_free(struct ix_cancel *cancel);
+IX_DEFINE_FREEP(struct ix_cancel, ix_cancel_free)
 void ix_cancel_raise(struct ix_cancel *cancel);        /* async-signal-safe, thread-safe */
 bool ix_cancel_raised(const struct ix_cancel *cancel); /* NULL is never raised */
 int ix_cancel_fd(const struct ix_cancel *cancel);      /* borrowed; -1 for NULL */

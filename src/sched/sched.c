@@ -16,13 +16,14 @@ struct ix_job {
 	uint64_t cost;
 	uint64_t way; /* cost of the longest chain that begins here */
 	enum ix_job_state state;
+	bool beside;
 	unsigned unmet; /* jobs it still waits for; 0: ready */
 	struct ix_job **users;
 	size_t nusers, users_cap;
 };
 
 struct ix_sched {
-	unsigned parallel;
+	unsigned parallel, parallel_beside;
 	struct ix_cancel *cancel;
 
 	pthread_mutex_t lock; /* everything below, and the jobs' state, unmet, way and users */
@@ -123,11 +124,12 @@ static void put_after(struct ix_job *job, struct ix_job *earlier)
 	job->unmet++;
 }
 
-struct ix_job *ix_sched_add(struct ix_sched *sched, uint64_t cost, int (*run)(void *data, struct ix_err *err), void *data)
+static struct ix_job *add(struct ix_sched *sched, const struct ix_job *what)
 {
 	struct ix_job *job = ix_calloc(1, sizeof(*job));
 
-	*job = (struct ix_job){ .sched = sched, .run = run, .data = data, .cost = cost };
+	*job = *what;
+	job->sched = sched;
 	pthread_mutex_lock(&sched->lock);
 	if (sched->started && (!current || current->sched != sched))
 		ix_bug("a job is added to a running sched from outside");
@@ -139,6 +141,23 @@ struct ix_job *ix_sched_add(struct ix_sched *sched, uint64_t cost, int (*run)(vo
 		put_after(job, current);
 	pthread_mutex_unlock(&sched->lock);
 	return job;
+}
+
+struct ix_job *ix_sched_add(struct ix_sched *sched, uint64_t cost, int (*run)(void *data, struct ix_err *err), void *data)
+{
+	return add(sched, &(struct ix_job){ .run = run, .data = data, .cost = cost });
+}
+
+void ix_sched_beside(struct ix_sched *sched, unsigned parallel)
+{
+	sched->parallel_beside = parallel > THREADS_MAX ? THREADS_MAX : parallel;
+}
+
+struct ix_job *ix_sched_add_beside(struct ix_sched *sched, int (*run)(void *data, struct ix_err *err), void *data)
+{
+	if (sched->parallel_beside == 0)
+		ix_bug("nobody runs jobs beside");
+	return add(sched, &(struct ix_job){ .run = run, .data = data, .beside = true });
 }
 
 void ix_job_after(struct ix_job *job, struct ix_job *earlier)
@@ -192,7 +211,7 @@ static void compute_ways(struct ix_sched *sched)
 	sched->ways_known = true;
 }
 
-static struct ix_job *next_ready(struct ix_sched *sched)
+static struct ix_job *next_ready(struct ix_sched *sched, bool beside)
 {
 	struct ix_job *best = NULL;
 
@@ -201,7 +220,7 @@ static struct ix_job *next_ready(struct ix_sched *sched)
 	for (size_t i = 0; i < sched->njobs; i++) {
 		struct ix_job *job = sched->jobs[i];
 
-		if (job->state == IX_JOB_READY && (!best || job->way > best->way))
+		if (job->state == IX_JOB_READY && job->beside == beside && (!best || job->way > best->way))
 			best = job;
 	}
 	return best;
@@ -209,11 +228,18 @@ static struct ix_job *next_ready(struct ix_sched *sched)
 
 /* --- running; under the lock, except in a job --- */
 
-static void skip_rest(struct ix_sched *sched)
+/* What is beside goes with what it comes after, and only then. */
+static bool skip_rest(struct ix_sched *sched)
 {
-	for (size_t i = 0; i < sched->njobs; i++)
-		if (sched->jobs[i]->state == IX_JOB_WAITING || sched->jobs[i]->state == IX_JOB_READY)
-			skip(sched->jobs[i]);
+	size_t before = sched->left;
+
+	for (size_t i = 0; i < sched->njobs; i++) {
+		struct ix_job *job = sched->jobs[i];
+
+		if (!job->beside && (job->state == IX_JOB_WAITING || job->state == IX_JOB_READY))
+			skip_with_users(job);
+	}
+	return sched->left < before;
 }
 
 static void note_failure(struct ix_sched *sched, const struct ix_err *err)
@@ -246,7 +272,7 @@ static void job_ended(struct ix_job *job, int r, const struct ix_err *err)
 		else if (--user->unmet == 0)
 			user->state = IX_JOB_READY;
 	}
-	if (r < 0)
+	if (r < 0 && !job->beside)
 		note_failure(sched, err);
 }
 
@@ -267,21 +293,19 @@ static void run_job(struct ix_job *job)
 	pthread_cond_broadcast(&sched->changed);
 }
 
-static void *worker(void *data)
+static void work(struct ix_sched *sched, bool beside)
 {
-	struct ix_sched *sched = data;
-
 	pthread_mutex_lock(&sched->lock);
 	while (sched->left > 0) {
 		struct ix_job *job;
 
 		if (ix_cancel_raised(sched->cancel))
 			sched->stop = true;
-		if (sched->stop) {
-			skip_rest(sched);
+		if (sched->stop && skip_rest(sched))
+			pthread_cond_broadcast(&sched->changed);
+		if (sched->stop && (!beside || sched->left == 0))
 			break; /* the others end what they run */
-		}
-		job = next_ready(sched);
+		job = next_ready(sched, beside);
 		if (job)
 			run_job(job);
 		else
@@ -289,6 +313,17 @@ static void *worker(void *data)
 	}
 	pthread_cond_broadcast(&sched->changed);
 	pthread_mutex_unlock(&sched->lock);
+}
+
+static void *worker(void *data)
+{
+	work(data, false);
+	return NULL;
+}
+
+static void *worker_beside(void *data)
+{
+	work(data, true);
 	return NULL;
 }
 
@@ -305,31 +340,55 @@ static void begin(struct ix_sched *sched)
 	pthread_mutex_unlock(&sched->lock);
 }
 
+/* Nobody is there to run anything. */
+static void abandon(struct ix_sched *sched)
+{
+	pthread_mutex_lock(&sched->lock);
+	sched->stop = true;
+	pthread_cond_broadcast(&sched->changed);
+	pthread_mutex_unlock(&sched->lock);
+}
+
 /* What a job that outlived the stop added is still waiting when the last worker is gone. */
 static void finish(struct ix_sched *sched)
 {
 	pthread_mutex_lock(&sched->lock);
-	skip_rest(sched);
+	(void)skip_rest(sched);
 	pthread_mutex_unlock(&sched->lock);
+}
+
+/* So many threads that work; how many could be started. */
+static unsigned start(void *(*work_on)(void *data), struct ix_sched *sched, pthread_t *threads, unsigned count, int *ret_error)
+{
+	pthread_attr_t attr;
+	unsigned n = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	while (n < count && (*ret_error = pthread_create(&threads[n], &attr, work_on, sched)) == 0)
+		n++;
+	pthread_attr_destroy(&attr);
+	return n;
 }
 
 int ix_sched_run(struct ix_sched *sched, struct ix_err *err)
 {
 	ix_auto_free pthread_t *threads = ix_calloc(sched->parallel, sizeof(*threads));
-	pthread_attr_t attr;
-	unsigned n = 0;
+	ix_auto_free pthread_t *beside = ix_calloc(sched->parallel_beside, sizeof(*beside));
+	unsigned n, nbeside;
 	int r = 0;
 
 	begin(sched);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK);
-	while (n < sched->parallel && (r = pthread_create(&threads[n], &attr, worker, sched)) == 0)
-		n++;
-	pthread_attr_destroy(&attr);
+	nbeside = start(worker_beside, sched, beside, sched->parallel_beside, &r);
+	n = sched->parallel_beside == 0 || nbeside > 0 ? start(worker, sched, threads, sched->parallel, &r) : 0;
+	if (n == 0)
+		abandon(sched);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < nbeside; i++)
+		pthread_join(beside[i], NULL);
 	finish(sched);
-	if (n == 0 && r != 0) {
+	if (n == 0) {
 		errno = r;
 		return ix_err_sys(err, "start a thread");
 	}

@@ -39,13 +39,20 @@ void ix_sched_keep_going(struct ix_sched *sched);
  * jobs: those come after it, so what else they come after can be said before it returns.
  */
 struct ix_job *ix_sched_add(struct ix_sched *sched, uint64_t cost, int (*run)(void *data, struct ix_err *err), void *data);
+/*
+ * A job beside the others: it runs on threads of its own (ix_sched_beside), and whether it succeeds is nobody else's business: its failure
+ * stops nothing and is not the run's, and the run's failure does not stop it. Who wants to cancel it does so from outside.
+ */
+struct ix_job *ix_sched_add_beside(struct ix_sched *sched, int (*run)(void *data, struct ix_err *err), void *data);
+/* How many jobs run at once beside the others; before the run. */
+void ix_sched_beside(struct ix_sched *sched, unsigned parallel);
 /* job starts only after earlier succeeded. Both are jobs of one sched; job has not become ready yet: before the run, or added by the running
  * job that calls this. A cycle is a bug, found when the sched runs. */
 void ix_job_after(struct ix_job *job, struct ix_job *earlier);
 enum ix_job_state ix_job_state(const struct ix_job *job);
 
 /*
- * Run all jobs; once. When one fails, running ones see the raised cancel, and nothing more is started: those jobs end SKIPPED. Returns the
+ * Run all jobs; once. When one that is not beside fails, running ones see the raised cancel, and nothing more is started: those jobs end SKIPPED. Returns the
  * first failure that was not itself a cancellation, or -IX_ECANCELED when somebody else raised cancel.
  */
 int ix_sched_run(struct ix_sched *sched, struct ix_err *err);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -303,6 +304,70 @@ static void threads_have_a_mebibyte_of_stack(void **state)
 	assert_int_equal(done, 1);
 }
 
+static void what_is_beside_takes_no_place_and_fails_alone(void **state)
+{
+	struct ix_cancel *cancel = ix_cancel_new();
+	ix_scoped(ix_sched_freep) struct ix_sched *sched = new_sched(1, cancel);
+	struct fake f[3] = { { .fails = IX_EFAIL, .sleep_us = 20000 }, { .sleep_us = 1000 }, { 0 } };
+	struct ix_job *jobs[3];
+	struct ix_err err;
+
+	(void)state;
+	ix_sched_beside(sched, 1);
+	f[0].at = -1;
+	jobs[0] = ix_sched_add_beside(sched, run_fake, &f[0]);
+	jobs[1] = add(sched, 1, &f[1]);
+	jobs[2] = add(sched, 1, &f[2]);
+	ix_job_after(jobs[2], jobs[1]);
+	assert_int_equal(ix_sched_run(sched, &err), 0);
+	assert_int_equal(ix_job_state(jobs[0]), IX_JOB_FAILED);
+	assert_int_equal(ix_job_state(jobs[2]), IX_JOB_DONE);
+	assert_int_equal(atomic_load(&most), 2);
+	assert_false(ix_cancel_raised(cancel));
+	ix_cancel_free(cancel);
+}
+
+static void a_failure_leaves_what_is_beside_alone(void **state)
+{
+	struct ix_cancel *cancel = ix_cancel_new();
+	ix_scoped(ix_sched_freep) struct ix_sched *sched = new_sched(2, cancel);
+	struct fake f[4] = { { .sleep_us = 1000 }, { .fails = IX_EFAIL, .sleep_us = 10000 }, { .sleep_us = 30000 }, { 0 } };
+	struct ix_job *done, *failing, *after_done, *after_failing;
+	struct ix_err err;
+
+	(void)state;
+	ix_sched_beside(sched, 1);
+	done = add(sched, 1, &f[0]);
+	failing = add(sched, 1, &f[1]);
+	after_done = ix_sched_add_beside(sched, run_fake, &f[2]);
+	after_failing = ix_sched_add_beside(sched, run_fake, &f[3]);
+	ix_job_after(after_done, done);
+	ix_job_after(after_failing, failing);
+	assert_int_equal(ix_sched_run(sched, &err), -IX_EFAIL);
+	assert_int_equal(ix_job_state(after_done), IX_JOB_DONE);
+	assert_int_equal(ix_job_state(after_failing), IX_JOB_SKIPPED);
+	ix_cancel_free(cancel);
+}
+
+static void a_cancel_below_another_follows_it_and_does_not_raise_it(void **state)
+{
+	struct ix_cancel *above = ix_cancel_new(), *below = ix_cancel_new_below(above), *other = ix_cancel_new_below(above);
+	struct pollfd fd = { .fd = ix_cancel_fd(other), .events = POLLIN };
+
+	(void)state;
+	ix_cancel_raise(below);
+	assert_true(ix_cancel_raised(below));
+	assert_false(ix_cancel_raised(above));
+	assert_false(ix_cancel_raised(other));
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	ix_cancel_raise(above);
+	assert_true(ix_cancel_raised(other));
+	assert_int_equal(poll(&fd, 1, 0), 1);
+	ix_cancel_free(below);
+	ix_cancel_free(other);
+	ix_cancel_free(above);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +381,9 @@ int main(void)
 		cmocka_unit_test(cancel_raised_before_starts_nothing),
 		cmocka_unit_test(jobs_added_by_a_job_come_after_it),
 		cmocka_unit_test(three_hundred_jobs_keep_their_order),
+		cmocka_unit_test(what_is_beside_takes_no_place_and_fails_alone),
+		cmocka_unit_test(a_failure_leaves_what_is_beside_alone),
+		cmocka_unit_test(a_cancel_below_another_follows_it_and_does_not_raise_it),
 		cmocka_unit_test(threads_have_a_mebibyte_of_stack),
 	};
 
