@@ -56,39 +56,60 @@ int cache_places(struct ix_cache *cache, const char *image, const struct ix_dige
 
 /* --- fetching --- */
 
-static int fetch_from(struct ix_cache *cache, const char *place, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
+static int fetch_from(struct ix_cache *cache, const struct ix_ref *place, const struct ix_descriptor *blob, const char *stage,
+		      struct ix_err *err)
 {
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *writer = NULL;
 	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
 	struct transfer transfer;
-	ix_auto_ref ref = { 0 };
+	int r = ix_blob_begin(cache->store, &writer, err);
 
-	if (ix_ref_parse(place, &ref, err) < 0 || ix_blob_begin(cache->store, &writer, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	cache_transfer_init(&transfer, cache, "pull", &blob->digest, stage);
 	verify = ix_verify_writer_new(ix_blob_stream(writer), &blob->digest, blob->size);
-	if (ix_registry_get_blob(cache->registry, &ref, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err) < 0)
-		return -(int)err->code;
-	return ix_blob_commit(ix_steal(&writer), &blob->digest, err);
+	r = ix_registry_get_blob(cache->registry, place, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err);
+	if (r < 0)
+		cache_note_missed(cache, place, &blob->digest, err);
+	return r < 0 ? r : ix_blob_commit(ix_steal(&writer), &blob->digest, err);
 }
 
-/* The first place's answer is told: it is where the blob should be. */
+/* Those where it was asked for in vain already come last. */
+static void in_order(struct ix_cache *cache, const struct ix_strv *places, const struct ix_digest *blob, struct ix_strv *ret_order)
+{
+	ix_auto_strv lost = { 0 };
+
+	for (size_t i = 0; i < places->count; i++) {
+		ix_auto_ref ref = { 0 };
+		struct ix_err ignored;
+
+		if (ix_ref_parse(places->items[i], &ref, &ignored) == 0)
+			ix_strv_add(cache_is_lost(cache, &ref, blob) ? &lost : ret_order, places->items[i]);
+	}
+	for (size_t i = 0; i < lost.count; i++)
+		ix_strv_add(ret_order, lost.items[i]);
+}
+
+/* The answer of where the blob should be is told, which is the first of places. */
 static int fetch(struct ix_cache *cache, const struct ix_strv *places, const struct ix_descriptor *blob, const char *stage,
 		 struct ix_err *err)
 {
-	ix_auto_free char *tried = NULL;
+	ix_auto_strv order = { 0 };
 	ix_auto_buf text = { 0 };
 	char digest[IX_DIGEST_TEXT];
-	int r = 0;
 
-	for (size_t i = 0; i < places->count; i++) {
+	in_order(cache, places, &blob->digest, &order);
+	for (size_t i = 0; i < order.count; i++) {
+		ix_auto_ref place = { 0 };
 		struct ix_err said;
+		int r = ix_ref_parse(order.items[i], &place, &said);
 
-		r = fetch_from(cache, places->items[i], blob, stage, &said);
+		if (r == 0)
+			r = fetch_from(cache, &place, blob, stage, &said);
 		if (r == 0)
 			return 0;
-		ix_buf_printf(&text, "%s%s", i ? ", " : "", places->items[i]);
-		if (i == 0 || r == -IX_ECANCELED)
+		ix_buf_printf(&text, "%s%s", i ? ", " : "", order.items[i]);
+		if (strcmp(order.items[i], places->items[0]) == 0 || r == -IX_ECANCELED)
 			*err = said;
 		if (r == -IX_ECANCELED)
 			return r;
@@ -142,7 +163,8 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 	r = look(cache, image, blob, err);
 	if (r != 0)
 		return r < 0 ? r : 0; /* another process was first */
-	return fetch(cache, &places, blob, stage, err);
+	r = fetch(cache, &places, blob, stage, err);
+	return r < 0 ? cache_note_damage(cache, image, err) : 0;
 }
 
 /* --- what is wrong --- */

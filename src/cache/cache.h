@@ -34,8 +34,9 @@ struct ix_cache_opts {
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
 	struct ix_trust trust;
-	bool offline; /* nothing is asked of registries */
-	bool pull;    /* base images: ask the registry before local names */
+	bool offline;  /* nothing is asked of registries */
+	bool pull;     /* base images: ask the registry before local names */
+	bool required; /* a registry that cannot be asked is an error, not a build without it */
 };
 
 struct ix_cache;
@@ -44,6 +45,7 @@ int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, 
 void ix_cache_free(struct ix_cache *cache);
 IX_DEFINE_FREEP(struct ix_cache, ix_cache_free)
 bool ix_cache_is_local(const struct ix_cache *cache); /* there is no repository */
+bool ix_cache_signs(const struct ix_cache *cache);    /* records are signed: with a key that others trust */
 
 /* "registry.example.com/shop:webpack-<first 40 hex digits of the key>"; without a repository "webpack:<40 digits>". Caller frees. */
 char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
@@ -65,6 +67,8 @@ int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char 
 /* Manifest and config, from the store or from image (a reference whose repository has it; NULL: store only). Both end up in the store. */
 int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
 		   struct ix_image_config *ret_config, struct ix_err *err);
+/* All that the image is made of is in the store. */
+bool ix_cache_is_whole(struct ix_cache *cache, const struct ix_digest *image);
 /*
  * A blob is in the store when this returns 0, as long as its descriptor says. image: a reference whose repository should have it, or NULL; the
  * repositories where it was seen before are asked too. Nobody has it: -IX_EGONE. stage: for events. Single flight among processes.
@@ -77,29 +81,60 @@ int ix_cache_mend_blob(struct ix_cache *cache, const char *image, const struct i
 /* The repository of image has the blob: remembered, for when it is needed. */
 void ix_cache_note_place(struct ix_cache *cache, const char *image, const struct ix_digest *blob);
 
+/* All of it into the store, under its name, a full reference. */
+int ix_cache_pull(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, struct ix_err *err);
+
 /* --- stages --- */
 
 struct ix_found {
 	const char *stage; /* in: name and key */
 	const struct ix_digest *key;
-	bool local;                /* out: the store has the image */
-	bool ours;                 /* out: as it was built or looked at here */
-	bool remote;               /* out: the registry has it */
-	struct ix_digest manifest; /* out: when either */
-	bool checked;              /* for the caller: somebody looked at what it says of itself */
-	const char *distrust;      /* out: the registry has it, but why it is not used; NULL */
+	bool local;                      /* out: the store has the image */
+	bool ours;                       /* out: as it was built or looked at here */
+	bool remote;                     /* out: the registry has it */
+	bool unsure;                     /* out: the registry did not say whether it has it */
+	bool damaged;                    /* out: the registry has it, but not all of it */
+	struct ix_digest manifest;       /* out: when either */
+	bool beside;                     /* out: it was asked for what is beside the image, and answered: */
+	struct ix_digest record;         /* out: of the record; zero: there is none */
+	struct ix_digest channel_record; /* out: of the record that the channel points at */
+	bool checked;                    /* ix_cache_check_found was called */
+	const char *distrust;            /* out: the registry has it, but why it is not used; NULL */
 };
-/* Look everything up at once: the store, then one parallel batch of HEADs. names: further references ("publish" names) looked up in the same
- * batch; name_digests[i] is zero when absent. Unreachable registries are errors; a missing repository is not. */
-int ix_cache_lookup(struct ix_cache *cache, struct ix_found *found, size_t n, const char *const *names, struct ix_digest *name_digests,
-		    size_t nnames, struct ix_err *err);
+struct ix_lookup {
+	struct ix_found *found; /* n */
+	size_t n;
+	const char *const *names;       /* further references ("publish" names), looked up in the same batch */
+	struct ix_digest *name_digests; /* out: zero when absent */
+	size_t nnames;
+	bool beside;         /* records too */
+	const char *channel; /* and what this channel points at; NULL: no channel */
+};
+/* Look everything up at once: the store, then one parallel batch of HEADs. A registry that does not answer, or not this, is told once and gone
+ * on without, unless the cache is required. */
+int ix_cache_lookup(struct ix_cache *cache, struct ix_lookup *lookup, struct ix_err *err);
+/* Is what the registry has of a stage what its key says? Otherwise it is found no more: distrust says why, or it is unsure. */
+int ix_cache_check_found(struct ix_cache *cache, struct ix_found *found, struct ix_err *err);
+/* What the registry has under a stage's key now, by one HEAD: -IX_ENOTFOUND when nothing. */
+int ix_cache_find_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_digest *ret_manifest,
+			struct ix_err *err);
+/* Why image (a reference) could not be had when it was needed; NULL: it was not needed, or was there. *ret_gone: it is not there or damaged;
+ * otherwise it was only not given. */
+const char *ix_cache_damage(struct ix_cache *cache, const char *image, bool *ret_gone);
+/* The i-th of them that belongs to the repository of the stages, in the order in which they were missed; NULL: there are no more. */
+const char *ix_cache_damaged(struct ix_cache *cache, size_t i, const char **ret_why, bool *ret_gone);
+/* The repository of the stages should have the blob, and was found not to; nor has the store. */
+bool ix_cache_is_lost(struct ix_cache *cache, const struct ix_digest *blob);
+/* A lookup failed, and the run goes on without what the registry has. */
+bool ix_cache_is_without(struct ix_cache *cache);
 
 /* The image of a stage's second key, from the store or one HEAD: -IX_ENOTFOUND when nobody has it. *ret_remote: the registry has it.
  * remote: ask the registry at all. */
 int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, bool remote,
 			 struct ix_digest *ret_manifest, bool *ret_remote, struct ix_err *err);
 
-/* Is an image that the registry has under a stage's key the image of that key? *ret_why: NULL, or why not. Its manifest is fetched. */
+/* Is an image that the registry has under a stage's key the image of that key? *ret_why: NULL, or why not. Its manifest is fetched. What cannot
+ * be asked is an error. */
 int ix_cache_check_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
 			 const char **ret_why, struct ix_err *err);
 
@@ -112,6 +147,9 @@ struct ix_published {
  * blobs that are not in the store can be mounted or fetched from, NULL when all are here. */
 int ix_cache_publish_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *manifest,
 			   const char *image, struct ix_published *ret_published, struct ix_err *err);
+/* Put it under its second key too, unless that has an image already. force: or though it has. */
+int ix_cache_publish_second(struct ix_cache *cache, const char *stage, const struct ix_digest *second, const struct ix_digest *manifest,
+			    const char *source, bool force, struct ix_err *err);
 /* Put it under any other name. When source (a reference) is in the same repository this is one manifest PUT. stage NULL: nobody
  * needs to hear of it. */
 int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,
@@ -135,6 +173,9 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 /* Put it beside the image of that key. */
 int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,
 			    struct ix_err *err);
+/* The record that the registry has beside the image of a key, by one HEAD. -IX_ENOTFOUND. */
+int ix_cache_find_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_digest *ret_record,
+			 struct ix_err *err);
 /* Make a channel point at an image and a record that are in the repository under their key. */
 int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char *channel, const struct ix_digest *key,
 			  const struct ix_digest *image, const struct ix_digest *record, struct ix_err *err);
@@ -143,6 +184,7 @@ struct ix_kept_record {
 	struct ix_digest digest;     /* of its manifest */
 	struct ix_digest key;        /* as its manifest says */
 	struct ix_manifest manifest; /* subject: the image */
+	struct ix_digest second;     /* the second key it says; zero: none */
 	struct ix_buf json;
 };
 void ix_kept_record_release(struct ix_kept_record *record);

@@ -3,9 +3,19 @@
 #define IX_CACHE_CACHE_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/map.h"
 #include "cache/cache.h"
+
+struct known {
+	pthread_mutex_t lock;
+	struct ix_map blobs;   /* "host/repository@digest" -> whether it is there, or what is there is bad */
+	struct ix_map damaged; /* reference -> struct damage */
+	atomic_bool lost;      /* some blob was asked for in vain */
+	atomic_bool down;      /* the registry does not answer */
+	atomic_bool without;   /* the run goes on without it, and that was said */
+};
 
 struct ix_cache {
 	struct ix_store *store;
@@ -13,10 +23,9 @@ struct ix_cache {
 	struct ix_ref repository; /* tag unused; host NULL when stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
-	bool pull, offline;
+	bool pull, offline, required;
 	struct ix_trust trust;
-	pthread_mutex_t lock; /* of there */
-	struct ix_map there;  /* "host/repository@digest" of blobs that were seen or put there by this process */
+	struct known known;
 };
 
 /* Annotations of images and records. */
@@ -25,9 +34,28 @@ struct ix_cache {
 #define CACHE_SECOND    "dev.ix.second"
 #define CACHE_SIGNATURE "dev.ix.signature"
 
-/* A repository that has a manifest has its blobs; what was put there once need not be asked for again. */
+/* --- known.c --- */
+
+void known_release(struct known *known);
+/* What was put there once need not be asked for again. */
 void cache_note_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* The same of what a manifest lists that the repository has, unless the blob was found wanting. */
+void cache_note_listed(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 bool cache_is_there(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* It was asked for in vain. */
+void cache_note_missed(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob, const struct ix_err *why);
+/* It was asked for, and was not there or was something else. */
+bool cache_is_bad(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* It was asked for in vain for whatever reason, and is not in the store. */
+bool cache_is_lost(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* What image (a reference, or NULL) was to give could not be had. Returns why's code. */
+int cache_note_damage(struct ix_cache *cache, const char *image, const struct ix_err *why);
+/* A lookup failed: 0 when the run goes on without, which is said once. An error when it was canceled, or the cache is required. */
+int cache_go_without(struct ix_cache *cache, const struct ix_err *why, struct ix_err *err);
+/* It is not worth asking: nobody answers. */
+bool cache_is_down(struct ix_cache *cache);
+
+/* --- the rest --- */
 
 /* --- blobs.c --- */
 
@@ -54,6 +82,13 @@ void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
 /* Registries that send no Docker-Content-Digest: the digest of the manifest, unless it is known. */
 int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err);
+
+/* The digest that a reference stands for, by one HEAD. -IX_ENOTFOUND only when the registry says that there is nothing. */
+int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err);
+
+/* "...:webpack-<40 digits>.ix" and "...:webpack.main", "...:webpack.main.ix". Caller frees. */
+char *cache_record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
+char *cache_channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record);
 
 /* The manifest of a key's record, from the registry. */
 int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,

@@ -174,31 +174,58 @@ static int remember_resolved(struct ix_cache *cache, const char *image, const ch
 	return ix_store_set_fact(cache->store, "resolved", fact, now, strlen(now), err);
 }
 
+/* A local name that --pull asked about stands for what the registry said from now on. */
+static int move_name(struct ix_cache *cache, const char *name, const struct ix_digest *digest, struct ix_err *err)
+{
+	struct ix_digest before;
+	int r = ix_store_name(cache->store, name, &before, err);
+
+	if (r == -IX_ENOTFOUND || (r == 0 && ix_digest_eq(&before, digest)))
+		return 0;
+	return r < 0 ? r : ix_cache_pull(cache, name, digest, err);
+}
+
+static int resolve_name(struct ix_cache *cache, const struct ix_ref *ref, const char *image, const struct ix_platform *platform,
+			struct ix_digest *ret_manifest, struct ix_err *err)
+{
+	ix_auto_free char *name = ix_ref_text(ref);
+	struct ix_digest digest;
+	int r;
+
+	if (!cache->pull) {
+		r = ix_store_name(cache->store, name, &digest, err);
+		if (r != -IX_ENOTFOUND)
+			return r < 0 ? r : select_platform(cache, ref, &digest, platform, ret_manifest, err);
+	}
+	if (cache->offline)
+		return resolve_remembered(cache, name, platform, ret_manifest, err);
+	r = resolve_remote(cache, ref, platform, ret_manifest, err);
+	if (r < 0)
+		return ix_err_wrap(err, "image %s", image);
+	r = cache->pull ? move_name(cache, name, ret_manifest, err) : 0;
+	return r < 0 ? r : remember_resolved(cache, image, name, platform, ret_manifest, err);
+}
+
 int ix_cache_resolve(struct ix_cache *cache, const char *image, const struct ix_platform *platform, struct ix_digest *ret_manifest,
 		     struct ix_err *err)
 {
 	ix_auto_ref ref = { 0 };
-	ix_auto_free char *name = NULL;
 	struct ix_digest digest;
-	int r;
+	int r = ix_ref_parse(image, &ref, err);
 
-	if (ix_ref_parse(image, &ref, err) < 0)
-		return -(int)err->code;
-	name = ix_ref_text(&ref);
-	if (!cache->pull && !ref.digest) {
-		r = ix_store_name(cache->store, name, &digest, err);
-		if (r == 0)
-			return select_platform(cache, &ref, &digest, platform, ret_manifest, err);
-		if (r != -IX_ENOTFOUND)
-			return r;
-	}
-	if (ref.digest && ix_digest_parse(ref.digest, &digest, err) == 0 && ix_blob_has(cache->store, &digest))
+	if (r < 0)
+		return r;
+	if (!ref.digest)
+		return resolve_name(cache, &ref, image, platform, ret_manifest, err);
+	if (ix_digest_parse(ref.digest, &digest, err) == 0 && ix_blob_has(cache->store, &digest))
 		return select_platform(cache, &ref, &digest, platform, ret_manifest, err);
-	if (cache->offline)
+	if (cache->offline) {
+		ix_auto_free char *name = ix_ref_text(&ref);
+
 		return resolve_remembered(cache, name, platform, ret_manifest, err);
-	if (resolve_remote(cache, &ref, platform, ret_manifest, err) < 0)
-		return ix_err_wrap(err, "image %s", image);
-	return ref.digest ? 0 : remember_resolved(cache, image, name, platform, ret_manifest, err);
+	}
+	r = resolve_remote(cache, &ref, platform, ret_manifest, err);
+	return r < 0 ? ix_err_wrap(err, "image %s", image) : 0;
 }
 
 /* --- OCI image layouts --- */
@@ -306,37 +333,67 @@ int ix_cache_resolve_layout(struct ix_cache *cache, const char *dir, const char 
 static void note_parts(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_manifest *manifest)
 {
 	for (size_t i = 0; i < manifest->nlayers; i++)
-		cache_note_there(cache, ref, &manifest->layers[i].digest);
-	cache_note_there(cache, ref, &manifest->config.digest);
+		cache_note_listed(cache, ref, &manifest->layers[i].digest);
+	cache_note_listed(cache, ref, &manifest->config.digest);
+}
+
+static int load_config(struct ix_cache *cache, const char *image, const struct ix_manifest *manifest, struct ix_image_config *ret_config,
+		       struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_CONFIG_MAX);
+	ix_auto_config config = { 0 };
+	int r;
+
+	if (manifest->config.size > IX_CONFIG_MAX)
+		return ix_err_set(err, IX_ELIMIT, "config is larger than %d bytes", IX_CONFIG_MAX);
+	r = cache_read_blob(cache, image, &manifest->config, &body, err);
+	if (r == 0)
+		r = ix_config_parse(body.data, body.len, &config, err);
+	if (r < 0)
+		return r;
+	if (config.ndiff_ids != manifest->nlayers)
+		return ix_err_set(err, IX_ECORRUPT, "%zu layers, but %zu diff ids", manifest->nlayers, config.ndiff_ids);
+	*ret_config = config;
+	config = (struct ix_image_config){ 0 };
+	return 0;
 }
 
 int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_digest *manifest_digest, struct ix_manifest *ret_manifest,
 		   struct ix_image_config *ret_config, struct ix_err *err)
 {
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
-	ix_auto_buf config_body = IX_BUF_INIT(IX_CONFIG_MAX);
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_ref ref = { 0 };
+	int r = image ? ix_ref_parse(image, &ref, err) : 0;
+
+	if (r < 0)
+		return r;
+	r = cache_fetch_manifest(cache, image ? &ref : NULL, manifest_digest, &body, err);
+	if (r == 0)
+		r = ix_manifest_parse(body.data, body.len, &manifest, err);
+	if (r == 0 && image && cache_has_place(cache, &ref, manifest_digest))
+		note_parts(cache, &ref, &manifest);
+	if (r == 0)
+		r = load_config(cache, image, &manifest, ret_config, err);
+	if (r < 0) {
+		ix_err_wrap(err, "image %s", image ? image : "in the store");
+		return cache_note_damage(cache, image, err);
+	}
+	*ret_manifest = manifest;
+	manifest = (struct ix_manifest){ 0 };
+	return 0;
+}
+
+int ix_cache_pull(struct ix_cache *cache, const char *name, const struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
-	ix_auto_ref ref = { 0 };
+	int r = ix_cache_image(cache, name, digest, &manifest, &config, err);
 
-	if (image && ix_ref_parse(image, &ref, err) < 0)
-		return -(int)err->code;
-	if (cache_fetch_manifest(cache, image ? &ref : NULL, manifest_digest, &body, err) < 0 ||
-	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
-		return ix_err_wrap(err, "image %s", image ? image : "in the store");
-	if (image && cache_has_place(cache, &ref, manifest_digest))
-		note_parts(cache, &ref, &manifest);
-	if (manifest.config.size > IX_CONFIG_MAX)
-		return ix_err_set(err, IX_ELIMIT, "image %s: config is larger than %d bytes", image ? image : "", IX_CONFIG_MAX);
-	if (cache_read_blob(cache, image, &manifest.config, &config_body, err) < 0 ||
-	    ix_config_parse(config_body.data, config_body.len, &config, err) < 0)
-		return ix_err_wrap(err, "image %s", image ? image : "in the store");
-	if (config.ndiff_ids != manifest.nlayers)
-		return ix_err_set(err, IX_ECORRUPT, "image %s: %zu layers, but %zu diff ids", image ? image : "in the store",
-				  manifest.nlayers, config.ndiff_ids);
-	*ret_manifest = manifest;
-	*ret_config = config;
-	manifest = (struct ix_manifest){ 0 };
-	config = (struct ix_image_config){ 0 };
-	return 0;
+	for (size_t i = 0; r == 0 && i < manifest.nlayers; i++)
+		r = ix_cache_need_blob(cache, name, &manifest.layers[i], NULL, err);
+	if (r == 0)
+		r = ix_blob_read(cache->store, digest, &body, err);
+	return r < 0 ? r : ix_store_tag(cache->store, name, digest, manifest.media_type, body.len, err);
 }

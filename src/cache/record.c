@@ -97,7 +97,7 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 	ix_auto_kept_record record = { .json = IX_BUF_INIT(IX_RECORD_MAX) };
 	const struct ix_descriptor *json;
 	ix_auto_ref ref = { 0 };
-	const char *key, *distrust;
+	const char *key, *second, *distrust;
 
 	if (repository && ix_ref_parse(repository, &ref, err) < 0)
 		return -(int)err->code;
@@ -111,6 +111,9 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 	distrust = ours ? NULL : cache_distrust(cache, &record.manifest);
 	if (distrust)
 		return ix_err_set(err, IX_EAUTH, "%s", distrust);
+	second = ix_annotation(&record.manifest.annotations, CACHE_SECOND);
+	if (second && !ix_unhex(second, record.second.bytes, sizeof(record.second.bytes)))
+		return ix_err_set(err, IX_ECORRUPT, "its second key is no key");
 	if (need_part(&record.manifest, IX_MEDIA_RECORD_JSON, NULL, &json, err) < 0 || get_document(cache, json, &record.json, err) < 0)
 		return -(int)err->code;
 	record.digest = *digest;
@@ -152,14 +155,14 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 
 /* --- names --- */
 
-static char *record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key)
+char *cache_record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key)
 {
 	ix_auto_free char *image = ix_cache_stage_ref(cache, stage, key);
 
 	return ix_asprintf("%s.ix", image);
 }
 
-static char *channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record)
+char *cache_channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record)
 {
 	return ix_asprintf("%s/%s:%s.%s%s", cache->repository.host, cache->repository.repository, stage, channel, record ? ".ix" : "");
 }
@@ -167,19 +170,27 @@ static char *channel_ref(const struct ix_cache *cache, const char *stage, const 
 int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,
 			    struct ix_err *err)
 {
-	ix_auto_free char *name = record_ref(cache, stage, key);
+	ix_auto_free char *name = cache_record_ref(cache, stage, key);
 	struct ix_published moved;
 
 	return ix_cache_publish_name(cache, name, record, NULL, NULL, &moved, err);
+}
+
+int ix_cache_find_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_digest *ret_record,
+			 struct ix_err *err)
+{
+	ix_auto_free char *name = cache_record_ref(cache, stage, key);
+
+	return cache_head(cache, name, ret_record, err);
 }
 
 int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char *channel, const struct ix_digest *key,
 			  const struct ix_digest *image, const struct ix_digest *record, struct ix_err *err)
 {
 	ix_auto_free char *image_from = ix_cache_stage_ref(cache, stage, key);
-	ix_auto_free char *record_from = record_ref(cache, stage, key);
-	ix_auto_free char *image_name = channel_ref(cache, stage, channel, false);
-	ix_auto_free char *record_name = channel_ref(cache, stage, channel, true);
+	ix_auto_free char *record_from = cache_record_ref(cache, stage, key);
+	ix_auto_free char *image_name = cache_channel_ref(cache, stage, channel, false);
+	ix_auto_free char *record_name = cache_channel_ref(cache, stage, channel, true);
 	struct ix_published moved;
 
 	if (ix_cache_publish_name(cache, image_name, image, image_from, NULL, &moved, err) < 0)
@@ -200,33 +211,28 @@ static int local_record(struct ix_cache *cache, const struct ix_digest *key, str
 
 static int remote_record(struct ix_cache *cache, const char *name, struct ix_digest *ret_record, struct ix_err *err)
 {
-	struct ix_manifest_head head = { 0 };
-	ix_auto_ref ref = { 0 };
-	const struct ix_ref *one = &ref;
-
-	if (cache->offline)
-		return ix_err_set(err, IX_ENOTFOUND, "offline");
-	if (ix_ref_parse(name, &ref, err) < 0)
-		return -(int)err->code;
-	ix_registry_head_many(cache->registry, &one, 1, &head);
-	if (head.result < 0) {
-		*err = head.err;
-		return head.result;
-	}
-	*ret_record = head.digest;
-	return cache_need_digest(cache, &ref, ret_record, err);
+	if (cache->offline || cache_is_down(cache))
+		return ix_err_set(err, IX_ENOTFOUND, cache->offline ? "offline" : "the registry does not answer");
+	return cache_head(cache, name, ret_record, err);
 }
 
 int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,
 			  struct ix_err *err)
 {
-	ix_auto_free char *name = record_ref(cache, stage, key);
+	ix_auto_free char *name = cache_record_ref(cache, stage, key);
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_ref ref = { 0 };
 	struct ix_digest digest;
 	char media_type[128];
+	int r;
 
-	if (ix_ref_parse(name, &ref, err) < 0 || ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err) < 0)
+	r = ix_ref_parse(name, &ref, err);
+	if (r == 0)
+		r = ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err);
+	/* Bytes that broke on their way prove nothing. */
+	if (r == -IX_ECORRUPT)
+		err->code = IX_EFAIL;
+	if (r < 0)
 		return -(int)err->code;
 	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
 }
@@ -242,7 +248,7 @@ int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const stru
 		return 0;
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_ENOTFOUND, "there is no record of that build of stage '%s'", stage);
-	name = record_ref(cache, stage, key);
+	name = cache_record_ref(cache, stage, key);
 	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	if (ix_digest_eq(&ret_record->key, key))
@@ -275,7 +281,7 @@ int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const 
 
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_ENOTFOUND, "there are no channels without a registry");
-	name = channel_ref(cache, stage, channel, true);
+	name = cache_channel_ref(cache, stage, channel, true);
 	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	return 0;
@@ -286,15 +292,18 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 		    const char *const *channels, size_t nchannels, struct ix_err *err)
 {
 	for (size_t i = 0; i < nchannels; i++) {
-		if (heads[i].result == -IX_ENOTFOUND)
-			continue;
-		if (heads[i].result < 0) {
-			*err = heads[i].err;
-			return heads[i].result;
-		}
+		struct ix_err why = heads[i].err;
+		int r = heads[i].result;
+
 		find->record = heads[i].digest;
-		find->channel = channels[i];
-		return cache_need_digest(cache, &refs[i], &find->record, err);
+		if (r == 0)
+			r = cache_need_digest(cache, &refs[i], &find->record, &why);
+		if (r == 0) {
+			find->channel = channels[i];
+			return 0;
+		}
+		if (r != -IX_ENOTFOUND && cache_go_without(cache, &why, err) < 0)
+			return -(int)err->code;
 	}
 	return 0;
 }
@@ -302,14 +311,14 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds, size_t n, const char *const *channels, size_t nchannels,
 			   struct ix_err *err)
 {
-	size_t count = ix_cache_is_local(cache) || cache->offline ? 0 : n * nchannels;
+	size_t count = ix_cache_is_local(cache) || cache->offline || cache_is_down(cache) ? 0 : n * nchannels;
 	struct ix_ref *refs = ix_calloc(count, sizeof(*refs));
 	ix_auto_free const struct ix_ref **pointers = ix_calloc(count, sizeof(struct ix_ref *));
 	ix_auto_free struct ix_manifest_head *heads = ix_calloc(count, sizeof(*heads));
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		ix_auto_free char *name = channel_ref(cache, finds[i / nchannels].stage, channels[i % nchannels], true);
+		ix_auto_free char *name = cache_channel_ref(cache, finds[i / nchannels].stage, channels[i % nchannels], true);
 
 		r = ix_ref_parse(name, &refs[i], err);
 		pointers[i] = &refs[i];

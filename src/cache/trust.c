@@ -63,35 +63,46 @@ static bool says(const struct ix_manifest *manifest, const char *annotation, con
 	return value && strcmp(value, ix_digest_hex(want, hex)) == 0;
 }
 
-/* The record of a key speaks for the image: NULL, or why not. */
-static const char *check_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
-				const struct ix_digest *image)
+/* The record of a key speaks for the image: *ret_why NULL, or why not. A record that is not to be had says nothing: that is an error. */
+static int check_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
+			const struct ix_digest *image, const char **ret_why, struct ix_err *err)
 {
 	ix_auto_manifest record = { 0 };
-	const char *distrust;
-	struct ix_err err;
+	int r = cache_record_manifest(cache, stage, key, &record, err);
 
-	if (cache_record_manifest(cache, stage, key, &record, &err) < 0)
-		return err.code == IX_ENOTFOUND ? "it has no record" : "its record cannot be read";
-	distrust = cache_distrust(cache, &record);
-	if (distrust)
-		return distrust;
-	if (!ix_streq(ix_annotation(&record.annotations, CACHE_STAGE), stage) || !says(&record, CACHE_KEY, key))
-		return "its record is of another stage or key";
-	if (second && !says(&record, CACHE_SECOND, second))
-		return "its record is of another second key";
-	return ix_digest_eq(&record.subject.digest, image) ? NULL : "its record is of another image";
+	if (r < 0 && r != -IX_ENOTFOUND && r != -IX_ECORRUPT)
+		return r;
+	if (r < 0)
+		*ret_why = r == -IX_ENOTFOUND ? "it has no record" : "its record cannot be read";
+	else if (cache_distrust(cache, &record))
+		*ret_why = cache_distrust(cache, &record);
+	else if (!ix_streq(ix_annotation(&record.annotations, CACHE_STAGE), stage) || !says(&record, CACHE_KEY, key))
+		*ret_why = "its record is of another stage or key";
+	else if (second && !says(&record, CACHE_SECOND, second))
+		*ret_why = "its record is of another second key";
+	else
+		*ret_why = ix_digest_eq(&record.subject.digest, image) ? NULL : "its record is of another image";
+	return 0;
 }
 
+/* A manifest that was there a moment ago and is not, or is something else, is no error: *ret_why says it. */
 static int load_image(struct ix_cache *cache, const char *name, const struct ix_digest *image, struct ix_manifest *ret_manifest,
-		      struct ix_err *err)
+		      const char **ret_why, struct ix_err *err)
 {
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_ref ref = { 0 };
+	int r = ix_ref_parse(name, &ref, err);
 
-	if (ix_ref_parse(name, &ref, err) < 0 || cache_fetch_manifest(cache, &ref, image, &body, err) < 0)
-		return -(int)err->code;
-	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
+	if (r < 0)
+		return r;
+	r = cache_fetch_manifest(cache, &ref, image, &body, err);
+	if (r == 0)
+		r = ix_manifest_parse(body.data, body.len, ret_manifest, err);
+	if (r == -IX_ENOTFOUND)
+		*ret_why = "its manifest is gone";
+	else if (r == -IX_ECORRUPT)
+		*ret_why = "its manifest cannot be read";
+	return *ret_why ? 0 : r;
 }
 
 int ix_cache_check_stage(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *image,
@@ -99,17 +110,15 @@ int ix_cache_check_stage(struct ix_cache *cache, const char *stage, const struct
 {
 	ix_auto_free char *name = ix_cache_stage_ref(cache, stage, key);
 	ix_auto_manifest manifest = { 0 };
+	int r;
 
 	*ret_why = NULL;
-	if (cache->trust.signed_only) {
-		*ret_why = check_record(cache, stage, key, NULL, image);
-		return 0;
-	}
-	if (load_image(cache, name, image, &manifest, err) < 0)
-		return -(int)err->code;
-	if (!says(&manifest, CACHE_KEY, key))
-		*ret_why = check_record(cache, stage, key, NULL, image);
-	return 0;
+	if (cache->trust.signed_only)
+		return check_record(cache, stage, key, NULL, image, ret_why, err);
+	r = load_image(cache, name, image, &manifest, ret_why, err);
+	if (r < 0 || *ret_why || says(&manifest, CACHE_KEY, key))
+		return r;
+	return check_record(cache, stage, key, NULL, image, ret_why, err);
 }
 
 int cache_check_second(struct ix_cache *cache, const char *name, const char *stage, const struct ix_digest *second,
@@ -118,16 +127,18 @@ int cache_check_second(struct ix_cache *cache, const char *name, const char *sta
 	ix_auto_manifest manifest = { 0 };
 	struct ix_digest key;
 	const char *hex;
+	int r;
 
 	*ret_why = NULL;
-	if (load_image(cache, name, image, &manifest, err) < 0)
-		return -(int)err->code;
+	r = load_image(cache, name, image, &manifest, ret_why, err);
+	if (r < 0 || *ret_why)
+		return r;
 	hex = ix_annotation(&manifest.annotations, CACHE_KEY);
 	if (!hex || !ix_unhex(hex, key.bytes, sizeof(key.bytes)))
 		*ret_why = "it says no key";
 	else if (!says(&manifest, CACHE_SECOND, second))
 		*ret_why = "it is of another second key";
 	else if (cache->trust.signed_only)
-		*ret_why = check_record(cache, stage, &key, second, image);
+		return check_record(cache, stage, &key, second, image, ret_why, err);
 	return 0;
 }

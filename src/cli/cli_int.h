@@ -120,6 +120,7 @@ struct session {
 	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
 	char *remembered;      /* under which the last builds are remembered: the project, or the Dockerfile and its context */
+	size_t ndamaged;       /* images that could not be had, and were told */
 	struct lone lone;
 	struct ix_strv dirs;    /* temporary, to remove */
 	struct ix_run_spec run; /* of RUN steps, as far as Dockerfiles do not say otherwise */
@@ -159,9 +160,11 @@ struct build_request {
 	struct secrets secret_list; /* of secrets */
 	bool force_all, no_cache, pull, allow_insecure;
 	bool publish;
-	bool locked;  /* everything external has to be in ix.lock */
-	bool offline; /* nothing is asked of the network */
-	bool locking; /* ix.lock is being written: it pins nothing */
+	bool complete;      /* what is found in the registry is completed there */
+	bool require_cache; /* a registry that cannot be asked is an error */
+	bool locked;        /* everything external has to be in ix.lock */
+	bool offline;       /* nothing is asked of the network */
+	bool locking;       /* ix.lock is being written: it pins nothing */
 };
 
 #define BUILD_REQUEST_INIT                                                                                                                 \
@@ -185,6 +188,10 @@ void build_request_release(struct build_request *request);
 		{ 0, "locked", NULL, OPT_FLAG, &(r)->locked, "refuse what is not pinned in ix.lock" },                                     \
 	{                                                                                                                                  \
 		0, "offline", NULL, OPT_FLAG, &(r)->offline, "ask nothing of the network"                                                  \
+	}
+#define REQUIRE_CACHE_OPTION(r)                                                                                                            \
+	{                                                                                                                                  \
+		0, "require-cache", NULL, OPT_FLAG, &(r)->require_cache, "fail when the registry cannot be asked what it has"              \
 	}
 #define NETWORK_OPTION(r)                                                                                                                  \
 	{                                                                                                                                  \
@@ -218,6 +225,11 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 /* Fill session->lone. */
 int lone_prepare(struct session *session, struct ix_err *err);
 void lone_release(struct lone *lone);
+
+/* --- attempt.c --- */
+
+/* Did it fail because an image that was found could not be had? That is told, and the next session_plan goes without it. */
+bool session_again(struct session *session, const struct ix_err *err);
 
 /* --- secret.c --- */
 

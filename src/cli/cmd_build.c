@@ -61,16 +61,16 @@ void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
 
 static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
 {
-	uint64_t jobs = 0, level = 0;
+	uint64_t jobs = 0;
 
 	if (opts->jobs && !ix_parse_u64(opts->jobs, 1000, &jobs))
 		return ix_err_set(err, IX_EARG, "--jobs %s: not a number", opts->jobs);
-	if (opts->compression_level && !ix_parse_u64(opts->compression_level, 22, &level))
-		return ix_err_set(err, IX_EARG, "--compression-level %s: 0 to 9 for gzip, 0 to 22 for zstd", opts->compression_level);
 	engine->parallel = (unsigned)jobs;
-	engine->compression_level = (int)level;
-	return opts->compression && compression_parse(opts->compression, &engine->compression, err) < 0 ? ix_err_wrap(err, "--compression")
-													: 0;
+	if (opts->compression && compression_parse(opts->compression, &engine->compression, err) < 0)
+		return ix_err_wrap(err, "--compression");
+	if (opts->compression_level && compression_level(opts->compression_level, engine->compression, &engine->compression_level, err) < 0)
+		return ix_err_wrap(err, "--compression-level");
+	return 0;
 }
 
 static int engine_fill(struct session *session, const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
@@ -121,7 +121,8 @@ static void summary(struct session *session, const struct ix_engine *run, uint64
 		ix_human_size(stats.bytes_down, down), ix_human_size(stats.bytes_up, up), (unsigned long long)(ix_now_ms() - start_ms));
 }
 
-static void print_result(struct session *session, const struct ix_engine *run)
+/* image: as it went out, of the one target of a lone build. */
+static void print_result(struct session *session, const struct ix_digest *image)
 {
 	char digest[IX_DIGEST_TEXT];
 
@@ -131,7 +132,7 @@ static void print_result(struct session *session, const struct ix_engine *run)
 		if (session->project)
 			printf("%s\n", planned->ref);
 		else
-			printf("%s\n", ix_digest_text(&ix_engine_result(run, planned->stage)->manifest, digest));
+			printf("%s\n", ix_digest_text(image, digest));
 	}
 }
 
@@ -151,13 +152,23 @@ static int refuse_builds(const struct session *session, struct ix_err *err)
 	return ix_err_set(err, IX_EFAIL, "--no-build: would have to be built: %s", ix_buf_str(&list));
 }
 
-static int build(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
+/* Another failure ends the run: what was not published is told before it. */
+static void warn_unpublished(struct session *session, const struct ix_engine *run, const struct ix_err *failure)
+{
+	struct ix_err err;
+
+	if (failure->code != IX_ECANCELED && ix_engine_published(run, &err) < 0)
+		session_warn(session, "%s\n%s", err.msg, err.detail);
+}
+
+static int attempt(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_engine **ret_run,
+		   struct ix_digest *ret_image, struct ix_err *err)
 {
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
-	uint64_t start = ix_now_ms();
+	int r = session_plan(session, err);
 
-	if (session_plan(session, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	engine->epoch = session->epoch;
 	engine->remembered = session->remembered;
 	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
@@ -165,15 +176,37 @@ static int build(struct session *session, struct build_opts *opts, struct ix_eng
 		return -(int)err->code;
 	session_advise(session);
 	announce(session);
-	if (ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
-	    outputs_write(session, opts, engine, run, err) < 0)
-		return -(int)err->code;
+	r = ix_engine_new(engine, session->graph, session->state, session->plan, &run, err);
+	if (r < 0)
+		return r;
+	r = ix_engine_run(run, err);
+	if (r < 0)
+		warn_unpublished(session, run, err);
+	if (r == 0)
+		r = outputs_write(session, opts, engine, run, ret_image, err);
+	if (r == 0)
+		*ret_run = ix_steal(&run);
+	return r;
+}
+
+static int build(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
+{
+	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
+	uint64_t start = ix_now_ms();
+	struct ix_digest image;
+	int r;
+
+	do {
+		r = attempt(session, opts, engine, &run, &image, err);
+	} while (r < 0 && session_again(session, err));
+	if (r < 0)
+		return r;
 	ix_ui_finish(session->ui);
 	if (!session->common.quiet)
 		summary(session, run, start);
 	if (!outputs_to_stdout(&opts->parsed))
-		print_result(session, run);
-	return 0;
+		print_result(session, &image);
+	return ix_engine_published(run, err);
 }
 
 int request_operands(const struct ix_strv *operands, struct build_request *request, bool in_project, struct ix_err *err)
@@ -193,13 +226,29 @@ int request_operands(const struct ix_strv *operands, struct build_request *reque
 	return 0;
 }
 
+/* What is said in vain is refused. */
+static int check_options(const struct build_opts *opts, const struct build_request *request, const struct session *session,
+			 struct ix_err *err)
+{
+	bool lone = request->lone_context != NULL;
+
+	if (opts->push && opts->no_push)
+		return ix_err_set(err, IX_EARG, "--push and --no-push contradict each other");
+	if (opts->push && request->offline)
+		return ix_err_set(err, IX_EARG, "--push and --offline contradict each other");
+	if (lone && (session->common.channel || request->require_cache || request->force.count > 0))
+		return ix_err_set(err, IX_EARG, "--channel, --require-cache and --force go with a project; a PATH has --no-cache");
+	return 0;
+}
+
 /* Everything that can be wrong with the command line is found before anything is opened. */
 static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
 {
 	request->publish = !opts->no_push && !request->offline;
+	request->complete = request->publish;
 	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
-	    request_settle(request, session, err) < 0 ||
-	    outputs_parse(&opts->outputs, opts->push && request->lone_context, &opts->parsed, err) < 0 ||
+	    check_options(opts, request, session, err) < 0 || request_settle(request, session, err) < 0 ||
+	    outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err) < 0 ||
 	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
 		return -(int)err->code;
 	return 0;
@@ -241,6 +290,7 @@ int cmd_build(int argc, char **argv)
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel,
 		  "the channel to move and to start from (default: the git branch)" },
+		REQUIRE_CACHE_OPTION(&request),
 		{ 0, "no-build", NULL, OPT_FLAG, &b.no_build, "fail if anything would have to be built" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },
 		{ 0, "load", NULL, OPT_FLAG, &b.load, "keep the image in the local store, which is always done" },

@@ -62,6 +62,7 @@ struct frame {
 	bool enter;
 	int (*run)(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err);
 	void *data;
+	bool pull; /* registries are asked, whatever the store has */
 };
 
 static int run_frame(const struct frame *frame, int argc, char **argv)
@@ -90,6 +91,7 @@ static int run_frame(const struct frame *frame, int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "usage: ix %s %s", frame->name, frame->operands);
 		return complain(&err);
 	}
+	request.pull = frame->pull;
 	r = session_open(&session, &request, frame->enter, &err);
 	if (r == 0)
 		r = frame->run(&session, &operands, frame->data, &err);
@@ -302,6 +304,8 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 	}
 	if (!known)
 		return ix_err_set(err, IX_EARG, "--type %s: oci, docker, tar or local", opts->type);
+	if (spec.kind == IX_EXPORT_LOCAL && !opts->output)
+		return ix_err_set(err, IX_EARG, "--type local writes files: use --output DIRECTORY");
 	if (!opts->output && isatty(STDOUT_FILENO))
 		return ix_err_set(err, IX_EARG, "not writing an archive to a terminal: use --output FILE");
 	engine_options(session, &engine);
@@ -348,33 +352,24 @@ int cmd_push(int argc, char **argv)
 
 static int pull(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
 {
-	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
-	ix_auto_manifest manifest = { 0 };
-	ix_auto_config config = { 0 };
 	ix_auto_ref ref = { 0 };
 	ix_auto_free char *name = NULL;
 	struct ix_platform host;
 	struct ix_digest digest;
+	int r = ix_ref_parse(operands->items[0], &ref, err);
 
 	(void)data;
+	if (r < 0)
+		return r;
 	ix_platform_host(&host);
-	if (ix_ref_parse(operands->items[0], &ref, err) < 0)
-		return -(int)err->code;
 	name = ix_ref_text(&ref);
-	if (ix_cache_resolve(session->cache, name, &host, &digest, err) < 0 ||
-	    ix_cache_image(session->cache, name, &digest, &manifest, &config, err) < 0)
-		return -(int)err->code;
-	for (size_t i = 0; i < manifest.nlayers; i++)
-		if (ix_cache_need_sound(session->cache, name, &manifest.layers[i], NULL, err) < 0)
-			return -(int)err->code;
-	if (ix_blob_read(session->store, &digest, &body, err) < 0)
-		return -(int)err->code;
-	return ix_store_tag(session->store, name, &digest, manifest.media_type, body.len, err);
+	r = ix_cache_resolve(session->cache, name, &host, &digest, err);
+	return r < 0 ? r : ix_cache_pull(session->cache, name, &digest, err);
 }
 
 int cmd_pull(int argc, char **argv)
 {
 	return run_frame(&(struct frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false, pull,
-					  NULL },
+					  NULL, true },
 			 argc, argv);
 }

@@ -20,6 +20,7 @@ int cmd_plan(int argc, char **argv)
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "force", "STAGE", OPT_LIST, &request.force, "build this stage though its image exists" },
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
+		REQUIRE_CACHE_OPTION(&request),
 		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to compare with (default: the git branch)" },
 		KEY_OPTIONS(&request),
 		NETWORK_OPTION(&request),
@@ -33,6 +34,10 @@ int cmd_plan(int argc, char **argv)
 	if (session.common.help) {
 		command_help(&self, text, opts, IX_ARRAY_LEN(opts));
 		return 0;
+	}
+	if (json && env) {
+		ix_err_set(&err, IX_EARG, "one of --json and --env");
+		return complain(&err);
 	}
 	request.publish = true;
 	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||

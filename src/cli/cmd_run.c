@@ -10,21 +10,37 @@
 static const char text[] = "Run a command in the image of a stage (built or pulled first when it has to be) or in any image, on a\n"
 			   "root that is thrown away afterwards, with the network of this machine. The exit status is the command's.";
 
+/* Its layers are going to be read: what is not here is fetched now, so that what cannot be had is built in time. */
+static int fetch_layers(struct session *session, const char *ref, const struct ix_digest *digest, struct ix_err *err)
+{
+	ix_auto_manifest manifest = { 0 };
+	ix_auto_config config = { 0 };
+	int r = ix_cache_image(session->cache, ref, digest, &manifest, &config, err);
+
+	for (size_t i = 0; r == 0 && i < manifest.nlayers; i++)
+		r = ix_cache_need_blob(session->cache, ref, &manifest.layers[i], NULL, err);
+	return r;
+}
+
 /* A stage of the project: made available as ix build would. */
 static int stage_image(struct session *session, const struct ix_engine_opts *engine, struct ix_digest *ret_manifest, char **ret_ref,
 		       struct ix_err *err)
 {
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	const struct ix_plan_stage *planned;
+	int r = session_plan(session, err);
 
-	if (session_plan(session, err) < 0 || ix_engine_new(engine, session->graph, session->state, session->plan, &run, err) < 0 ||
-	    ix_engine_run(run, err) < 0)
-		return -(int)err->code;
+	if (r == 0)
+		r = ix_engine_new(engine, session->graph, session->state, session->plan, &run, err);
+	if (r == 0)
+		r = ix_engine_run(run, err);
+	if (r < 0)
+		return r;
 	planned = &session->plan->stages[session->targets[0]->index];
 	*ret_manifest = ix_engine_result(run, planned->stage)->manifest;
-	if (planned->remote && ix_engine_result(run, planned->stage)->outcome != IX_OUTCOME_BUILT)
-		*ret_ref = ix_strdup(planned->ref);
-	return 0;
+	free(*ret_ref);
+	*ret_ref = ix_cache_is_local(session->cache) ? NULL : ix_strdup(planned->ref);
+	return fetch_layers(session, *ret_ref, ret_manifest, err);
 }
 
 int cmd_run(int argc, char **argv)
@@ -51,7 +67,7 @@ int cmd_run(int argc, char **argv)
 	struct ix_engine_opts engine;
 	struct ix_digest manifest;
 	struct ix_err err;
-	int own = 1, status = 0;
+	int own = 1, status = 0, r;
 
 	/* What follows the image is the command's, options and all. */
 	while (own < argc && strcmp(argv[own], "--") != 0)
@@ -73,7 +89,10 @@ int cmd_run(int argc, char **argv)
 	engine_options(&session, &engine);
 	if (session.project && ix_project_stage(session.project, operands.items[0])) {
 		ix_strv_add(&request.stages, operands.items[0]);
-		if (stage_image(&session, &engine, &manifest, &ref, &err) < 0) {
+		do {
+			r = stage_image(&session, &engine, &manifest, &ref, &err);
+		} while (r < 0 && session_again(&session, &err));
+		if (r < 0) {
 			ix_ui_finish(session.ui);
 			return complain(&err);
 		}

@@ -508,6 +508,7 @@ static int make_plan(struct session *session, struct ix_err *err)
 		.force_all = session->request->force_all || session->request->no_cache,
 		.registry_prefix = prefix,
 		.publish = session->request->publish,
+		.complete = session->request->complete,
 		.store = session->store,
 		.remembered = session->remembered,
 	};

@@ -16,6 +16,7 @@ struct output {
 	enum { TO_ARCHIVE, TO_REGISTRY, TO_STORE, TO_NOWHERE } where;
 	struct ix_export spec;
 	struct ix_convert form;
+	const char *level; /* of the compression, NULL: its own */
 	struct ix_strv annotations;
 	struct ix_strv names; /* name=: instead of --tag */
 	bool by_digest;
@@ -102,13 +103,13 @@ static int set_type(struct output *output, const char *value, struct ix_err *err
 			  near);
 }
 
-static int set_level(struct output *output, const char *value, struct ix_err *err)
+int compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err)
 {
-	uint64_t level;
+	uint64_t level, most = kind == IX_COMPRESSION_GZIP ? 9 : kind == IX_COMPRESSION_ZSTD ? 22 : 0;
 
-	if (!ix_parse_u64(value, 22, &level))
-		return ix_err_set(err, IX_EARG, "compression-level=%s: 0 to 9 for gzip, 0 to 22 for zstd", value);
-	output->form.level = (int)level;
+	if (!ix_parse_u64(value, most, &level))
+		return ix_err_set(err, IX_EARG, "%s: 0 to 9 for gzip, 0 to 22 for zstd, none for uncompressed layers", value);
+	*ret_level = (int)level;
 	return 0;
 }
 
@@ -158,7 +159,7 @@ static int set_field(struct output *output, const char *key, const char *value, 
 	else if (strcmp(key, "compression") == 0)
 		return output->form.has_compression = true, compression_parse(text, &output->form.compression, err);
 	else if (strcmp(key, "compression-level") == 0)
-		return set_level(output, text, err);
+		output->level = text;
 	else if (strcmp(key, "mode") == 0 && (strcmp(text, "copy") == 0 || strcmp(text, "delete") == 0))
 		output->delete = strcmp(text, "delete") == 0;
 	else if (ix_starts(key, "annotation"))
@@ -186,7 +187,7 @@ static int set_field(struct output *output, const char *key, const char *value, 
 	return 0;
 }
 
-static int check(const struct output *output, struct ix_err *err)
+static int check(struct output *output, struct ix_err *err)
 {
 	bool files = output->where == TO_ARCHIVE && (output->spec.kind == IX_EXPORT_LOCAL || output->spec.kind == IX_EXPORT_TAR);
 
@@ -198,8 +199,10 @@ static int check(const struct output *output, struct ix_err *err)
 		return ix_err_set(err, IX_EARG, "platform-split goes with type=local");
 	if (output->by_digest && output->where != TO_REGISTRY)
 		return ix_err_set(err, IX_EARG, "push-by-digest goes with type=registry or push=true");
-	if (output->form.level && !output->form.has_compression)
+	if (output->level && !output->form.has_compression)
 		return ix_err_set(err, IX_EARG, "compression-level goes with compression");
+	if (output->level && compression_level(output->level, output->form.compression, &output->form.level, err) < 0)
+		return ix_err_wrap(err, "compression-level");
 	return 0;
 }
 
@@ -495,18 +498,31 @@ static int count_base_layers(struct product *product, struct ix_err *err)
 	return 0;
 }
 
-static bool converts(const struct outputs *outputs)
+static bool converts(const struct build_opts *opts)
 {
-	for (size_t i = 0; i < outputs->count; i++)
-		if (outputs->items[i].form.has_compression || outputs->items[i].form.rewrite_timestamp)
+	for (size_t i = 0; i < opts->parsed.count; i++)
+		if (opts->parsed.items[i].form.has_compression || opts->parsed.items[i].form.rewrite_timestamp)
 			return true;
-	return false;
+	return opts->compression || opts->compression_level;
+}
+
+/* Layers that were found are as somebody else wrote them. */
+static int recompress(struct product *product, const struct build_opts *opts, struct ix_err *err)
+{
+	struct ix_convert form = { .has_compression = true,
+				   .compression = product->engine->compression,
+				   .level = product->engine->compression_level,
+				   .base_layers = product->base_layers };
+
+	if (!opts->compression && !opts->compression_level)
+		return 0;
+	return ix_image_convert(product->engine, &product->manifest, product->ref, &form, &product->manifest, err);
 }
 
 static int write_all(struct product *product, const struct build_opts *opts, struct ix_err *err)
 {
-	if (full_names(&product->session->request->tags, "--tag", &product->names, err) < 0 || annotate(product, err) < 0 ||
-	    (converts(&opts->parsed) && count_base_layers(product, err) < 0) ||
+	if (full_names(&product->session->request->tags, "--tag", &product->names, err) < 0 ||
+	    (converts(opts) && count_base_layers(product, err) < 0) || recompress(product, opts, err) < 0 || annotate(product, err) < 0 ||
 	    tag_image(product, &product->names, &product->manifest, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < opts->parsed.count; i++)
@@ -515,23 +531,36 @@ static int write_all(struct product *product, const struct build_opts *opts, str
 	return tell(product, opts, err);
 }
 
+/* An image of the registry is the one of its key, and stays as it is: in a project another form of it needs a name or a place. */
+static int check_form(const struct session *session, const struct build_opts *opts, struct ix_err *err)
+{
+	bool goes_out = opts->parsed.count > 0 || session->request->tags.count > 0 || opts->iidfile || opts->metadata_file;
+
+	if (session->project && session->request->annotations.count > 0 && !goes_out)
+		return ix_err_set(err, IX_EARG,
+				  "--annotation is for an image that goes out by --tag or --output: that of a stage is of its key");
+	return 0;
+}
+
 int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine, const struct ix_engine *run,
-		  struct ix_err *err)
+		  struct ix_digest *ret_manifest, struct ix_err *err)
 {
 	struct product product = { .session = session, .engine = engine };
-	const struct ix_stage_result *result;
-	int r;
+	int r = check_form(session, opts, err);
 
+	product.planned = &session->plan->stages[session->targets[0]->index];
+	*ret_manifest = product.manifest = ix_engine_result(run, product.planned->stage)->manifest;
+	if (r < 0)
+		return r;
 	if (opts->parsed.count == 0 && session->request->tags.count == 0 && !opts->iidfile && !opts->metadata_file &&
-	    session->request->annotations.count == 0)
+	    session->request->annotations.count == 0 && (session->project || (!opts->compression && !opts->compression_level)))
 		return 0;
 	if (session->ntargets != 1)
 		return ix_err_set(err, IX_EARG, "--output, --tag, --iidfile and --metadata-file are about one image: name one stage");
-	product.planned = &session->plan->stages[session->targets[0]->index];
-	result = ix_engine_result(run, product.planned->stage);
-	product.manifest = result->manifest;
-	product.ref = product.planned->remote && result->outcome != IX_OUTCOME_BUILT ? product.planned->ref : NULL;
+	/* Layers that came from the channel's record may be in the registry only. */
+	product.ref = ix_cache_is_local(session->cache) ? NULL : product.planned->ref;
 	r = write_all(&product, opts, err);
+	*ret_manifest = product.manifest;
 	ix_strv_release(&product.names);
 	return r;
 }

@@ -97,6 +97,19 @@ static int add_host(struct hosts *hosts, const struct ix_host_config *config, st
 	return 0;
 }
 
+static int retry_seconds(unsigned *ret_seconds, struct ix_err *err)
+{
+	const char *text = getenv("IX_RETRY_SECONDS"); /* NOLINT(concurrency-mt-unsafe) */
+	uint64_t seconds;
+
+	if (!text || !*text)
+		return 0;
+	if (!ix_parse_u64(text, 3600, &seconds) || seconds == 0)
+		return ix_err_set(err, IX_EARG, "IX_RETRY_SECONDS=%s: 1 to 3600", text);
+	*ret_seconds = (unsigned)seconds;
+	return 0;
+}
+
 static int open_registry(struct session *session, struct ix_err *err)
 {
 	struct hosts hosts = { 0 };
@@ -107,6 +120,8 @@ static int open_registry(struct session *session, struct ix_err *err)
 		r = add_host(&hosts, &session->config->hosts[i], err);
 	for (size_t i = 0; session->project && i < session->project->nhosts && r == 0; i++)
 		r = add_host(&hosts, &session->project->hosts[i], err);
+	if (r == 0)
+		r = retry_seconds(&opts.retry_s, err);
 	opts.hosts = hosts.items;
 	opts.nhosts = hosts.count;
 	if (r == 0)
@@ -221,6 +236,7 @@ int session_open(struct session *session, const struct build_request *request, b
 		.cancel = session->cancel,
 		.pull = request && request->pull,
 		.offline = request && request->offline,
+		.required = request && request->require_cache,
 		.trust = session->trust,
 	};
 	return ix_cache_new(&cache, &session->cache, err);

@@ -52,7 +52,7 @@ struct ix_engine_opts {
 	struct ix_cancel *cancel;
 	const char *project;    /* NULL for a lone Dockerfile */
 	const char *remembered; /* under which its last builds are remembered */
-	const char *channel; /* moved to what is built; NULL: none */
+	const char *channel;    /* moved to what is built; NULL: none */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;
 	const struct ix_build_ssh *ssh;
@@ -76,9 +76,7 @@ struct ix_stage_result {
 	enum ix_outcome outcome;
 	struct ix_digest manifest;
 	struct ix_digest record; /* BUILT, SAME: manifest of its record */
-	bool remote;             /* the registry has it under its key */
 	uint64_t ms;
-	uint64_t pushed_bytes;
 	unsigned steps_run, steps_cached;
 };
 
@@ -88,9 +86,11 @@ int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *grap
 void ix_engine_free(struct ix_engine *engine);
 IX_DEFINE_FREEP(struct ix_engine, ix_engine_free)
 
-/* Build what the plan says, publishing each stage as soon as it is done, and the names. A failed step is IX_ESTEP with its exit status; its
- * message names the instruction, its detail the Dockerfile's lines. */
+/* Build what the plan says. A failed step is IX_ESTEP with its exit status; its message names the instruction, its detail the Dockerfile's lines.
+ * Each stage, and the names, are published beside that as soon as the stage is done: nothing waits for it but the end, and it fails nothing. */
 int ix_engine_run(struct ix_engine *engine, struct ix_err *err);
+/* What is not published, after the run, all in one error; 0: everything is. */
+int ix_engine_published(const struct ix_engine *engine, struct ix_err *err);
 const struct ix_stage_result *ix_engine_result(const struct ix_engine *engine, const struct ix_stage *stage);
 
 /* --- images out --- */

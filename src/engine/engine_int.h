@@ -9,6 +9,7 @@
 #include "layer/layer.h"
 #include "oci/image.h"
 #include "sandbox/sandbox.h"
+#include "sched/sched.h"
 
 struct layer_ref {
 	struct ix_descriptor blob;
@@ -33,12 +34,15 @@ struct ix_engine {
 	const struct ix_graph *graph;
 	const struct ix_state *state;
 	const struct ix_plan *plan;
-	struct ix_stage_result *results; /* by stage index; each is written by its stage's job */
-	struct cutoff *cutoff;           /* second identities */
-	int64_t started_s;               /* what is built without an epoch was created then */
-	atomic_bool channel_refused;     /* the registry does not let channels be moved: asked once */
-	char *ca_bundle;                 /* the host's, NULL when there is none to show */
-	char *resolv_conf;               /* the host's resolv.conf to show */
+	struct ix_stage_result *results;   /* by stage index; each is written by its stage's job */
+	struct cutoff *cutoff;             /* second identities */
+	int64_t started_s;                 /* what is built without an epoch was created then */
+	struct publisher *publisher;       /* NULL: nothing is published */
+	struct ix_sched *sched;            /* while it runs */
+	struct ix_cancel *stop;            /* opts.cancel: raised when a stage fails, too */
+	const struct ix_cancel *interrupt; /* what the caller gave */
+	char *ca_bundle;                   /* the host's, NULL when there is none to show */
+	char *resolv_conf;                 /* the host's resolv.conf to show */
 };
 
 /* --- image.c --- */
@@ -86,6 +90,21 @@ void scratch_release(struct scratch *scratch); /* removes what is left of it */
 int scratch_commit(const struct ix_engine_opts *opts, struct scratch *scratch, struct image *image, const struct ix_stage *stage,
 		   struct ix_step_result *ret_result, struct ix_err *err);
 
+/* --- engine.c --- */
+
+/* The image of a stage's result gets its name by key in the store. */
+int engine_tag(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err);
+
+/* --- publish.c --- */
+
+/* Make ready for a run; jobs by stage index, NULL for those nobody asks for. */
+void publish_prepare(struct ix_engine *engine, struct ix_sched *sched, struct ix_job *const *jobs);
+/* A stage is done: its image goes out beside the run. Called by the stage's job. */
+void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned);
+/* After the run: results become the images that the registry has under their keys. */
+int publish_adopt(struct ix_engine *engine, struct ix_err *err);
+void publisher_free(struct publisher *publisher);
+
 /* --- cutoff.c --- */
 
 struct cutoff *cutoff_new(struct ix_engine *engine);
@@ -119,6 +138,8 @@ struct build;
 /* Keep the record of a stage that was just built, or found by its second key: the result's record is set. */
 int record_keep(struct build *build, struct ix_err *err);
 int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err);
+/* A record for an image that the registry has without one: what the key is made of, but not the layers of its steps. */
+int record_found(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_digest *ret_record, struct ix_err *err);
 /* The record of the channel's latest image, checked against that image; NULL when there is none to be used. */
 struct ix_record *record_open(struct ix_engine *engine, const struct ix_stage *stage);
 

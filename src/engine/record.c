@@ -40,12 +40,11 @@ static int put_list(void *data, const struct ix_buf *list, struct ix_digest *ret
 	return 0;
 }
 
-static int keep(struct ix_engine *engine, const struct ix_stage *stage, const struct ix_account_opts *what, const struct ix_buf *log,
-		struct ix_err *err)
+static int keep(struct ix_engine *engine, const struct ix_stage *stage, const struct ix_digest *image, const struct ix_account_opts *what,
+		const struct ix_buf *log, struct ix_digest *ret_record, struct ix_err *err)
 {
 	ix_scoped(parts_release) struct parts parts = { .engine = engine };
 	struct ix_account_opts account = *what;
-	struct ix_stage_result *result = &engine->results[stage->index];
 	const struct ix_digest *key = ix_state_stage_key(engine->state, stage);
 	ix_auto_buf json = { 0 };
 
@@ -53,8 +52,8 @@ static int keep(struct ix_engine *engine, const struct ix_stage *stage, const st
 	account.data = &parts;
 	if (ix_state_account(engine->state, stage, &account, &json, err) < 0 || add_part(&parts, IX_MEDIA_RECORD_JSON, &json, err) < 0 ||
 	    (log && log->len > 0 && add_part(&parts, IX_MEDIA_RECORD_LOG, log, err) < 0) ||
-	    ix_cache_keep_record(engine->opts.cache, stage->name, key, account.second, &result->manifest, parts.items, parts.count,
-				 &result->record, err) < 0)
+	    ix_cache_keep_record(engine->opts.cache, stage->name, key, account.second, image, parts.items, parts.count, ret_record, err) <
+		    0)
 		return ix_err_wrap(err, "record of stage '%s'", stage->name);
 	return 0;
 }
@@ -62,6 +61,7 @@ static int keep(struct ix_engine *engine, const struct ix_stage *stage, const st
 int record_keep(struct build *build, struct ix_err *err)
 {
 	struct ix_engine *engine = build->engine;
+	struct ix_stage_result *result = &engine->results[build->stage->index];
 	ix_auto_free struct ix_step_made *steps = ix_calloc(build->stage->nsteps, sizeof(*steps));
 	struct ix_account_opts account = { .steps = steps };
 	struct ix_output output;
@@ -85,7 +85,7 @@ int record_keep(struct build *build, struct ix_err *err)
 		steps[i].content = made->content;
 		steps[i].media_type = made->media_type;
 	}
-	return keep(engine, build->stage, &account, steplog_text(build->log), err);
+	return keep(engine, build->stage, &result->manifest, &account, steplog_text(build->log), &result->record, err);
 }
 
 int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
@@ -110,7 +110,32 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	key = ix_annotation(&manifest.annotations, "dev.ix.key");
 	if (key && ix_unhex(key, made_as.bytes, sizeof(made_as.bytes)))
 		account.same_as = &made_as;
-	return keep(engine, stage, &account, NULL, err);
+	return keep(engine, stage, &engine->results[stage->index].manifest, &account, NULL, &engine->results[stage->index].record, err);
+}
+
+int record_found(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_digest *ret_record, struct ix_err *err)
+{
+	struct ix_account_opts account = { 0 };
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_manifest manifest = { 0 };
+	struct ix_output output;
+	struct ix_digest second;
+	auto_image image = { 0 };
+	const char *hex;
+	int r = image_load(&engine->opts, planned->ref, &planned->manifest, &image, err);
+
+	if (r == 0)
+		r = ix_blob_read(engine->opts.store, &planned->manifest, &body, err);
+	if (r == 0)
+		r = ix_manifest_parse(body.data, body.len, &manifest, err);
+	if (r < 0)
+		return r;
+	image_output(&image, &output);
+	account.output = &output.id;
+	hex = ix_annotation(&manifest.annotations, "dev.ix.second");
+	if (hex && ix_unhex(hex, second.bytes, sizeof(second.bytes)))
+		account.second = &second;
+	return keep(engine, planned->stage, &planned->manifest, &account, NULL, ret_record, err);
 }
 
 /* --- using one --- */

@@ -89,14 +89,16 @@ int stage_image(struct ix_engine *engine, const struct ix_stage *stage, struct i
 {
 	const struct ix_stage_result *result = &engine->results[stage->index];
 	ix_auto_free char *second = NULL;
+	const char *ref = NULL;
 
 	if (result->outcome == IX_OUTCOME_NONE || result->outcome == IX_OUTCOME_FAILED)
 		ix_bug("stage '%s' is used before it is there", stage->name);
-	/* What was found by its second key and is not published is where that key's tag is. */
-	if (result->outcome == IX_OUTCOME_SAME && !result->remote)
+	/* What is not in the store is in the repository: what was found by its second key under that key's tag. Inner stages have no tag. */
+	if (result->outcome == IX_OUTCOME_SAME)
 		second = cutoff_ref(engine, stage);
-	return image_load(&engine->opts, result->remote ? engine->plan->stages[stage->index].ref : second, &result->manifest, ret_image,
-			  err);
+	if (!stage->inner && !ix_cache_is_local(engine->opts.cache))
+		ref = engine->plan->stages[stage->index].ref;
+	return image_load(&engine->opts, second ? second : ref, &result->manifest, ret_image, err);
 }
 
 int stage_source(struct ix_engine *engine, const struct ix_source *source, struct image *ret_image, struct ix_err *err)
@@ -235,7 +237,7 @@ static int published_step(const struct build *build, const struct ix_digest *key
 	const struct ix_digest *second = build->second.nsteps > 0 ? &build->second.steps[build->step] : NULL;
 	const struct ix_record_step *step = build->record ? ix_record_find(build->record, key, second) : NULL;
 
-	if (!step)
+	if (!step || ix_cache_is_lost(build->engine->opts.cache, &step->blob))
 		return ix_err_set(err, IX_ENOTFOUND, "no record has the step");
 	*ret_layer =
 		(struct ix_step_result){ .digest = step->blob, .size = step->size, .diff_id = step->diff_id, .content = step->content };

@@ -72,7 +72,9 @@ static int look_up(struct make *self, struct ix_err *err)
 	ix_auto_free size_t *index = ix_calloc(self->graph->nstages, sizeof(*index));
 	ix_auto_free struct ix_digest *digests = NULL;
 	ix_auto_strv names = { 0 };
+	struct ix_lookup lookup;
 	size_t n = 0, name = 0;
+	int r;
 
 	for (size_t i = 0; i < self->graph->nstages; i++) {
 		const struct ix_stage *stage = self->graph->stages[i];
@@ -82,8 +84,7 @@ static int look_up(struct make *self, struct ix_err *err)
 		self->found[i].stage = stage->name;
 		self->found[i].key = ix_state_stage_key(self->state, stage);
 		if (stage->inner) {
-			int r = ix_store_stage(self->opts->store, self->found[i].key, &self->found[i].manifest, err);
-
+			r = ix_store_stage(self->opts->store, self->found[i].key, &self->found[i].manifest, err);
 			if (r < 0 && r != -IX_ENOTFOUND)
 				return r;
 			self->found[i].local = r == 0;
@@ -94,8 +95,18 @@ static int look_up(struct make *self, struct ix_err *err)
 	}
 	collect_names(self, &names);
 	digests = ix_calloc(names.count, sizeof(*digests));
-	if (ix_cache_lookup(self->cache, batch, n, (const char *const *)names.items, digests, names.count, err) < 0)
-		return -(int)err->code;
+	lookup = (struct ix_lookup){
+		.found = batch,
+		.n = n,
+		.names = (const char *const *)names.items,
+		.name_digests = digests,
+		.nnames = names.count,
+		.beside = self->opts->complete,
+		.channel = self->opts->complete && self->opts->nchannels > 0 ? self->opts->channels[0] : NULL,
+	};
+	r = ix_cache_lookup(self->cache, &lookup, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++)
 		self->found[index[i]] = batch[i];
 	for (size_t i = 0; i < self->graph->nstages; i++) {
@@ -321,27 +332,41 @@ static void give_reason(struct make *self, struct ix_plan_stage *entry)
 	entry->reason = ix_strdup(entry->causes.items[0]);
 }
 
-/* What a build is going to read has to be what its key says; signatures, where they are asked for, were looked at when it was found. */
+/* What is vouched for: images that a build is going to read, and those that a name is going to be moved to. */
+static bool is_vouched_for(const struct make *self, const struct ix_stage *stage)
+{
+	const struct ix_plan_stage *entry = &self->plan->stages[stage->index];
+
+	for (size_t i = 0; entry->decision != IX_PLAN_SKIP && i < entry->nnames; i++)
+		if (!entry->names[i].current)
+			return true;
+	for (size_t i = 0; i < self->graph->nstages; i++) {
+		const struct ix_plan_stage *user = &self->plan->stages[i];
+
+		for (size_t j = 0; user->decision == IX_PLAN_BUILD && j < user->stage->nlinks; j++)
+			if (user->stage->links[j].stage == stage)
+				return true;
+	}
+	/* An image that was found by its second key says another key: without a record nobody can tell. */
+	return entry->decision != IX_PLAN_SKIP && self->found[stage->index].beside && ix_digest_is_zero(&self->found[stage->index].record);
+}
+
+/* That has to be what its key says; signatures, where they are asked for, were looked at when it was found. */
 static int check_found(struct make *self, bool *ret_again, struct ix_err *err)
 {
 	*ret_again = false;
 	for (size_t i = 0; i < self->graph->nstages; i++) {
-		const struct ix_plan_stage *user = &self->plan->stages[i];
+		const struct ix_stage *stage = self->graph->stages[i];
+		struct ix_found *found = &self->found[i];
+		int r;
 
-		for (size_t j = 0; user->decision == IX_PLAN_BUILD && j < user->stage->nlinks; j++) {
-			const struct ix_stage *stage = user->stage->links[j].stage;
-			struct ix_found *found = &self->found[stage->index];
-
-			if (self->plan->stages[stage->index].decision == IX_PLAN_BUILD || !found->remote || found->ours || found->checked)
-				continue;
-			if (ix_cache_check_stage(self->cache, found->stage, found->key, &found->manifest, &found->distrust, err) < 0)
-				return -(int)err->code;
-			found->checked = true;
-			if (!found->distrust)
-				continue;
-			found->remote = found->local = false;
-			*ret_again = true;
-		}
+		if (!found->remote || found->ours || found->checked || self->plan->stages[i].decision == IX_PLAN_BUILD ||
+		    !is_vouched_for(self, stage))
+			continue;
+		r = ix_cache_check_found(self->cache, found, err);
+		if (r < 0)
+			return r;
+		*ret_again = *ret_again || !found->remote;
 	}
 	return 0;
 }
@@ -356,6 +381,10 @@ static int decide(struct make *self, struct ix_stage *const *targets, size_t nta
 			self->plan->stages[i].decision = IX_PLAN_SKIP;
 		for (size_t i = 0; i < ntargets; i++)
 			need(self, targets[i]);
+		/* What was found damaged is mended, whoever asks for it now. */
+		for (size_t i = 0; i < self->graph->nstages; i++)
+			if (self->found[i].damaged)
+				need(self, self->graph->stages[i]);
 		spread_builds(self, order);
 		if (check_found(self, &again, err) < 0)
 			return -(int)err->code;
@@ -383,6 +412,11 @@ static int make(struct make *self, struct ix_stage *const *targets, size_t ntarg
 		entry->ref = ix_cache_stage_ref(self->cache, entry->stage->name, self->found[i].key);
 		entry->local = self->found[i].local;
 		entry->remote = self->found[i].remote;
+		entry->manifest = self->found[i].manifest;
+		entry->unsure = self->found[i].unsure;
+		entry->beside = self->found[i].beside;
+		entry->remote_record = self->found[i].record;
+		entry->channel_record = self->found[i].channel_record;
 		entry->replace = self->found[i].distrust != NULL;
 		if (entry->decision != IX_PLAN_SKIP)
 			give_reason(self, entry);

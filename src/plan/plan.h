@@ -32,16 +32,20 @@ struct ix_plan_stage {
 	const struct ix_stage *stage;
 	enum ix_decision decision;
 	bool target;
-	bool local;                    /* the store has its image */
-	bool remote;                   /* the registry has it under its key */
-	bool replace;                  /* what the registry has under its key is not trusted, and is replaced */
-	bool known;                    /* an image of the stage was made before, here or on its channel */
-	bool fresh;                    /* forced: step results are not reused */
-	struct ix_digest manifest;     /* DONE, FOUND */
-	char *ref;                     /* its reference by key */
-	char *reason;                  /* one line */
-	struct ix_strv causes;         /* BUILD: all reasons; the first is reason */
-	struct ix_kept_record *record; /* BUILD: of the latest image on the channel, or NULL */
+	bool local;                      /* the store has its image */
+	bool remote;                     /* the registry has it under its key */
+	bool replace;                    /* what the registry has under its key is not trusted, and is replaced */
+	bool unsure;                     /* the registry did not say whether it has it */
+	bool beside;                     /* what the registry has beside the image is known: */
+	struct ix_digest remote_record;  /* the record; zero: there is none */
+	struct ix_digest channel_record; /* the record that the channel points at */
+	bool known;                      /* an image of the stage was made before, here or on its channel */
+	bool fresh;                      /* forced: step results are not reused */
+	struct ix_digest manifest;       /* what was found, when it was */
+	char *ref;                       /* its reference by key */
+	char *reason;                    /* one line */
+	struct ix_strv causes;           /* BUILD: all reasons; the first is reason */
+	struct ix_kept_record *record;   /* BUILD: of the latest image on the channel, or NULL */
 	struct ix_plan_name *names;
 	size_t nnames;
 };
@@ -57,6 +61,7 @@ struct ix_plan_opts {
 	bool force_all;
 	const char *registry_prefix; /* "host/" for publish names without a host; NULL: docker's rules */
 	bool publish;                /* look the publish names up and mean to publish */
+	bool complete;               /* look up what is beside the images in the registry too, to complete it */
 	struct ix_store *store;      /* for the accounts of earlier builds; may be NULL */
 	const char *remembered;      /* under which they are kept */
 	const char *const *channels; /* where a record is looked for, the first first */

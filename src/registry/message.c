@@ -140,9 +140,11 @@ int reply_error(const struct request *req, struct ix_err *err)
 	long status = req->reply.status;
 	enum ix_errc code = IX_EFAIL;
 
-	if (status == 401 || status == 403)
+	/* 405 is how mirrors and read-only registries answer writers. */
+	if (status == 401 || status == 403 || status == 405)
 		code = IX_EAUTH;
-	else if (status == 404)
+	/* Only who looks something up is told that it does not exist. */
+	else if (status == 404 && (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0))
 		code = IX_ENOTFOUND;
 	ix_err_set(err, code, "%ld %s%s%s%s%s%s", status, status_words(status), tries, *words ? ": " : "", words, *todo ? ": " : "", todo);
 	return request_error(req, err);

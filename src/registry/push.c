@@ -282,50 +282,75 @@ static int mount(struct push *push, const char *from, bool *ret_mounted, struct 
 	return req->reply.status == 202 ? keep_location(push, req, err) : 0;
 }
 
-static int put_blob(struct push *push, const char *mount_from, enum ix_push_result *ret_result, struct ix_err *err)
+/* Without its bytes: 0 when it is there now, -IX_ENOTFOUND when it has to be uploaded. */
+static int have_blob(struct push *push, const char *mount_from, enum ix_push_result *ret_result, struct ix_err *err)
 {
 	bool mounted = false;
 	int r = head_blob(push->registry, push->ep, push->repository, "pull,push", push->digest, err);
 
-	if (r == 0) {
-		*ret_result = IX_PUSH_EXISTED;
-		return 0;
-	}
+	*ret_result = IX_PUSH_EXISTED;
+	if (r != -IX_ENOTFOUND || !mount_from || strcmp(mount_from, push->repository) == 0)
+		return r;
+	if (mount(push, mount_from, &mounted, err) < 0)
+		return -(int)err->code;
+	*ret_result = IX_PUSH_MOUNTED;
+	return mounted ? 0 : ix_err_set(err, IX_ENOTFOUND, "it cannot be mounted from %s", mount_from);
+}
+
+static int put_blob(struct push *push, const char *mount_from, bool again, enum ix_push_result *ret_result, struct ix_err *err)
+{
+	int r = again ? -IX_ENOTFOUND : have_blob(push, mount_from, ret_result, err);
+
 	if (r != -IX_ENOTFOUND)
 		return r;
-	if (mount_from && strcmp(mount_from, push->repository) != 0 && mount(push, mount_from, &mounted, err) < 0)
-		return -(int)err->code;
-	if (!mounted && upload_with_retries(push, err) < 0)
-		return -(int)err->code;
-	*ret_result = mounted ? IX_PUSH_MOUNTED : IX_PUSH_UPLOADED;
-	return 0;
+	*ret_result = IX_PUSH_UPLOADED;
+	return upload_with_retries(push, err);
+}
+
+static int start_push(struct push *push, struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest,
+		      char **ret_key, struct ix_err *err)
+{
+	struct upstream *upstream;
+	char text[IX_DIGEST_TEXT];
+	int r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
+
+	if (r < 0)
+		return r;
+	push->registry = registry;
+	push->repository = ref->repository;
+	push->digest = digest;
+	push->retry = (struct retry){ .max_tries = REGISTRY_TRIES, .budget_ms = registry->retry_s * 1000ULL };
+	push->ep = upstream_origin(upstream);
+	*ret_key = ix_asprintf("%s/%s@%s", push->ep->authority, ref->repository, ix_digest_text(digest, text));
+	return flight_begin(registry, *ret_key, err);
 }
 
 int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
-			 const char *mount_from, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result, struct ix_err *err)
+			 const char *mount_from, bool again, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result,
+			 struct ix_err *err)
 {
 	ix_auto_free char *key = NULL;
-	struct upstream *upstream;
-	struct push push = {
-		.registry = registry,
-		.repository = ref->repository,
-		.digest = digest,
-		.size = size,
-		.fd = fd,
-		.progress = progress,
-		.data = data,
-		.retry = { .max_tries = REGISTRY_TRIES, .budget_ms = registry->retry_s * 1000ULL },
-	};
-	char text[IX_DIGEST_TEXT];
-	int r;
+	struct push push = { .size = size, .fd = fd, .progress = progress, .data = data };
+	int r = start_push(&push, registry, ref, digest, &key, err);
 
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
-		return -(int)err->code;
-	push.ep = upstream_origin(upstream);
-	key = ix_asprintf("%s/%s@%s", push.ep->authority, ref->repository, ix_digest_text(digest, text));
-	if (flight_begin(registry, key, err) < 0)
-		return -(int)err->code;
-	r = put_blob(&push, mount_from, ret_result, err); /* who waited finds with HEAD what the other sent */
+	if (r < 0)
+		return r;
+	r = put_blob(&push, mount_from, again, ret_result, err); /* who waited finds with HEAD what the other sent */
+	free(push.location);
+	flight_end(registry, key);
+	return r;
+}
+
+int ix_registry_mount_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, const char *mount_from,
+			   enum ix_push_result *ret_result, struct ix_err *err)
+{
+	ix_auto_free char *key = NULL;
+	struct push push = { .fd = -1 };
+	int r = start_push(&push, registry, ref, digest, &key, err);
+
+	if (r < 0)
+		return r;
+	r = have_blob(&push, mount_from, ret_result, err);
 	free(push.location);
 	flight_end(registry, key);
 	return r;

@@ -73,7 +73,12 @@ int ix_store_tag(struct ix_store *store, const char *name, const struct ix_diges
 	{
 		auto_query q = { 0 };
 
-		if (query_begin(store, "INSERT OR REPLACE INTO names VALUES(?, ?, ?, ?, ?)", &q, err) < 0)
+		/* What it stands for already is no news: its time stays. */
+		if (query_begin(store,
+				"INSERT INTO names VALUES(?, ?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET media_type = excluded.media_type, "
+				"size = excluded.size, time = CASE WHEN digest = excluded.digest THEN time ELSE excluded.time END, "
+				"digest = excluded.digest",
+				&q, err) < 0)
 			return -(int)err->code;
 		query_text(&q, 1, name);
 		query_digest(&q, 2, manifest);

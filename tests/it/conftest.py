@@ -55,6 +55,18 @@ class Registry:
     def reset(self):
         self.call("POST", "/_reset")
 
+    def rule(self, **rule):
+        self.call("POST", "/_rule", json.dumps(rule))
+
+    def copy(self, source, to):
+        self.call("POST", "/_copy", json.dumps({"from": source, "to": to}))
+
+    def forget(self, repository, what):
+        self.call("POST", "/_forget", json.dumps({"repository": repository, "what": what}))
+
+    def flip(self, repository, what):
+        self.call("POST", "/_flip", json.dumps({"repository": repository, "what": what}))
+
     def log(self, where=None):
         entries = json.loads(self.call("GET", "/_log")[1])
         return [entry for entry in entries if where in (None, entry["where"])]

@@ -7,10 +7,15 @@ that carries Authorization. Everything is steered over HTTP:
   PUT  /_config   JSON object merged into the options below
   GET  /_log      every request so far: method, path, query, authorization, range, where ("main" or "cdn")
   POST /_reset    empty log and rules, default options; contents stay
+  POST /_forget   {"repository": ..., "what": tag or digest}: it is gone
+  POST /_flip     the same: one bit of it is another
+  POST /_rule     one more rule
+  POST /_heal     {"repository": ...}: no rules any more whose path names it
+  POST /_copy     {"from": ..., "to": ...}: a repository's contents are another's too
 
 Rules ("rules" option) are looked at before anything else: {"method": "GET", "path": "/v2/.*", "times": 2, "skip": 0, "status": 503,
-"headers": {...}, "body": "...", "drop": true, "delay": 1.5}. The first that matches and has times left answers; drop closes the connection;
-a rule with only a delay goes on to the real answer.
+"headers": {...}, "body": "...", "drop": true, "corrupt": true, "delay": 1.5}. The first that matches and has times left answers; drop closes the
+connection; a rule with only a delay goes on to the real answer, and corrupt to one with another bit.
 """
 import argparse
 import base64
@@ -58,6 +63,7 @@ DEFAULTS = {
     "lose_put_answer": 0,       # commit, then close without an answer, so many times
     "upload_status": True,      # GET of an upload is answered
     "immutable": False,         # tags cannot be written twice
+    "strict": False,            # a manifest's blobs have to be there
     "page": 0,                  # tags per page; 0: all
     "link": "relative",
     "rules": [],
@@ -94,13 +100,23 @@ STATE = State()
 PORTS = {}
 
 
+def flipped(data):
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
 def digest_of(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def manifest_blobs(data):
+    manifest = json.loads(data)
+    return [d["digest"] for d in [manifest.get("config")] + manifest.get("layers", []) if d]
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     where = "main"
+    corrupt = False  # this answer
     disable_nagle_algorithm = True
 
     def log_message(self, *args):
@@ -158,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         self.url_path = url.path
         self.query = {key: values for key, values in parse_qs(url.query, keep_blank_values=True).items()}
         self.left = int(self.headers.get("Content-Length") or 0)
+        self.corrupt = False
         if self.url_path.startswith("/_"):
             return self.control()
         with STATE.lock:
@@ -186,10 +203,37 @@ class Handler(BaseHTTPRequestHandler):
             if self.url_path == "/_config":
                 STATE.options.update(json.loads(self.body()))
                 return self.reply(200, STATE.options)
+            if self.url_path == "/_rule":
+                STATE.options["rules"] = STATE.options["rules"] + [json.loads(self.body())]
+                return self.reply(200)
+            if self.url_path == "/_heal":
+                where = json.loads(self.body())["repository"]
+                STATE.options["rules"] = [r for r in STATE.options["rules"] if where not in r.get("path", "").replace("\\", "")]
+                return self.reply(200)
+            if self.url_path == "/_copy":
+                return self.copy(json.loads(self.body()))
+            if self.url_path in ("/_forget", "/_flip"):
+                return self.damage(json.loads(self.body()))
             if self.url_path == "/_reset":
                 STATE.reset()
                 return self.reply(200)
         return self.reply(404)
+
+    def copy(self, what):
+        for contents in (STATE.blobs, STATE.manifests):
+            for (repository, name), data in list(contents.items()):
+                if repository == what["from"] or repository.startswith(what["from"] + "/"):
+                    contents[(what["to"] + repository[len(what["from"]):], name)] = data
+        return self.reply(200)
+
+    def damage(self, where):
+        key = (where["repository"], where["what"])
+        for contents in (STATE.blobs, STATE.manifests):
+            if key in contents and self.url_path == "/_forget":
+                del contents[key]
+            elif key in contents:
+                contents[key] = flipped(contents[key]) if contents is STATE.blobs else (flipped(contents[key][0]), contents[key][1])
+        return self.reply(200)
 
     def apply_rules(self):
         with STATE.lock:
@@ -212,6 +256,7 @@ class Handler(BaseHTTPRequestHandler):
         if rule.get("drop"):
             self.drop()
             return True
+        self.corrupt = rule.get("corrupt", False)
         if "status" not in rule:
             return False
         self.reply(rule["status"], rule.get("body", "").encode(), rule.get("headers"))
@@ -304,6 +349,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             data = self.body()
             digest = digest_of(data)
+            missing = [d for d in manifest_blobs(data) if (repository, d) not in STATE.blobs] if self.opt("strict") else []
+            if missing:
+                return self.error(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: " + missing[0])
             if self.opt("immutable") and key in STATE.manifests and not reference.startswith("sha256:"):
                 return self.error(400, "TAG_INVALID", "the tag is immutable")
             STATE.manifests[key] = STATE.manifests[(repository, digest)] = (data, self.headers.get("Content-Type"))
@@ -317,6 +365,8 @@ class Handler(BaseHTTPRequestHandler):
             headers["Docker-Content-Digest"] = self.opt("wrong_digest") or digest_of(data)
         if self.opt("corrupt_manifests"):
             data = data[:-1] + b"?"
+        if self.corrupt:
+            data = flipped(data)
         return self.reply(200, data, headers)
 
     def blob(self, repository, digest):
@@ -350,8 +400,8 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(416, headers={"Content-Range": "bytes */%d" % total})
             status = 206
             headers["Content-Range"] = "bytes %d-%d/%d" % (start + (7 if self.opt("wrong_range") else 0), total - 1, total)
-        if self.opt("corrupt_blobs"):
-            data = data[:-1] + bytes([data[-1] ^ 1])
+        if self.opt("corrupt_blobs") or self.corrupt:
+            data = flipped(data)
         data = data[start:]
         headers["Content-Length"] = str(len(data))
         if self.command == "HEAD":

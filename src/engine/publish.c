@@ -1,0 +1,425 @@
+/*
+ * What is done goes out: images under their keys, what belongs beside them, the names, the channel. A job for each stage, beside the run; nothing
+ * waits for them but the end. What an earlier run left half done is completed.
+ *
+ * The order makes what is there tell what is missing: a stage comes after those it is made of, an image's second key before its record, its
+ * record before the channel.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine_int.h"
+
+enum { AT_ONCE = 4 };
+
+/* One stage's. Written by its job, read after the run. */
+struct publication {
+	struct ix_engine *engine;
+	const struct ix_plan_stage *planned;
+	struct ix_job *job;
+	struct ix_digest image; /* what the registry has under the key, when it is there: ours, or that of who was faster */
+	bool there;
+	bool adopted; /* it is not ours */
+	bool failed;
+	bool asked; /* what failed was asked for by name */
+	struct ix_err err;
+};
+
+struct publisher {
+	struct publication *items; /* by stage index */
+	atomic_bool read_only;     /* the registry does not let us write: asked once */
+	atomic_bool channel_refused;
+};
+
+void publisher_free(struct publisher *publisher)
+{
+	if (!publisher)
+		return;
+	free(publisher->items);
+	free(publisher);
+}
+
+static void warn(const struct publication *self, const struct ix_err *err)
+{
+	ix_auto_free char *text = ix_asprintf("stage '%s': %s, ignoring", self->planned->stage->name, err->msg);
+
+	ix_report(self->engine->opts.sink,
+		  &(struct ix_event){ .kind = IX_EVENT_WARNING, .stage = self->planned->stage->name, .text = text });
+}
+
+/* The first failure is the one that is told. */
+static void failed(struct publication *self, const struct ix_err *err, bool asked)
+{
+	if (!self->failed)
+		self->err = *err;
+	self->failed = true;
+	self->asked = self->asked || asked;
+}
+
+static const struct ix_digest *key_of(const struct publication *self)
+{
+	return ix_state_stage_key(self->engine->state, self->planned->stage);
+}
+
+static enum ix_outcome outcome_of(const struct publication *self)
+{
+	return self->engine->results[self->planned->stage->index].outcome;
+}
+
+/* --- the image under its key --- */
+
+static void is_there(struct publication *self, const struct ix_digest *image, bool ours)
+{
+	self->image = *image;
+	self->there = true;
+	self->adopted = !ours;
+}
+
+/* Another builder may have been faster: its image is used. -IX_ENOTFOUND: nobody was. */
+static int find_other(struct publication *self, struct ix_err *err)
+{
+	struct ix_cache *cache = self->engine->opts.cache;
+	const char *stage = self->planned->stage->name, *why;
+	struct ix_digest there;
+	int r = ix_cache_find_stage(cache, stage, key_of(self), &there, err);
+
+	if (r < 0)
+		return r;
+	if (ix_digest_eq(&there, &self->image)) {
+		is_there(self, &there, true);
+		return 0;
+	}
+	r = ix_cache_check_stage(cache, stage, key_of(self), &there, &why, err);
+	if (r < 0)
+		return r;
+	if (why)
+		return ix_err_set(err, IX_EFAIL, "the registry has another image under its key, which is not used: %s", why);
+	is_there(self, &there, false);
+	return 0;
+}
+
+/* What was built although it was there cannot replace it everywhere: tags may be immutable. Who was not there a moment ago may be now. */
+static int put_refused(struct publication *self, struct ix_err *err)
+{
+	bool forced = self->planned->remote;
+	struct ix_err ignored;
+
+	if (err->code == IX_ECANCELED || find_other(self, &ignored) < 0)
+		return -(int)err->code;
+	if (!forced || !self->adopted)
+		return 0;
+	/* What was asked for is the image that was built. */
+	self->image = self->engine->results[self->planned->stage->index].manifest;
+	self->there = self->adopted = false;
+	ix_err_wrap(err, "the registry keeps the image it has");
+	warn(self, err);
+	return 0;
+}
+
+/* From where blobs can be taken that are not in the store, without moving them: of what was found by its second key, that key's tag. */
+static char *source_of(const struct publication *self)
+{
+	return outcome_of(self) == IX_OUTCOME_SAME ? cutoff_ref(self->engine, self->planned->stage) : NULL;
+}
+
+static int put_image(struct publication *self, struct ix_err *err)
+{
+	const struct ix_plan_stage *planned = self->planned;
+	ix_auto_free char *source = source_of(self);
+	struct ix_published moved;
+	int r = planned->remote || planned->replace ? -IX_ENOTFOUND : find_other(self, err);
+
+	if (r != -IX_ENOTFOUND)
+		return r;
+	r = ix_cache_publish_stage(self->engine->opts.cache, planned->stage->name, key_of(self), &self->image, source, &moved, err);
+	if (r < 0)
+		return put_refused(self, err);
+	is_there(self, &self->image, true);
+	return 0;
+}
+
+/* --- what belongs beside it --- */
+
+/* The record of what was built, now or earlier; without one, where the registry has to have one, a poor one is made. */
+static int find_record(struct publication *self, bool make, struct ix_kept_record *ret_record, struct ix_err *err)
+{
+	struct ix_engine *engine = self->engine;
+	const char *stage = self->planned->stage->name;
+	struct ix_digest record;
+	int r = ix_cache_record_of_key(engine->opts.cache, stage, key_of(self), ret_record, err);
+
+	if (r == 0 && ix_digest_eq(&ret_record->manifest.subject.digest, &self->image))
+		return 0;
+	if (r == 0)
+		ix_kept_record_release(ret_record);
+	/* Nobody signs for what he has not built. */
+	if (!make || ix_cache_signs(engine->opts.cache))
+		return ix_err_set(err, IX_ENOTFOUND, "its image has no record here");
+	r = record_found(engine, self->planned, &record, err);
+	return r < 0 ? r : ix_cache_record_of_key(engine->opts.cache, stage, key_of(self), ret_record, err);
+}
+
+static int put_beside(struct publication *self, const struct ix_kept_record *record, struct ix_err *err)
+{
+	struct ix_cache *cache = self->engine->opts.cache;
+	const struct ix_plan_stage *planned = self->planned;
+	int r = 0;
+
+	if (!ix_digest_is_zero(&record->second) && outcome_of(self) != IX_OUTCOME_SAME)
+		r = ix_cache_publish_second(cache, planned->stage->name, &record->second, &self->image, planned->ref,
+					    planned->fresh || planned->replace, err);
+	return r < 0 ? r : ix_cache_publish_record(cache, planned->stage->name, key_of(self), &record->digest, err);
+}
+
+static void move_channel(struct publication *self, const struct ix_digest *record)
+{
+	struct ix_engine *engine = self->engine;
+	struct ix_err err;
+
+	if (!engine->opts.channel || atomic_load(&engine->publisher->channel_refused) ||
+	    (self->planned->beside && ix_digest_eq(record, &self->planned->channel_record)))
+		return;
+	if (ix_cache_move_channel(engine->opts.cache, self->planned->stage->name, engine->opts.channel, key_of(self), &self->image, record,
+				  &err) < 0 &&
+	    err.code != IX_ECANCELED && !atomic_exchange(&engine->publisher->channel_refused, true)) {
+		ix_err_wrap(&err, "channel %s cannot be moved", engine->opts.channel);
+		warn(self, &err);
+	}
+}
+
+/* --- all of a stage --- */
+
+/* The image is there without what is beside it, so that failing is only told. */
+static void publish_beside(struct publication *self)
+{
+	ix_auto_kept_record record = { 0 };
+	struct ix_digest theirs;
+	struct ix_err err;
+	int r;
+
+	/* Who was faster publishes the record, and says where the channel goes. */
+	if (self->adopted) {
+		if (ix_cache_find_record(self->engine->opts.cache, self->planned->stage->name, key_of(self), &theirs, &err) == 0)
+			move_channel(self, &theirs);
+		return;
+	}
+	r = find_record(self, false, &record, &err);
+	if (r == 0)
+		r = put_beside(self, &record, &err);
+	if (r < 0 && r != -IX_ECANCELED)
+		warn(self, &err);
+	if (r == 0)
+		move_channel(self, &record.digest);
+}
+
+/* An image that was found: nothing of it has to be moved, but what is beside it may be missing, and the channel be elsewhere. */
+static void complete(struct publication *self)
+{
+	const struct ix_plan_stage *planned = self->planned;
+	bool has_record = !ix_digest_is_zero(&planned->remote_record);
+	bool moves = self->engine->opts.channel && !ix_digest_eq(&planned->remote_record, &planned->channel_record);
+	ix_auto_kept_record record = { 0 };
+	const char *why = NULL;
+	struct ix_err err;
+	int r;
+
+	if (!planned->beside || (has_record && !moves))
+		return;
+	r = ix_cache_check_stage(self->engine->opts.cache, planned->stage->name, key_of(self), &self->image, &why, &err);
+	if (r == 0 && why)
+		r = ix_err_set(&err, IX_EFAIL, "the registry's image is not used: %s", why);
+	if (r == 0 && !has_record)
+		r = find_record(self, true, &record, &err);
+	if (r == 0 && !has_record)
+		r = put_beside(self, &record, &err);
+	if (r == 0)
+		move_channel(self, has_record ? &planned->remote_record : &record.digest);
+	else if (r != -IX_ECANCELED && r != -IX_ENOTFOUND)
+		warn(self, &err);
+}
+
+/* From an image that is in the repository already a name is one manifest PUT. */
+static void put_names(struct publication *self)
+{
+	const struct ix_plan_stage *planned = self->planned;
+	struct ix_published moved;
+	struct ix_err err;
+
+	for (size_t i = 0; i < planned->nnames; i++)
+		if (!planned->names[i].current &&
+		    ix_cache_publish_name(self->engine->opts.cache, planned->names[i].name, &self->image, self->there ? planned->ref : NULL,
+					  planned->stage->name, &moved, &err) < 0)
+			failed(self, &err, true);
+}
+
+static void publish_stage(struct publication *self)
+{
+	struct publisher *publisher = self->engine->publisher;
+	struct ix_err err;
+	int r;
+
+	if (self->planned->remote && outcome_of(self) != IX_OUTCOME_BUILT) {
+		is_there(self, &self->planned->manifest, true);
+		if (!atomic_load(&publisher->read_only))
+			complete(self);
+		return;
+	}
+	if (atomic_load(&publisher->read_only))
+		return;
+	r = put_image(self, &err);
+	if (r == 0 && self->there)
+		publish_beside(self);
+	if (r == -IX_EAUTH && !atomic_exchange(&publisher->read_only, true)) {
+		ix_err_wrap(&err, "stages are not published, the registry does not let us write");
+		warn(self, &err);
+	} else if (r < 0 && r != -IX_EAUTH) {
+		failed(self, &err, false);
+	}
+}
+
+static int publication_job(void *data, struct ix_err *err)
+{
+	struct publication *self = data;
+	int r = ix_cancel_check(self->engine->interrupt, err);
+
+	if (r < 0)
+		return r;
+	if (!ix_cache_is_local(self->engine->opts.cache))
+		publish_stage(self);
+	put_names(self);
+	return 0;
+}
+
+/* After those that the stage is made of: whoever finds it need not miss what is below it. All its links are done, and those of its inner
+ * stages, so that their jobs are there. */
+static void put_after_parents(struct publication *self)
+{
+	const struct ix_engine *engine = self->engine;
+	size_t n = engine->graph->nstages, count = 0;
+	ix_auto_free const struct ix_stage **queue = ix_calloc(n + 1, sizeof(struct ix_stage *));
+	ix_auto_free bool *met = ix_calloc(n, sizeof(*met));
+
+	queue[count++] = self->planned->stage;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < queue[i]->nlinks; j++) {
+			const struct ix_stage *other = queue[i]->links[j].stage;
+
+			if (met[other->index])
+				continue;
+			met[other->index] = true;
+			if (other->inner)
+				queue[count++] = other;
+			else if (engine->publisher->items[other->index].job)
+				ix_job_after(self->job, engine->publisher->items[other->index].job);
+		}
+	}
+}
+
+void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned)
+{
+	struct publication *self;
+
+	if (!engine->publisher || planned->stage->inner)
+		return;
+	self = &engine->publisher->items[planned->stage->index];
+	*self = (struct publication){ .engine = engine, .planned = planned, .image = engine->results[planned->stage->index].manifest };
+	self->job = ix_sched_add_beside(engine->sched, publication_job, self);
+	if (planned->decision == IX_PLAN_BUILD)
+		put_after_parents(self);
+}
+
+/* Stages that nobody asked for, because what is built on them was found, once all has succeeded: what an earlier run could not publish, or left
+ * half done, and channels that are elsewhere. */
+static bool is_passed_over(const struct ix_engine *engine, const struct ix_plan_stage *planned)
+{
+	if (planned->decision != IX_PLAN_SKIP || !planned->ref || planned->stage->inner || ix_cache_is_local(engine->opts.cache))
+		return false;
+	if (!planned->remote)
+		return planned->local && !planned->unsure && ix_cache_is_whole(engine->opts.cache, &planned->manifest);
+	return planned->beside && (ix_digest_is_zero(&planned->remote_record) ||
+				   (engine->opts.channel && !ix_digest_eq(&planned->remote_record, &planned->channel_record)));
+}
+
+void publish_prepare(struct ix_engine *engine, struct ix_sched *sched, struct ix_job *const *jobs)
+{
+	size_t n = engine->graph->nstages;
+
+	engine->sched = sched;
+	if (!engine->opts.publish)
+		return;
+	engine->publisher = ix_calloc(1, sizeof(*engine->publisher));
+	engine->publisher->items = ix_calloc(n, sizeof(*engine->publisher->items));
+	ix_sched_beside(sched, AT_ONCE);
+	for (size_t i = 0; i < n; i++) {
+		const struct ix_plan_stage *planned = &engine->plan->stages[i];
+		struct publication *self = &engine->publisher->items[i];
+		struct ix_job *job;
+
+		if (!is_passed_over(engine, planned))
+			continue;
+		*self = (struct publication){ .engine = engine, .planned = planned, .image = planned->manifest };
+		job = ix_sched_add_beside(sched, publication_job, self);
+		for (size_t j = 0; j < n; j++)
+			if (jobs[j])
+				ix_job_after(job, jobs[j]);
+	}
+}
+
+/* --- after the run --- */
+
+int publish_adopt(struct ix_engine *engine, struct ix_err *err)
+{
+	for (size_t i = 0; engine->publisher && i < engine->graph->nstages; i++) {
+		const struct publication *self = &engine->publisher->items[i];
+		auto_image image = { 0 };
+		struct ix_err why;
+		int r;
+
+		if (!self->adopted)
+			continue;
+		if (image_load(&engine->opts, self->planned->ref, &self->image, &image, &why) < 0) {
+			ix_err_wrap(&why, "another builder's image of it");
+			warn(self, &why);
+			continue;
+		}
+		engine->results[i].manifest = self->image;
+		r = ix_store_set_stage(engine->opts.store, key_of(self), &self->image, err);
+		if (r == 0 && engine->opts.project)
+			r = engine_tag(engine, self->planned, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Where it was said at the beginning that the registry does not answer, that it does not now is no news. */
+static bool counts(const struct ix_engine *engine, const struct publication *self)
+{
+	return self->failed && (self->asked || !ix_cache_is_without(engine->opts.cache));
+}
+
+int ix_engine_published(const struct ix_engine *engine, struct ix_err *err)
+{
+	size_t n = engine->publisher ? engine->graph->nstages : 0, count = 0;
+	ix_auto_buf names = { 0 };
+
+	err->detail[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		const struct publication *self = &engine->publisher->items[i];
+
+		if (self->failed && !counts(engine, self))
+			warn(self, &self->err);
+		if (!counts(engine, self))
+			continue;
+		ix_buf_printf(&names, "%s%s", count++ ? ", " : "", self->planned->stage->name);
+		ix_err_detail(err, "%s  %s: %s", err->detail[0] ? "\n" : "", self->planned->stage->name, self->err.msg);
+	}
+	if (count == 0)
+		return 0;
+	err->code = IX_EFAIL;
+	err->sys = 0;
+	snprintf(err->msg, sizeof(err->msg), "not published: %s; what was built is here", ix_buf_str(&names));
+	return -IX_EFAIL;
+}
