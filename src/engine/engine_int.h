@@ -74,6 +74,9 @@ void lowers_release(struct lowers *lowers);
 #define auto_lowers ix_scoped(lowers_release) struct lowers
 int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers,
 		  struct ix_err *err);
+/* A layer's blob into an empty directory, verified against its diff id. made: as in struct ix_unpack_opts. */
+int rootfs_unpack(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *dir, struct ix_strv *made,
+		  struct ix_err *err);
 /* The image's merged root, read-only and detached. */
 int rootfs_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, int *ret_fd, struct ix_err *err);
 /* The same with an upper directory on top; dir is a fresh scratch directory that gets "upper" and "work". */
@@ -104,6 +107,14 @@ void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned
 /* After the run: results become the images that the registry has under their keys. */
 int publish_adopt(struct ix_engine *engine, struct ix_err *err);
 void publisher_free(struct publisher *publisher);
+
+/* --- parents.c --- */
+
+/* Remember which directories a layer does not speak of, though it has something in them. */
+int parents_note(const struct ix_engine_opts *opts, const struct layer_ref *layer, const struct ix_strv *made, struct ix_err *err);
+/* Such directories are what they are in the layers below: dirs[n], of the layer, becomes a directory in which they are. */
+int parents_inherit(const struct ix_engine_opts *opts, const struct layer_ref *layer, char **dirs, size_t n, const char *stage,
+		    struct ix_err *err);
 
 /* --- cutoff.c --- */
 

@@ -20,9 +20,10 @@ void lowers_release(struct lowers *lowers)
 }
 
 /* blob -> decompress -> (another thread's worth of work: digest, files). The diff id is verified before the directory becomes visible. */
-static int unpack_into(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *dir, struct ix_err *err)
+int rootfs_unpack(const struct ix_engine_opts *opts, const struct layer_ref *layer, const char *dir, struct ix_strv *made,
+		  struct ix_err *err)
 {
-	const struct ix_unpack_opts how = { .overlay = true, .userns = ix_sandbox_rootless(), .cancel = opts->cancel };
+	const struct ix_unpack_opts how = { .overlay = true, .userns = ix_sandbox_rootless(), .made = made, .cancel = opts->cancel };
 	ix_auto_close int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ix_scoped(ix_reader_freep) struct ix_reader *blob = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
@@ -50,12 +51,15 @@ static int unpack_into(const struct ix_engine_opts *opts, const struct layer_ref
 static int unpack_blob(const struct ix_engine_opts *opts, const struct layer_ref *layer, struct ix_err *err)
 {
 	ix_auto_free char *dir = NULL;
+	ix_auto_strv made = { 0 };
 	struct ix_err ignored;
 	int r;
 
 	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
 		return -(int)err->code;
-	r = unpack_into(opts, layer, dir, err);
+	r = rootfs_unpack(opts, layer, dir, &made, err);
+	if (r == 0)
+		r = parents_note(opts, layer, &made, err);
 	if (r == 0)
 		r = ix_layer_dir_commit(opts->store, dir, &layer->diff_id, err);
 	if (r < 0)
@@ -177,6 +181,8 @@ int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, 
 	struct fetch fetch = { .opts = opts, .image = image, .stage = stage, .dirs = dirs };
 	int r = fetch_all(&fetch, err);
 
+	for (size_t i = 1; r == 0 && i < image->nlayers; i++)
+		r = parents_inherit(opts, &image->layers[i], dirs, i, stage, err);
 	for (size_t i = image->nlayers; i-- > 0;) {
 		if (r == 0 && !listed(&lowers, dirs[i]))
 			lowers.dirs[lowers.count++] = ix_steal(&dirs[i]);
@@ -274,7 +280,7 @@ static int check_commit(const struct ix_engine_opts *opts, const struct scratch 
 
 	if (upper_fd < 0 || mkdir(dir, 0755) < 0)
 		return ix_err_sys(err, "mkdir %s", dir);
-	if (unpack_into(opts, &layer, dir, err) < 0)
+	if (rootfs_unpack(opts, &layer, dir, NULL, err) < 0)
 		return -(int)err->code;
 	check_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (check_fd < 0)

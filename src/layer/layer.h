@@ -14,6 +14,7 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "io/compress.h"
 #include "io/digest.h"
 #include "io/stream.h"
@@ -84,6 +85,8 @@ struct ix_unpack_opts {
 	bool one_owner; /* everything belongs to uid and gid */
 	uint32_t uid, gid;
 	bool no_owners; /* owners are not set: the files belong to whoever unpacks (export to a directory) */
+	struct ix_strv
+		*made; /* out, or NULL: directories that the tar does not speak of, made because something is in them; parents first */
 	const struct ix_cancel *cancel;
 };
 /*
@@ -91,6 +94,13 @@ struct ix_unpack_opts {
  * never followed. Reads to the end of the stream, so that a digest over it is complete.
  */
 int ix_layer_unpack(struct ix_reader *tar, int root_fd, const struct ix_unpack_opts *opts, struct ix_err *err);
+
+/* Give a directory the owner, mode, attributes and time of another. */
+int ix_layer_copy_dir(int from_fd, int to_fd, const char *path, struct ix_err *err);
+/* Would that change nothing but the time? */
+bool ix_layer_same_dir(int a_fd, int b_fd);
+/* Does a directory of an unpacked layer hide what is below it? */
+bool ix_layer_is_opaque(int fd);
 
 /* Reading a tar entry by entry. */
 struct ix_tar_reader;

@@ -58,7 +58,7 @@ static int read_names(int fd, const char *path, struct ix_strv *names, struct ix
 	return 0;
 }
 
-static bool is_opaque(int fd)
+bool ix_layer_is_opaque(int fd)
 {
 	char value[4];
 
@@ -67,28 +67,15 @@ static bool is_opaque(int fd)
 }
 
 /* Is the directory below the same but for what happened inside it? */
-static bool unchanged_below(const struct pack *self, const char *path, const struct stat *st, int fd)
+static bool unchanged_below(const struct pack *self, const char *path, int fd)
 {
 	struct ix_err ignored;
 	ix_auto_close int lower = -1;
-	struct ix_tar_entry ours = { 0 }, theirs = { 0 };
-	struct stat below;
-	bool same;
 
 	if (self->lower_fd < 0)
 		return false;
 	lower = ix_open_beneath(self->lower_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, &ignored);
-	if (lower < 0 || fstat(lower, &below) < 0)
-		return false;
-	same = below.st_mode == st->st_mode && below.st_uid == st->st_uid && below.st_gid == st->st_gid &&
-	       ix_xattrs_read(fd, path, &ours, &ignored) == 0 && ix_xattrs_read(lower, path, &theirs, &ignored) == 0 &&
-	       ours.nxattrs == theirs.nxattrs;
-	for (size_t i = 0; same && i < ours.nxattrs; i++)
-		same = strcmp(ours.xattrs[i].name, theirs.xattrs[i].name) == 0 && ours.xattrs[i].len == theirs.xattrs[i].len &&
-		       memcmp(ours.xattrs[i].value, theirs.xattrs[i].value, ours.xattrs[i].len) == 0;
-	ix_tar_entry_release(&ours);
-	ix_tar_entry_release(&theirs);
-	return same;
+	return lower >= 0 && ix_layer_same_dir(fd, lower);
 }
 
 static struct ix_tar_entry entry_of(const char *path, const struct stat *st)
@@ -147,7 +134,7 @@ static int push(struct pack *self, int fd_take, const char *path, const struct s
 {
 	struct level level = { .fd = fd_take, .path = ix_strdup(path), .st = *st };
 
-	level.opaque = self->overlay && !is_root && is_opaque(fd_take);
+	level.opaque = self->overlay && !is_root && ix_layer_is_opaque(fd_take);
 	level.is_root = is_root;
 	level.pending = !is_root;
 	IX_GROW(&self->levels, self->nlevels, &self->cap);
@@ -156,7 +143,7 @@ static int push(struct pack *self, int fd_take, const char *path, const struct s
 		return ix_err_set(err, IX_ELIMIT, "/%s is nested deeper than %d directories", path, DEPTH_MAX);
 	if (read_names(fd_take, path, &self->levels[self->nlevels - 1].names, err) < 0)
 		return -(int)err->code;
-	if (!is_root && (level.opaque || !self->overlay || !unchanged_below(self, path, st, fd_take)))
+	if (!is_root && (level.opaque || !self->overlay || !unchanged_below(self, path, fd_take)))
 		return flush_dirs(self, err);
 	return 0;
 }

@@ -32,6 +32,27 @@ struct unpack {
 	char *chunk;
 };
 
+static void note_made(struct unpack *self, const char *path)
+{
+	if (self->opts->made)
+		ix_strv_add(self->opts->made, path);
+}
+
+/* The tar speaks of it after all. */
+static void forget_made(struct unpack *self, const char *path)
+{
+	struct ix_strv *made = self->opts->made;
+
+	for (size_t i = 0; made && i < made->count; i++) {
+		if (strcmp(made->items[i], path) != 0)
+			continue;
+		free(made->items[i]);
+		memmove(&made->items[i], &made->items[i + 1], (made->count - i - 1) * sizeof(*made->items));
+		made->count--;
+		return;
+	}
+}
+
 /* The directory's descriptor, made with its parents when it is missing (a layer may leave out directories that exist below). */
 static int open_parent(struct unpack *self, const char *path, struct ix_err *err)
 {
@@ -58,7 +79,9 @@ static int open_parent(struct unpack *self, const char *path, struct ix_err *err
 			above = ix_open_in_root(self->root_fd, dir, O_PATH | O_DIRECTORY, err);
 			if (above < 0)
 				return above;
-			if (mkdirat(above, ix_path_base(so_far), 0755) < 0 && errno != EEXIST)
+			if (mkdirat(above, ix_path_base(so_far), 0755) == 0)
+				note_made(self, so_far);
+			else if (errno != EEXIST)
 				return ix_err_sys(err, "mkdir %s", so_far);
 			if (slash)
 				*slash = '/';
@@ -265,6 +288,7 @@ static int unpack_entry(struct unpack *self, const struct ix_tar_entry *entry, s
 		return r < 0 ? r : 0;
 	if (clear_way(self->parent_fd, name, S_ISDIR(entry->mode), err) < 0)
 		return -(int)err->code;
+	forget_made(self, entry->path);
 	return make_entry(self, name, entry, err);
 }
 

@@ -18,7 +18,7 @@ static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 static const char empty_index[] = "{\"manifests\":[],\"mediaType\":\"" IX_MEDIA_INDEX "\",\"schemaVersion\":2}";
 
 /* Raised when unpacked layers become others: those that an older ix made are made again. */
-#define LAYER_FORM "2"
+#define LAYER_FORM "3"
 
 static int make_layout(struct ix_store *store, struct ix_err *err)
 {

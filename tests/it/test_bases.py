@@ -160,6 +160,48 @@ def layout(place, document):
     return place
 
 
+def tar_of(*names):
+    """Files alone, without the directories they are in."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    return out.getvalue()
+
+
+def test_layers_that_leave_out_directories_leave_them_as_they_are(world, machine, tmp_path):
+    host, tar = world
+    config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH]}}
+    layer = tar_of("tmp/x", "home/app/f", "home/app/new/f", "usr/share/data/y")
+    base = push_image(host, "parents", config, [tar, layer, tar_of("tmp/z", "home/app/new/g")])
+    look = "RUN stat -c '%a %u:%g %n' /tmp /home/app /home/app/new /usr /tmp/x /tmp/z > /seen\n"
+    root = machine.root_tar(dockerfile(tmp_path / "c", f"FROM {base}\n{look}"))
+    assert text(root, "seen") == "1777 0:0 /tmp\n755 1000:1000 /home/app\n755 0:0 /home/app/new\n755 0:0 /usr\n644 0:0 /tmp/x\n644 0:0 /tmp/z\n"
+    # The same layer on another image is another directory, whichever comes first.
+    locked = io.BytesIO()
+    with tarfile.open(fileobj=locked, mode="w") as archive:
+        for name, mode, uid in (("tmp", 0o700, 5), ("home", 0o711, 6)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.uid = tarfile.DIRTYPE, mode, uid
+            archive.addfile(info)
+    other = push_image(host, "parents", config, [tar, locked.getvalue(), layer], tag="other")
+    root = machine.root_tar(dockerfile(tmp_path / "d", f"FROM {other}\nRUN stat -c '%a %u:%g %n' /tmp /home /home/app > /seen\n"))
+    assert text(root, "seen") == "700 5:0 /tmp\n711 6:0 /home\n755 1000:1000 /home/app\n"
+    assert text(machine.root_tar(tmp_path / "c", "--no-cache"), "seen").startswith("1777 0:0 /tmp\n755 1000:1000")
+    root = machine.root_tar(dockerfile(tmp_path / "e", f"FROM {base}\n"))
+    assert root.getmember("tmp").mode == 0o1777 and root.getmember("home/app").uid == 1000
+
+
+def test_a_directory_that_a_layer_removed_is_made_anew(world, machine, tmp_path):
+    host, tar = world
+    config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH]}}
+    base = push_image(host, "removed", config, [tar, tar_of(".wh.tmp", "home/.wh.app"), tar_of("tmp/x", "home/app/f")])
+    root = machine.root_tar(dockerfile(tmp_path / "c", f"FROM {base}\nRUN stat -c '%a %u:%g %n' /tmp /home/app > /seen\n"))
+    assert text(root, "seen") == "755 0:0 /tmp\n755 0:0 /home/app\n"
+
+
 # --- bases that are in a registry only ---
 
 @pytest.fixture(scope="module")
