@@ -98,6 +98,7 @@ static int fetch(struct ix_cache *cache, const struct ix_strv *places, const str
 	ix_auto_buf text = { 0 };
 	char digest[IX_DIGEST_TEXT];
 
+	ix_err_set(err, IX_EGONE, "none of them is a repository");
 	in_order(cache, places, &blob->digest, &order);
 	for (size_t i = 0; i < order.count; i++) {
 		ix_auto_ref place = { 0 };

@@ -392,7 +392,7 @@ int ix_cache_pull(struct ix_cache *cache, const char *name, const struct ix_dige
 	int r = ix_cache_image(cache, name, digest, &manifest, &config, err);
 
 	for (size_t i = 0; r == 0 && i < manifest.nlayers; i++)
-		r = ix_cache_need_blob(cache, name, &manifest.layers[i], NULL, err);
+		r = ix_cache_need_sound(cache, name, &manifest.layers[i], NULL, err);
 	if (r == 0)
 		r = ix_blob_read(cache->store, digest, &body, err);
 	return r < 0 ? r : ix_store_tag(cache->store, name, digest, manifest.media_type, body.len, err);
