@@ -142,6 +142,22 @@ static int look(struct ix_cache *cache, const char *image, const struct ix_descr
 			  image ? ": " : "", ix_digest_text(&blob->digest, text), (unsigned long long)size, (unsigned long long)blob->size);
 }
 
+/* What was made here can be made again: who builds asks how many such blobs there are. */
+static int gone(struct ix_cache *cache, const struct ix_digest *blob, bool only_here, const struct ix_err *err)
+{
+	struct ix_err ignored;
+
+	if (err->code != IX_ECANCELED && (only_here || ix_blob_is_made(cache->store, blob, &ignored) > 0) &&
+	    ix_blob_note_lost(cache->store, blob))
+		atomic_fetch_add(&cache->known.lost_here, 1);
+	return -(int)err->code;
+}
+
+unsigned ix_cache_lost(struct ix_cache *cache)
+{
+	return atomic_load(&cache->known.lost_here);
+}
+
 int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
 {
 	ix_auto_close int lock = -1;
@@ -153,9 +169,11 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 		return r < 0 ? r : 0;
 	if (cache_places(cache, image, &blob->digest, &places, err) < 0)
 		return -(int)err->code;
-	if (places.count == 0)
-		return ix_err_set(err, IX_EGONE, "blob %s is not in the store, and no repository is known to have it",
-				  ix_digest_text(&blob->digest, text));
+	if (places.count == 0) {
+		ix_err_set(err, IX_EGONE, "blob %s is not in the store, and no repository is known to have it",
+			   ix_digest_text(&blob->digest, text));
+		return gone(cache, &blob->digest, true, err);
+	}
 	if (cache->offline)
 		return ix_err_set(err, IX_EFAIL, "blob %s of %s is not in the store, and --offline asks nobody for it",
 				  ix_digest_text(&blob->digest, text), image ? image : places.items[0]);
@@ -165,7 +183,10 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 	if (r != 0)
 		return r < 0 ? r : 0; /* another process was first */
 	r = fetch(cache, &places, blob, stage, err);
-	return r < 0 ? cache_note_damage(cache, image, err) : 0;
+	if (r == 0)
+		return 0;
+	(void)gone(cache, &blob->digest, false, err);
+	return cache_note_damage(cache, image, err);
 }
 
 /* --- what is wrong --- */

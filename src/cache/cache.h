@@ -78,6 +78,8 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 int ix_cache_need_sound(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
 /* Somebody found the blob wrong: 1: it was, that has been said, and it was fetched again; 0: it is what its digest says. */
 int ix_cache_mend_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err);
+/* How many blobs that only this store had turned out to be gone: what made them has to run again. */
+unsigned ix_cache_lost(struct ix_cache *cache);
 /* The repository of image has the blob: remembered, for when it is needed. */
 void ix_cache_note_place(struct ix_cache *cache, const char *image, const struct ix_digest *blob);
 

@@ -12,6 +12,7 @@ struct known {
 	pthread_mutex_t lock;
 	struct ix_map blobs;   /* "host/repository@digest" -> whether it is there, or what is there is bad */
 	struct ix_map damaged; /* reference -> struct damage */
+	atomic_uint lost_here; /* blobs that only this store had, and has no more */
 	atomic_bool lost;      /* some blob was asked for in vain */
 	atomic_bool down;      /* the registry does not answer */
 	atomic_bool without;   /* the run goes on without it, and that was said */

@@ -16,11 +16,19 @@ static char *damaged_name(const struct session *session, const char *ref)
 bool session_again(struct session *session, const struct ix_err *err)
 {
 	size_t known = session->ndamaged;
+	bool again = false;
+	unsigned lost;
 	const char *ref, *why;
 	bool gone;
 
 	if (err->code == IX_ECANCELED || !session->plan)
 		return false;
+	lost = ix_cache_lost(session->cache);
+	if (lost > session->nlost) {
+		session_warn(session, "a layer that was here is gone, making it again: %s", err->msg);
+		session->nlost = lost;
+		again = true;
+	}
 	while ((ref = ix_cache_damaged(session->cache, session->ndamaged, &why, &gone)) != NULL) {
 		ix_auto_free char *name = damaged_name(session, ref);
 
@@ -30,5 +38,5 @@ bool session_again(struct session *session, const struct ix_err *err)
 			     name, why);
 		session->ndamaged++;
 	}
-	return session->ndamaged > known;
+	return again || session->ndamaged > known;
 }

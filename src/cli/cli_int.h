@@ -120,6 +120,7 @@ struct session {
 	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
 	char *remembered;      /* under which the last builds are remembered: the project, or the Dockerfile and its context */
+	unsigned nlost;        /* blobs of steps that were lost, and made it start over */
 	size_t ndamaged;       /* images that could not be had, and were told */
 	struct lone lone;
 	struct ix_strv dirs;    /* temporary, to remove */

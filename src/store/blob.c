@@ -115,6 +115,40 @@ void blob_checked_release(struct ix_store *store)
 	for (size_t i = 0; i < store->checked.count; i++)
 		free(store->checked.entries[i].value);
 	ix_map_release(&store->checked);
+	ix_map_release(&store->lost);
+}
+
+int ix_blob_is_made(struct ix_store *store, const struct ix_digest *digest, struct ix_err *err)
+{
+	auto_query q = { 0 };
+
+	if (query_begin(store, "SELECT 1 FROM steps WHERE digest = ?", &q, err) < 0)
+		return -(int)err->code;
+	query_digest(&q, 1, digest);
+	return query_step(&q, err);
+}
+
+bool ix_blob_note_lost(struct ix_store *store, const struct ix_digest *digest)
+{
+	char hex[IX_DIGEST_HEX + 1];
+	bool known;
+
+	pthread_mutex_lock(&store->checked_lock);
+	known = ix_map_get(&store->lost, ix_digest_hex(digest, hex)) != NULL;
+	ix_map_set(&store->lost, hex, store);
+	pthread_mutex_unlock(&store->checked_lock);
+	return !known;
+}
+
+bool blob_is_lost(struct ix_store *store, const struct ix_digest *digest)
+{
+	char hex[IX_DIGEST_HEX + 1];
+	bool lost;
+
+	pthread_mutex_lock(&store->checked_lock);
+	lost = store->lost.count > 0 && ix_map_get(&store->lost, ix_digest_hex(digest, hex)) != NULL;
+	pthread_mutex_unlock(&store->checked_lock);
+	return lost && !ix_blob_has(store, digest);
 }
 
 bool ix_blob_is_checked(struct ix_store *store, const struct ix_digest *digest)

@@ -204,6 +204,24 @@ int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const
 	return query_step(&q, err);
 }
 
+/* Is a blob of the image one that nobody has any more? Asked of the manifest only when there are any. */
+static bool misses_blob(struct ix_store *store, const struct ix_digest *digest)
+{
+	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	ix_auto_manifest manifest = { 0 };
+	struct ix_err ignored;
+	bool any, lost = false;
+
+	pthread_mutex_lock(&store->checked_lock);
+	any = store->lost.count > 0;
+	pthread_mutex_unlock(&store->checked_lock);
+	if (!any || ix_blob_read(store, digest, &body, &ignored) < 0 || ix_manifest_parse(body.data, body.len, &manifest, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < manifest.nlayers && !lost; i++)
+		lost = blob_is_lost(store, &manifest.layers[i].digest);
+	return lost;
+}
+
 int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct ix_digest *ret_manifest, struct ix_err *err)
 {
 	struct ix_digest manifest;
@@ -221,7 +239,7 @@ int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct i
 		if (!query_get_digest(&q, 0, &manifest))
 			return not_found(err, "stage");
 	}
-	if (!ix_blob_has(store, &manifest))
+	if (!ix_blob_has(store, &manifest) || misses_blob(store, &manifest))
 		return not_found(err, "stage");
 	*ret_manifest = manifest;
 	return 0;

@@ -73,6 +73,10 @@ bool ix_blob_is_checked(struct ix_store *store, const struct ix_digest *digest);
 /* Repositories that had the blob ("registry.example.com/shop"), so that it can be fetched when it is needed; appended, the latest first. */
 int ix_blob_add_place(struct ix_store *store, const struct ix_digest *digest, const char *repository, struct ix_err *err);
 int ix_blob_places(struct ix_store *store, const struct ix_digest *digest, struct ix_strv *places, struct ix_err *err);
+/* Did a step of this store make the blob? */
+int ix_blob_is_made(struct ix_store *store, const struct ix_digest *digest, struct ix_err *err);
+/* Nobody has the blob any more: stages that are made of it are not found from now on. False: that was known. */
+bool ix_blob_note_lost(struct ix_store *store, const struct ix_digest *digest);
 /* A small blob into buf (up to its limit), verified. What is wrong is set aside as by ix_blob_check: -IX_ECORRUPT. */
 int ix_blob_read(struct ix_store *store, const struct ix_digest *digest, struct ix_buf *buf, struct ix_err *err);
 

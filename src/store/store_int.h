@@ -17,10 +17,13 @@ struct ix_store {
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement at a time */
 	pthread_mutex_t checked_lock;
+	struct ix_map lost;    /* hex digits of blobs that nobody has; under checked_lock too */
 	struct ix_map checked; /* hex digits -> struct checked of blobs that were found to be what they should be */
 };
 
-/* Forget what was checked. */
+/* Is it one of those that nobody has, and still not here? */
+bool blob_is_lost(struct ix_store *store, const struct ix_digest *digest);
+/* Forget what was checked and lost. */
 void blob_checked_release(struct ix_store *store);
 
 int store_db_open(struct ix_store *store, struct ix_err *err);

@@ -97,6 +97,25 @@ def test_a_damaged_blob_that_nobody_has_is_named_and_made_again(world, machine, 
     machine.ix("push", "mine:2", f"{world[0]}/healed:2")
 
 
+@pytest.mark.parametrize("how", ["flip", "cut", "lose"])
+@pytest.mark.parametrize("next_file", ["RUN head -c 600000 /dev/urandom > /r\nRUN true\nRUN id\n", "RUN head -c 600000 /dev/urandom > /r\nENV a=b\n"])
+def test_a_layer_that_nobody_has_is_made_again_by_the_build_that_misses_it(world, machine, tmp_path, how, next_file):
+    dockerfile(tmp_path / "c", f"FROM {world[2]} AS first\nRUN head -c 600000 /dev/urandom > /r\nRUN true\nFROM first\nLABEL a=b\n")
+    machine.build(tmp_path / "c", "-t", "mine:1")
+    blob = machine.store / "oci/blobs/sha256" / json.loads(machine.ix("inspect", "mine:1").out)["manifest"]["layers"][1]["digest"][7:]
+    data = blob.read_bytes()
+    blob.unlink()
+    if how != "lose":
+        blob.write_bytes(data[:-300] + (bytes(300) if how == "flip" else b""))
+    forget_unpacked(machine)
+    dockerfile(tmp_path / "d", f"FROM {world[2]}\n{next_file}")
+    machine.build(tmp_path / "d", "-o", f"type=tar,dest={tmp_path}/d.tar")
+    # A stage that stands on it, found by its key.
+    dockerfile(tmp_path / "e", f"FROM {world[2]} AS first\nRUN head -c 600000 /dev/urandom > /r\nRUN true\nFROM first\nRUN ls -l /r\n")
+    machine.build(tmp_path / "e", "-o", f"type=oci,dest={tmp_path}/e.tar")
+    machine.build(tmp_path / "c", "-o", f"type=oci,dest={tmp_path}/c.tar")
+
+
 def test_a_blob_that_is_made_again_replaces_a_damaged_one(world, machine, tmp_path):
     dockerfile(tmp_path / "c", f"FROM {world[2]}\nCOPY f /f\n", f="x" * 5000)
     env = {"SOURCE_DATE_EPOCH": "1700000000"}
