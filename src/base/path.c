@@ -90,39 +90,42 @@ bool ix_path_within(const char *dir, const char *path)
 	return strncmp(dir, path, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-/* One [class] at *pattern (after the bracket) against c. 1, 0, or -1 for a bad class; *pattern moves behind it. */
-static int match_class(const char **pattern, unsigned char c)
+/* A character of a class, which is never the last of the pattern. *p moves behind it. */
+static bool class_char(const char **p, uint32_t *ret_rune)
+{
+	size_t len;
+
+	if (**p == '-' || **p == ']')
+		return false;
+	*p += **p == '\\';
+	if (!**p)
+		return false;
+	len = ix_utf8_next(*p, strlen(*p), ret_rune);
+	if (*ret_rune == 0xfffd && len == 1)
+		return false;
+	*p += len;
+	return **p != '\0';
+}
+
+/* One [class] at *pattern (after the bracket) against a character. 1, 0, or -1 for a bad class; *pattern moves behind it. */
+static int match_class(const char **pattern, uint32_t rune)
 {
 	const char *p = *pattern;
 	bool negate = *p == '^', hit = false;
-	unsigned ranges = 0;
 
-	if (negate)
-		p++;
-	for (;;) {
-		unsigned char low, high;
+	p += negate;
+	for (unsigned ranges = 0; *p != ']' || ranges == 0; ranges++) {
+		uint32_t low, high;
 
-		if (*p == ']' && ranges > 0)
-			break;
-		if (*p == '\\')
-			p++;
-		else if (*p == '-' || *p == ']')
+		if (!class_char(&p, &low))
 			return -1;
-		if (!*p)
-			return -1;
-		low = high = (unsigned char)*p++;
+		high = low;
 		if (*p == '-') {
 			p++;
-			if (*p == '\\')
-				p++;
-			else if (*p == '-' || *p == ']')
+			if (!class_char(&p, &high))
 				return -1;
-			if (!*p)
-				return -1;
-			high = (unsigned char)*p++;
 		}
-		hit = hit || (low <= c && c <= high);
-		ranges++;
+		hit = hit || (low <= rune && rune <= high);
 	}
 	*pattern = p + 1;
 	return hit != negate;
@@ -147,6 +150,22 @@ static bool well_formed(const char *p)
 	return true;
 }
 
+/* What is at *pattern, no star, against the name: how many bytes of it match, 0 for none. *pattern moves behind it. */
+static size_t match_one(const char **pattern, const char *name)
+{
+	const char *p = (*pattern)++;
+	uint32_t rune;
+	size_t len = ix_utf8_next(name, strlen(name), &rune);
+
+	if (*p == '[')
+		return match_class(pattern, rune) > 0 ? len : 0;
+	if (*p == '?')
+		return *name != '/' ? len : 0;
+	if (*p == '\\')
+		p = (*pattern)++;
+	return *p == *name ? 1 : 0;
+}
+
 int ix_path_match(const char *pattern, const char *name)
 {
 	const char *star = NULL, *resume = NULL; /* where to go on after the last '*' took one more byte */
@@ -155,30 +174,17 @@ int ix_path_match(const char *pattern, const char *name)
 		return -1;
 	while (*name || *pattern) {
 		const char *next = pattern;
-		int hit = 0;
+		size_t len;
 
 		if (*pattern == '*') {
 			star = ++pattern;
 			resume = name;
 			continue;
 		}
-		if (*name) {
-			if (*next == '?') {
-				hit = *name != '/';
-				next++;
-			} else if (*next == '[') {
-				next++;
-				hit = *name != '/' && match_class(&next, (unsigned char)*name) > 0;
-			} else if (*next) {
-				if (*next == '\\')
-					next++;
-				hit = *next == *name;
-				next++;
-			}
-		}
-		if (hit) {
+		len = *name && *next ? match_one(&next, name) : 0;
+		if (len > 0) {
 			pattern = next;
-			name++;
+			name += len;
 			continue;
 		}
 		if (!star || !*resume || *resume == '/')

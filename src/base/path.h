@@ -16,7 +16,7 @@ const char *ix_path_base(const char *path);
 char *ix_path_dir(const char *path);
 /* Lexically inside: path equals dir or is below it. Both cleaned. */
 bool ix_path_within(const char *dir, const char *path);
-/* Go's filepath.Match on one whole name: * ? [class] \escape, none of which match '/'. 1 match, 0 no match, -1 bad pattern. */
+/* Go's filepath.Match on a whole name: * and ? match no '/', a [class] does, \ escapes; by characters. 1 match, 0 no match, -1 bad pattern. */
 int ix_path_match(const char *pattern, const char *name);
 
 #endif

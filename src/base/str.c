@@ -344,3 +344,23 @@ size_t ix_utf8_valid(const char *text, size_t len)
 	}
 	return len;
 }
+
+size_t ix_utf8_next(const char *text, size_t len, uint32_t *ret_rune)
+{
+	unsigned char low, high, first = (unsigned char)*text;
+	size_t n = first < 0x80 ? 1 : utf8_sequence(first, &low, &high);
+	uint32_t rune = n < 2 ? first : first & (0x7fu >> n);
+
+	*ret_rune = 0xfffd;
+	if (n == 0 || n > len)
+		return 1;
+	for (size_t i = 1; i < n; i++) {
+		unsigned char byte = (unsigned char)text[i];
+
+		if (byte < (i == 1 ? low : 0x80) || byte > (i == 1 ? high : 0xbf))
+			return 1;
+		rune = rune << 6 | (byte & 0x3f);
+	}
+	*ret_rune = rune;
+	return n;
+}

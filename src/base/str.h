@@ -43,6 +43,8 @@ const char *ix_nearest(const char *text, const char *const *names, size_t count)
 char *ix_printable(const char *text, size_t max);
 /* How many bytes from the start are valid UTF-8 (RFC 3629): len when all are. */
 size_t ix_utf8_valid(const char *text, size_t len);
+/* The character at the start of len > 0 bytes and how many of them it is; a byte that is none is U+FFFD and one. */
+size_t ix_utf8_next(const char *text, size_t len, uint32_t *ret_rune);
 /* 1.5 kB, 62.7 MB: decimal units as docker prints them. out holds at least 16 bytes; returns out. */
 char *ix_human_size(uint64_t bytes, char out[static 16]);
 void ix_hex(const void *bytes, size_t len, char *out); /* out holds 2*len+1 */

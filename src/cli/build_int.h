@@ -26,7 +26,28 @@ struct agents {
 int ssh_parse(const struct ix_strv *specs, struct agents *agents, struct ix_err *err);
 void ssh_release(struct agents *agents);
 
+/* --- compat.c --- */
+
+/* What people's docker commands say besides. */
+struct docker_opts {
+	const char *provenance, *sbom, *attest, *cache_from, *cache_to, *builder;
+	bool rm, force_rm, debug; /* nothing is left behind anyhow, and nothing is hidden */
+};
+#define DOCKER_OPTIONS(d)                                                                                                                  \
+	{ 0, "provenance", "false", OPT_TEXT, &(d)->provenance, "as in docker; false is what is done" },                                   \
+		{ 0, "sbom", "false", OPT_TEXT, &(d)->sbom, "the same" }, { 0, "attest", "SPEC", OPT_TEXT, &(d)->attest, "refused" },      \
+		{ 0, "cache-from", "SPEC", OPT_TEXT, &(d)->cache_from, "refused: a project's registry is its cache" },                     \
+		{ 0, "cache-to", "SPEC", OPT_TEXT, &(d)->cache_to, "refused, too" },                                                       \
+		{ 0, "builder", "default", OPT_TEXT, &(d)->builder, "there is one" },                                                      \
+		{ 0, "rm", NULL, OPT_FLAG, &(d)->rm, "always done" }, { 0, "force-rm", NULL, OPT_FLAG, &(d)->force_rm, "always done" },    \
+	{                                                                                                                                  \
+		'D', "debug", NULL, OPT_FLAG, &(d)->debug, "as in docker; IX_TRACE shows what rooms do"                                    \
+	}
+/* Is what they ask for there? */
+int docker_opts_check(const struct docker_opts *opts, struct ix_err *err);
+
 struct build_opts {
+	struct docker_opts docker;
 	struct ix_strv operands, outputs, ssh;
 	const char *compression, *compression_level, *jobs, *iidfile, *metadata_file, *call;
 	bool no_build;

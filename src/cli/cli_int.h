@@ -89,6 +89,7 @@ struct lone {
 	struct ix_buf text; /* of the Dockerfile */
 };
 
+struct opened_context;
 struct session {
 	struct common_opts common;
 	struct ix_cancel *cancel;
@@ -128,6 +129,7 @@ struct session {
 	int64_t epoch;          /* SOURCE_DATE_EPOCH for what is built, -1: none; after session_plan */
 	int64_t context_time;   /* of a fetched context: commit time, Last-Modified, newest entry; 0: unknown */
 	bool checking;          /* Dockerfiles are checked, not built: checks are kept for printing, and may fetch configs of base images */
+	struct opened_context *opened;         /* named contexts that were fetched, the last one first */
 	struct ix_ignore *lint_ignore;         /* while a file is checked: its context's ignore rules, or NULL */
 	const struct ix_build_secret *secrets; /* borrowed */
 	size_t nsecrets;
@@ -220,6 +222,10 @@ int need_directory(const char *path, const char *what, struct ix_err *err);
 /* A named context's value: docker-image://, oci-layout://, stage:NAME, a URL or a directory relative to base. */
 int session_context(struct session *session, const char *value, const char *base, const char *platform, struct ix_source *ret_source,
 		    struct ix_err *err);
+/* Would it be fetched? */
+bool session_is_remote(struct session *session, const char *value);
+/* Fetch a pending context, once; data: the session. */
+int session_open_context(void *data, const struct ix_named_context *context, struct ix_source *ret_source, struct ix_err *err);
 /* A repository or archive by URL becomes a directory: 1. Another text is none: 0. A URL of a file that is no archive goes to ret_text, when that
  * is not NULL, and there is no directory. */
 int remote_context(struct session *session, const char *text, char **ret_dir, struct ix_buf *ret_text, struct ix_err *err);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -34,8 +35,18 @@ static bool is_url(const char *operand)
 	return ix_remote_parse(arena, operand, &remote, &ignored) < 0 || remote.kind != IX_REMOTE_NONE;
 }
 
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Where no project is in sight a directory is one, too. */
 static bool is_path(const char *operand)
 {
+	if (access("ix.yaml", F_OK) != 0 && is_directory(operand))
+		return true;
 	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
 }
 
@@ -246,7 +257,8 @@ static int prepare(struct build_opts *opts, struct build_request *request, struc
 {
 	request->publish = !opts->no_push && !request->offline;
 	request->complete = request->publish;
-	if (request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
+	if (docker_opts_check(&opts->docker, err) < 0 ||
+	    request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
 	    check_options(opts, request, session, err) < 0 || request_settle(request, session, err) < 0 ||
 	    outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err) < 0 ||
 	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
@@ -305,6 +317,7 @@ int cmd_build(int argc, char **argv)
 		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs, "stages to build at once (default: one per CPU)" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		{ 'q', "quiet", NULL, OPT_FLAG, &session.common.quiet, "print only the result" },
+		DOCKER_OPTIONS(&b.docker),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "build", "[STAGE...] | PATH", NULL, NULL };

@@ -137,6 +137,8 @@ int session_context(struct session *session, const char *value, const char *base
 	char *path = NULL;
 
 	*ret_source = (struct ix_source){ .platform = platform };
+	if (strcmp(value, "docker-image://scratch") == 0)
+		return 0;
 	if (ix_starts(value, "docker-image://")) {
 		ret_source->kind = IX_SOURCE_IMAGE;
 		ret_source->text = ix_arena_strdup(session->graph->arena, value + 15);
@@ -180,6 +182,41 @@ int session_context(struct session *session, const char *value, const char *base
 	}
 	ret_source->kind = IX_SOURCE_DIR;
 	ret_source->dir = session_dir(session, path, NULL, value);
+	return 0;
+}
+
+struct opened_context {
+	const char *value;
+	struct ix_source source;
+	struct opened_context *next;
+};
+
+bool session_is_remote(struct session *session, const char *value)
+{
+	struct ix_remote remote;
+	struct ix_err ignored; /* what is malformed is told where it is looked at */
+
+	return ix_remote_parse(session->graph->arena, value, &remote, &ignored) == 0 && remote.kind != IX_REMOTE_NONE;
+}
+
+int session_open_context(void *data, const struct ix_named_context *context, struct ix_source *ret_source, struct ix_err *err)
+{
+	struct session *session = data;
+	struct opened_context *opened;
+	int r;
+
+	for (opened = session->opened; opened; opened = opened->next) {
+		if (strcmp(opened->value, context->pending) == 0) {
+			*ret_source = opened->source;
+			return 0;
+		}
+	}
+	r = session_context(session, context->pending, "/", context->source.platform, ret_source, err);
+	if (r < 0)
+		return ix_err_wrap(err, "context '%s'", context->name);
+	opened = ix_arena_alloc(session->graph->arena, sizeof(*opened));
+	*opened = (struct opened_context){ context->pending, *ret_source, session->opened };
+	session->opened = opened;
 	return 0;
 }
 

@@ -18,15 +18,17 @@ static bool is_ignored(void *data, const char *path)
 	return session->lint_ignore && clean[1] && ix_ignore_match(session->lint_ignore, clean + 1);
 }
 
-static struct ix_ignore *read_ignore(const struct ix_dir *dir)
+/* A malformed one is an error even where nothing is copied, as in docker. */
+static int read_ignore(const struct ix_dir *dir, struct ix_ignore **ret_ignore, struct ix_err *err)
 {
 	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
-	struct ix_ignore *ignore = NULL;
-	struct ix_err ignored; /* of a malformed one the build tells */
+	int r;
 
-	if (dir && dir->ignore_path && ix_read_file(AT_FDCWD, dir->ignore_path, &text, &ignored) == 0)
-		(void)ix_ignore_parse(dir->ignore_path, ix_buf_str(&text), text.len, &ignore, &ignored);
-	return ignore;
+	*ret_ignore = NULL;
+	if (!dir || !dir->ignore_path)
+		return 0;
+	r = ix_read_file(AT_FDCWD, dir->ignore_path, &text, err);
+	return r < 0 ? r : ix_ignore_parse(dir->ignore_path, ix_buf_str(&text), text.len, ret_ignore, err);
 }
 
 static int tell_checks(struct session *session, struct ix_dockerfile *file, struct ix_err *err)
@@ -55,6 +57,7 @@ static int tell_checks(struct session *session, struct ix_dockerfile *file, stru
 int session_lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
 {
 	struct ix_lower_opts opts = *given;
+	int r;
 
 	for (size_t i = 0; i < opts.nargs; i++)
 		if (strcmp(opts.args[i].name, "BUILDKIT_DOCKERFILE_CHECK") == 0 && opts.args[i].value &&
@@ -62,7 +65,9 @@ int session_lint(struct session *session, struct ix_dockerfile *file, const stru
 			return -(int)err->code;
 	opts.ignored = is_ignored;
 	opts.lint_needs_facts = session->checking;
-	session->lint_ignore = read_ignore(opts.context);
+	r = read_ignore(opts.context, &session->lint_ignore, err);
+	if (r < 0)
+		return r;
 	ix_dockerfile_lint(file, &opts);
 	ix_ignore_free(session->lint_ignore);
 	session->lint_ignore = NULL;

@@ -110,7 +110,7 @@ static void add_arg(struct lowering *lowering, const char *name, const char *val
 }
 
 /* --build-arg K=V; K alone takes the environment's value. */
-static void add_request_args(struct session *session, struct lowering *lowering)
+static int add_request_args(struct session *session, struct lowering *lowering, struct ix_err *err)
 {
 	const struct ix_strv *args = &session->request->build_args;
 	const char *epoch = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
@@ -125,15 +125,38 @@ static void add_request_args(struct session *session, struct lowering *lowering)
 		const char *value = equals ? equals + 1 : getenv(name); /* NOLINT(concurrency-mt-unsafe): no other thread sets it */
 
 		ix_strv_take(&lowering->texts, name);
+		if (!*name)
+			return ix_err_set(err, IX_EARG, "--build-arg %s: write NAME=VALUE", args->items[i]);
 		add_arg(lowering, name, value);
 	}
+	return 0;
 }
 
-static void add_context(struct lowering *lowering, const char *name, const struct ix_source *source)
+/* What is fetched is fetched when something uses it. */
+static int add_context(struct session *session, struct lowering *lowering, const char *name, const char *value, const char *base,
+		       struct ix_err *err)
 {
+	struct ix_named_context context = { .name = name, .source.platform = lowering->opts.platform };
+	int r = 0;
+
+	if (session_is_remote(session, value))
+		context.pending = value;
+	else
+		r = session_context(session, value, base, lowering->opts.platform, &context.source, err);
+	if (r < 0)
+		return r;
 	lowering->contexts = ix_realloc_array(lowering->contexts, lowering->opts.ncontexts + 1, sizeof(*lowering->contexts));
-	lowering->contexts[lowering->opts.ncontexts++] = (struct ix_named_context){ name, *source };
+	lowering->contexts[lowering->opts.ncontexts++] = context;
 	lowering->opts.contexts = lowering->contexts;
+	return 0;
+}
+
+/* Names are references, which are in lower case. */
+static bool has_upper(const char *name)
+{
+	while (*name && !(*name >= 'A' && *name <= 'Z'))
+		name++;
+	return *name;
 }
 
 static int add_request_contexts(struct session *session, struct lowering *lowering, struct ix_err *err)
@@ -143,14 +166,15 @@ static int add_request_contexts(struct session *session, struct lowering *loweri
 
 	for (size_t i = 0; i < contexts->count; i++) {
 		const char *equals = strchr(contexts->items[i], '=');
-		struct ix_source source;
+		const char *name;
 
 		if (!equals || equals == contexts->items[i])
 			return ix_err_set(err, IX_EARG, "--build-context %s: write NAME=VALUE", contexts->items[i]);
-		if (session_context(session, equals + 1, cwd, lowering->opts.platform, &source, err) < 0)
+		name = session_keep(session, ix_strndup(contexts->items[i], (size_t)(equals - contexts->items[i])));
+		if (has_upper(name))
+			return ix_err_set(err, IX_EARG, "--build-context %s: a context's name is in lower case", contexts->items[i]);
+		if (add_context(session, lowering, name, equals + 1, cwd, err) < 0)
 			return ix_err_wrap(err, "--build-context %s", contexts->items[i]);
-		add_context(lowering, session_keep(session, ix_strndup(contexts->items[i], (size_t)(equals - contexts->items[i]))),
-			    &source);
 	}
 	return 0;
 }
@@ -212,7 +236,7 @@ static const char *platform_of(struct session *session, const char *given, struc
 	return session_keep(session, ix_platform_text(&platform));
 }
 
-static void set_common(struct session *session, struct lowering *lowering, const char *name, const char *platform)
+static int set_common(struct session *session, struct lowering *lowering, const char *name, const char *platform, struct ix_err *err)
 {
 	struct ix_platform host;
 
@@ -223,8 +247,9 @@ static void set_common(struct session *session, struct lowering *lowering, const
 	lowering->opts.allow_insecure = session->request->allow_insecure;
 	lowering->opts.build_platform = session_keep(session, ix_platform_text(&host));
 	lowering->opts.facts = facts_of;
+	lowering->opts.open_context = session_open_context;
 	lowering->opts.data = session;
-	add_request_args(session, lowering);
+	return add_request_args(session, lowering, err);
 }
 
 /* --- a stage of the project --- */
@@ -262,14 +287,23 @@ static int fill_lowering(struct session *session, const struct ix_project_stage 
 	for (size_t i = 0; i < spec->nargs; i++)
 		add_arg(lowering, spec->args[i].name, spec->args[i].value ? spec->args[i].value : getenv(spec->args[i].name)); /* NOLINT */
 	for (size_t i = 0; i < spec->ncontexts; i++) {
-		struct ix_source source;
-
-		if (session_context(session, spec->contexts[i].value, session->project->dir, lowering->opts.platform, &source, err) < 0)
+		if (add_context(session, lowering, spec->contexts[i].name, spec->contexts[i].value, session->project->dir, err) < 0)
 			return ix_err_wrap(err, "%s:%u:%u: context '%s'", session->project->path, spec->contexts[i].place.line,
 					   spec->contexts[i].place.column, spec->contexts[i].name);
-		add_context(lowering, spec->contexts[i].name, &source);
 	}
 	return add_request_contexts(session, lowering, err);
+}
+
+/* A file from outside of the project and the stage's context that is no Dockerfile: nothing of it is quoted, it may be anything. */
+static int refuse_stranger(const char *shown, const struct ix_buf *text, struct ix_err *err)
+{
+	struct ix_dockerfile *file;
+	struct ix_err hidden;
+
+	if (ix_dockerfile_parse(shown, ix_buf_str(text), text->len, &file, &hidden) < 0)
+		return ix_err_set(err, IX_EARG, "%s is no Dockerfile; it is outside of the project, so nothing of it is shown", shown);
+	ix_dockerfile_free(file);
+	return 0;
 }
 
 static int load_stage(struct session *session, const struct ix_project_stage *spec, struct ix_stage **ret_stage, struct ix_err *err)
@@ -288,13 +322,19 @@ static int load_stage(struct session *session, const struct ix_project_stage *sp
 		return -(int)err->code;
 	for (size_t i = 0; i < session->project->nstages; i++)
 		names[i] = session->project->stages[i].name;
-	set_common(session, &lowering, spec->name, platform);
+	if (set_common(session, &lowering, spec->name, platform, err) < 0)
+		return -(int)err->code;
 	lowering.opts.target = spec->target;
 	lowering.opts.context = session_dir(session, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
 	lowering.opts.find_stage = session_stage;
 	lowering.opts.stage_names = names;
 	shown = spec->inline_text ? ix_strdup(path) : shown_path(path);
-	if (fill_lowering(session, spec, &lowering, err) < 0 || lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
+	if (fill_lowering(session, spec, &lowering, err) < 0)
+		return -(int)err->code;
+	if (!spec->inline_text && !ix_path_within(session->project->dir, path) && !ix_path_within(context, path) &&
+	    refuse_stranger(shown, &text, err) < 0)
+		return -(int)err->code;
+	if (lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
 		return -(int)err->code;
 	(*ret_stage)->publish = spec->publish;
 	(*ret_stage)->npublish = spec->npublish;
@@ -334,7 +374,8 @@ static int fill_lone(struct session *session, struct lowering *lowering, struct 
 
 	if (!platform || lone_prepare(session, err) < 0)
 		return -(int)err->code;
-	set_common(session, lowering, "image", platform);
+	if (set_common(session, lowering, "image", platform, err) < 0)
+		return -(int)err->code;
 	lowering->opts.target = request->target;
 	if (lone->dir)
 		lowering->opts.context = session_dir(session, ix_strdup(lone->dir), lone->path, request->lone_context);

@@ -1,6 +1,7 @@
 /* Secrets of a build: --secret, and those whose contents count for keys. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "build_int.h"
@@ -33,6 +34,10 @@ int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct i
 		secret->id = secrets->texts.items[secrets->texts.count - 1];
 		ix_strv_add(&secrets->texts, env ? env : file);
 		*(env ? &secret->env : &secret->file) = secrets->texts.items[secrets->texts.count - 1];
+		if (env && !getenv(env)) /* NOLINT(concurrency-mt-unsafe) */
+			return ix_err_set(err, IX_EARG, "--secret %s: environment variable %s is not set", specs->items[i], env);
+		if (!env && access(file, R_OK) < 0)
+			return ix_err_sys(err, "--secret %s: %s", specs->items[i], file);
 	}
 	return 0;
 }

@@ -1,4 +1,5 @@
 #include "context_int.h"
+#include "pattern_int.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -90,7 +91,14 @@ void ix_selection_release(struct ix_selection *selection)
 
 bool context_has_wildcard(const char *pattern)
 {
-	return strpbrk(pattern, "*?[\\") != NULL;
+	/* An escape alone makes none: such a path is taken as it is written. */
+	for (; *pattern; pattern++) {
+		if (*pattern == '\\' && pattern[1])
+			pattern++;
+		else if (strchr("*?[", *pattern))
+			return true;
+	}
+	return false;
 }
 
 int ix_context_real_path(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err)
@@ -116,51 +124,121 @@ int ix_context_real_path(const struct ix_context *context, const char *path, cha
 	return 0;
 }
 
-/* The paths a pattern with wildcards matches: element by element, breadth first. */
-static int glob(const struct ix_context *context, const char *pattern, struct ix_strv *found, struct ix_err *err)
+/* Directory by directory, as they are walked: "d" with all in it goes before "d.x". */
+static int compare_places(const void *a, const void *b)
+{
+	const unsigned char *x = *(const unsigned char *const *)a, *y = *(const unsigned char *const *)b;
+
+	while (*x && *x == *y)
+		x++, y++;
+	return (*x == '/' ? 0 : *x) - (*y == '/' ? 0 : *y);
+}
+
+/* The names in a directory that the element matches, below its path. Links are not followed. */
+static void glob_one(const struct ix_context *context, const char *dir_path, const char *element, struct ix_strv *found)
+{
+	struct ix_err ignored; /* what is no directory has nothing below it */
+	int fd = ix_open_beneath(context->root_fd, dir_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, &ignored);
+	ix_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && ix_path_match(element, entry->d_name) > 0)
+			ix_strv_addf(found, "%s%s%s", dir_path, dir_path[0] ? "/" : "", entry->d_name);
+}
+
+/* Element by element, breadth first. */
+static void glob_elements(const struct ix_context *context, const char *base, const char *pattern, struct ix_strv *found)
 {
 	ix_auto_strv level = { 0 };
 
-	bool wild = false;
-
-	ix_strv_add(&level, "");
+	ix_strv_add(&level, base);
 	while (*pattern) {
 		size_t n = strcspn(pattern, "/");
 		ix_auto_free char *element = ix_strndup(pattern, n);
-		ix_auto_strv next = { 0 };
+		struct ix_strv next = { 0 };
 
 		pattern += n + (pattern[n] == '/');
-		for (size_t i = 0; i < level.count; i++) {
-			ix_auto_closedir DIR *dir = NULL;
-			/* Links are followed up to the first wildcard, not among what it matches. */
-			int fd = wild ? ix_open_beneath(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err)
-				      : ix_open_in_root(context->root_fd, level.items[i], O_RDONLY | O_DIRECTORY, err);
-			struct dirent *entry;
-
-			if (fd < 0)
-				continue; /* not a directory: nothing below it matches */
-			dir = fdopendir(fd);
-			while (dir && (entry = readdir(dir)) != NULL) {
-				int match = ix_path_match(element, entry->d_name);
-
-				if (match < 0)
-					return ix_err_set(err, IX_EARG, "malformed pattern '%s'", element);
-				if (match && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-					ix_strv_addf(&next, "%s%s%s", level.items[i], level.items[i][0] ? "/" : "", entry->d_name);
-			}
-		}
-		wild = wild || context_has_wildcard(element);
+		for (size_t i = 0; i < level.count; i++)
+			glob_one(context, level.items[i], element, &next);
 		ix_strv_release(&level);
 		level = next;
-		next = (struct ix_strv){ 0 };
 	}
-	ix_strv_sort(&level);
 	ix_strv_copy(found, &level);
-	return 0;
 }
 
-/* Leave out what the patterns of --exclude match below what was selected; a file that was named itself stays. */
-static void drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes)
+/* The directories before the first wildcard, which have to be there, and how much of the pattern they are, with their slash. */
+static int glob_base(const struct ix_context *context, const char *pattern, char **ret_base, size_t *ret_skip, struct ix_err *err)
+{
+	ix_auto_free char *base = NULL;
+	size_t skip = 0;
+	int r;
+
+	for (;;) {
+		size_t len = strcspn(pattern + skip, "/");
+		ix_auto_free char *element = ix_strndup(pattern + skip, len);
+
+		if (context_has_wildcard(element) || !pattern[skip + len])
+			break;
+		skip += len + 1;
+	}
+	base = ix_strndup(pattern, skip > 0 ? skip - 1 : 0);
+	*ret_skip = skip;
+	r = skip > 0 ? ix_context_real_path(context, base, ret_base, err) : 0;
+	if (skip == 0)
+		*ret_base = ix_strdup("");
+	return r == -IX_ENOTFOUND ? ix_err_set(err, IX_ENOTFOUND, "\"/%s\": not found", base) : r;
+}
+
+/* A class may match a slash: whole paths are compared, and below what matches nothing is looked for. */
+static int glob_paths(const struct ix_context *context, const char *base, const char *pattern, struct ix_strv *found, struct ix_err *err)
+{
+	size_t cap = 0, len = *base ? strlen(base) + 1 : 0;
+	ix_auto_selection below = { 0 };
+	const char *last = NULL;
+	int r = context_walk(context, base, &below, &cap, NULL, err);
+
+	for (size_t i = 0; i < below.nentries && r == 0; i++) {
+		const char *path = below.entries[i].path;
+
+		if (strlen(path) <= len || (last && ix_path_within(last, path)) || ix_path_match(pattern, path + len) <= 0)
+			continue;
+		ix_strv_add(found, path);
+		last = path;
+	}
+	return r;
+}
+
+int context_glob(const struct ix_context *context, const char *pattern, struct ix_strv *found, struct ix_err *err)
+{
+	ix_auto_free char *base = NULL;
+	struct pattern *compiled;
+	size_t skip;
+	int r;
+
+	if (ix_path_match(pattern, "") < 0)
+		return ix_err_set(err, IX_EARG, "malformed pattern '%s'", pattern);
+	/* Files of this machine are sent by the rules of ignore files first, so what they refuse is refused. */
+	if (context->owns_fd) {
+		compiled = pattern_compile(pattern);
+		if (!compiled)
+			return ix_err_set(err, IX_EARG, "malformed pattern '%s'", pattern);
+		pattern_free(compiled);
+	}
+	r = glob_base(context, pattern, &base, &skip, err);
+	if (r < 0)
+		return r;
+	if (strchr(pattern, '['))
+		r = glob_paths(context, base, pattern + skip, found, err);
+	else
+		glob_elements(context, base, pattern + skip, found);
+	if (found->count > 0)
+		qsort(found->items, found->count, sizeof(char *), compare_places);
+	return r;
+}
+
+/* A file that was named itself stays. */
+void context_drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes)
 {
 	size_t kept = first;
 
@@ -192,7 +270,7 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	visible = context_visible(context, path) && context_visible(context, real);
 	if (context_walk(context, real, selection, cap, opts->cancel, err) < 0)
 		return -(int)err->code;
-	drop_excluded(selection, first, excludes);
+	context_drop_excluded(selection, first, excludes);
 	if (!visible && selection->nentries - first <= 1) {
 		context_drop(selection, first);
 		return 0;
@@ -289,7 +367,7 @@ static int select_paths(struct ix_context *context, const char *pattern, const s
 
 	if (!wild)
 		ix_strv_add(&paths, clean + 1);
-	else if (glob(context, clean + 1, &paths, err) < 0)
+	else if (context_glob(context, clean + 1, &paths, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < paths.count; i++) {
 		int r = add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
@@ -313,10 +391,7 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 	if (opts->nexcludes > 0 && ix_ignore_new(opts->excludes, opts->nexcludes, &excludes, err) < 0)
 		return -(int)err->code;
 	if (opts->parents) {
-		r = context_select_parents(context, pattern, opts, &selection, err);
-		drop_excluded(&selection, 0, excludes);
-		if (selection.nmatches > 0)
-			selection.matches[0].count = selection.nentries;
+		r = context_select_parents(context, pattern, opts, excludes, &selection, err);
 	} else {
 		r = select_paths(context, pattern, opts, excludes, &selection, err);
 	}

@@ -62,6 +62,7 @@ struct ix_entry {
 	uint64_t rdev; /* device nodes */
 	uint64_t dev, ino;
 	uint32_t nlink;
+	bool socket;             /* it is one, and taken for an empty file */
 	char *link;              /* symbolic link's target, or NULL */
 	struct ix_digest digest; /* regular files, when asked for: of the contents, and of the file capabilities when there are any */
 };

@@ -26,6 +26,13 @@ static inline bool context_may_show(const struct ix_context *context, const char
 }
 bool context_has_wildcard(const char *pattern);
 
+/* --- context.c --- */
+
+/* The paths a pattern with wildcards matches, appended. */
+int context_glob(const struct ix_context *context, const char *pattern, struct ix_strv *found, struct ix_err *err);
+/* Leave out what the patterns of --exclude match among the entries from first on, below what was selected. excludes may be NULL. */
+void context_drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes);
+
 /* --- walk.c --- */
 
 /* The path alone, appended to the entries. */
@@ -39,9 +46,9 @@ int context_walk(const struct ix_context *context, const char *path, struct ix_s
 		 const struct ix_cancel *cancel, struct ix_err *err);
 /* --- parents.c --- */
 
-/* COPY --parents: one match, of the root or the pivot, with what the pattern selects and the directories on the way. */
+/* COPY --parents: a match for the root or each pivot, with what the pattern selects and the directories on the way. */
 int context_select_parents(const struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
-			   struct ix_selection *selection, struct ix_err *err);
+			   const struct ix_ignore *excludes, struct ix_selection *selection, struct ix_err *err);
 
 /* --- door.c --- */
 

@@ -1,5 +1,6 @@
 /* Reading a file of a selection, and only what was selected. */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,10 +14,15 @@ static int changed(const struct ix_context *context, const struct ix_entry *entr
 
 int context_open(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err)
 {
-	/* O_NONBLOCK: a pipe put in the file's place meanwhile must not hang us. */
-	int fd = ix_open_beneath(context->root_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, err);
 	struct stat st;
+	int fd;
 
+	if (entry->socket) {
+		*ret_fd = memfd_create("socket", MFD_CLOEXEC);
+		return *ret_fd < 0 ? ix_err_sys(err, "%s/%s", context->label, entry->path) : 0;
+	}
+	/* O_NONBLOCK: a pipe put in the file's place meanwhile must not hang us. */
+	fd = ix_open_beneath(context->root_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, err);
 	if (fd == -IX_ENOTFOUND)
 		return changed(context, entry, err);
 	if (fd < 0)
@@ -63,7 +69,7 @@ int ix_context_open_entry(const struct ix_context *context, const struct ix_entr
 		return -(int)err->code;
 	if (fstat(fd, &st) < 0)
 		return ix_err_sys(err, "stat %s", entry->path);
-	if (context->owns_fd && check(context, entry, fd, &st, err) < 0)
+	if (context->owns_fd && !entry->socket && check(context, entry, fd, &st, err) < 0)
 		return -(int)err->code;
 	*ret_file = (struct ix_context_file){
 		.fd = ix_steal_fd(&fd),

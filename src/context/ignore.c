@@ -4,178 +4,53 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "context/context.h"
-
-/*
- * A pattern is a list of tokens matched by simulating its automaton: one bit for each position in the pattern, so the cost is bounded by
- * pattern length times path length whatever the pattern. The language is that of moby's patternmatcher: "**" crosses slashes, and a "**"
- * followed by a slash also stands for no directory at all.
- */
-enum token_kind { T_LITERAL, T_ONE, T_CLASS, T_STAR, T_GLOBSTAR, T_DIRS };
-
-struct token {
-	enum token_kind kind;
-	unsigned char literal;
-	bool negate;
-	unsigned char set[32]; /* T_CLASS: one bit for each byte */
-};
+#include "pattern_int.h"
 
 struct rule {
-	struct token *tokens;
-	size_t count;
+	struct pattern *pattern;
 	bool exception; /* it began with '!' */
 };
 
 struct ix_ignore {
 	struct rule *rules;
 	size_t count, cap;
-	size_t longest; /* tokens in the longest rule */
+	size_t states; /* room that the largest pattern needs */
 };
 
 enum { PATTERN_MAX = 4096 };
 
-/* [abc], [a-z], [^...]: p points behind the bracket. Returns behind the class, NULL when it is malformed. */
-static const char *parse_class(const char *p, struct token *token)
+static size_t elements(const char *path)
 {
-	bool any = false;
+	size_t n = 1;
 
-	token->kind = T_CLASS;
-	if (*p == '^' || *p == '!') {
-		token->negate = true;
-		p++;
-	}
-	while (*p && (*p != ']' || !any)) {
-		unsigned low, high;
-
-		if (*p == '\\' && !*++p)
-			return NULL;
-		low = high = (unsigned char)*p++;
-		if (*p == '-' && p[1] && p[1] != ']') {
-			p++;
-			if (*p == '\\' && !*++p)
-				return NULL;
-			high = (unsigned char)*p++;
-		}
-		if (high < low)
-			return NULL;
-		for (; low <= high; low++)
-			token->set[low / 8] |= (unsigned char)(1u << (low % 8));
-		any = true;
-	}
-	return *p == ']' ? p + 1 : NULL;
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
 }
 
-static bool compile(const char *p, struct rule *rule)
-{
-	rule->tokens = ix_calloc(strlen(p) + 1, sizeof(*rule->tokens));
-	while (*p) {
-		struct token *token = &rule->tokens[rule->count++];
-
-		if (p[0] == '*' && p[1] == '*') {
-			p += 2;
-			token->kind = T_GLOBSTAR;
-			if (*p == '/') {
-				token->kind = T_DIRS;
-				p++;
-			}
-		} else if (*p == '*') {
-			token->kind = T_STAR;
-			p++;
-		} else if (*p == '?') {
-			token->kind = T_ONE;
-			p++;
-		} else if (*p == '[') {
-			p = parse_class(p + 1, token);
-			if (!p)
-				return false;
-		} else {
-			if (*p == '\\' && !*++p)
-				return false;
-			token->kind = T_LITERAL;
-			token->literal = (unsigned char)*p++;
-		}
-	}
-	return true;
-}
-
-/* Positions reachable from at without reading a byte. */
-static void reach(const struct rule *rule, unsigned char *on, size_t at)
-{
-	while (!on[at]) {
-		on[at] = 1;
-		if (at == rule->count || rule->tokens[at].kind < T_STAR)
-			return;
-		at++;
-	}
-}
-
-static bool accepts(const struct token *token, unsigned char c)
-{
-	if (token->kind == T_LITERAL)
-		return token->literal == c;
-	if (c == '/')
-		return false;
-	return token->kind == T_ONE || ((token->set[c / 8] >> (c % 8) & 1) != 0) != token->negate;
-}
-
-static void step(const struct rule *rule, const unsigned char *on, unsigned char *next, unsigned char c)
-{
-	for (size_t at = 0; at < rule->count; at++) {
-		const struct token *token = &rule->tokens[at];
-
-		if (!on[at])
-			continue;
-		switch (token->kind) {
-		case T_STAR:
-			if (c != '/')
-				reach(rule, next, at);
-			break;
-		case T_GLOBSTAR:
-			reach(rule, next, at);
-			break;
-		case T_DIRS:
-			/* Inside the directories: stay here without passing on; a slash ends one, and the rest may begin. */
-			next[at] = 1;
-			if (c == '/')
-				reach(rule, next, at + 1);
-			break;
-		case T_LITERAL:
-		case T_ONE:
-		case T_CLASS:
-			if (accepts(token, c))
-				reach(rule, next, at + 1);
-			break;
-		}
-	}
-}
-
-/* Does the rule match path or one of its parents? */
-static bool rule_matches(const struct rule *rule, const char *path, unsigned char *on, unsigned char *next)
-{
-	memset(on, 0, rule->count + 1);
-	reach(rule, on, 0);
-	for (const char *c = path; *c; c++) {
-		unsigned char *swap = on;
-
-		if (*c == '/' && on[rule->count])
-			return true;
-		memset(next, 0, rule->count + 1);
-		step(rule, on, next, (unsigned char)*c);
-		on = next;
-		next = swap;
-	}
-	return on[rule->count];
-}
-
+/*
+ * Rules are asked for a directory before what is in it. Of a rule that was asked and matched it is known below; of one that was not asked,
+ * because it could not change anything, nothing is. So "*", "!d/a", "d" shows d/a: for d, the last rule was not asked.
+ */
 bool ix_ignore_match(const struct ix_ignore *ignore, const char *path)
 {
-	ix_auto_free unsigned char *states = ix_malloc(2 * (ignore->longest + 1));
+	size_t depth = elements(path);
+	ix_auto_free unsigned char *states = ix_malloc(ignore->states + 1);
+	ix_auto_free bool *hits = ix_calloc(ignore->count * depth + 1, sizeof(*hits));
+	ix_auto_free bool *above = ix_calloc(ignore->count + 1, sizeof(*above));
 	bool ignored = false;
 
-	for (size_t i = 0; i < ignore->count; i++) {
-		const struct rule *rule = &ignore->rules[i];
+	for (size_t i = 0; i < ignore->count; i++)
+		pattern_match(ignore->rules[i].pattern, path, hits + i * depth, states);
+	for (size_t level = 0; level < depth; level++) {
+		ignored = false;
+		for (size_t i = 0; i < ignore->count; i++) {
+			const struct rule *rule = &ignore->rules[i];
 
-		if (rule->exception == ignored && rule_matches(rule, path, states, states + ignore->longest + 1))
-			ignored = !rule->exception;
+			above[i] = above[i] || (rule->exception == ignored && hits[i * depth + level]);
+			if (above[i])
+				ignored = !rule->exception;
+		}
 	}
 	return ignored;
 }
@@ -205,14 +80,13 @@ static int add_rule(struct ix_ignore *ignore, const char *name, unsigned line, c
 		return ix_err_set(err, IX_ELIMIT, "%s:%u:1: pattern is longer than %d bytes", name, line, PATTERN_MAX);
 	clean = ix_path_clean(text);
 	pattern = clean + (clean[0] == '/' && clean[1] != '\0');
-	if (!compile(pattern, &rule)) {
-		free(rule.tokens);
+	rule.pattern = pattern_compile(pattern);
+	if (!rule.pattern)
 		return ix_err_set(err, IX_EARG, "%s:%u:1: malformed pattern '%s'", name, line, text);
-	}
 	IX_GROW(&ignore->rules, ignore->count, &ignore->cap);
 	ignore->rules[ignore->count++] = rule;
-	if (rule.count > ignore->longest)
-		ignore->longest = rule.count;
+	if (pattern_states(rule.pattern) > ignore->states)
+		ignore->states = pattern_states(rule.pattern);
 	return 0;
 }
 
@@ -267,7 +141,7 @@ void ix_ignore_free(struct ix_ignore *ignore)
 	if (!ignore)
 		return;
 	for (size_t i = 0; i < ignore->count; i++)
-		free(ignore->rules[i].tokens);
+		pattern_free(ignore->rules[i].pattern);
 	free(ignore->rules);
 	free(ignore);
 }

@@ -156,8 +156,33 @@ static int collect(struct parents *self, struct ix_err *err)
 	return 0;
 }
 
+/* What the pattern selects below one pivot. Without a match there is the pivot alone, so that what it is copied to is made. */
+static int select_below(struct parents *self, const char *pivot, const char *pattern, const struct ix_ignore *excludes, struct ix_err *err)
+{
+	struct ix_selection *selection = self->selection;
+	size_t first = selection->nentries;
+	int r;
+
+	free(self->pivot);
+	self->pivot = ix_strdup(pivot);
+	ix_strv_release(&self->found);
+	r = find(self, pattern, err);
+	if (r == 0 && self->found.count == 0 && !context_has_wildcard(pattern))
+		return ix_err_set(err, IX_ENOTFOUND, "\"/%s%s%s\": not found", pivot, *pivot ? "/./" : "", pattern);
+	if (r == 0)
+		r = collect(self, err);
+	if (r < 0)
+		return r;
+	context_sort(selection, first, *pivot ? strlen(pivot) + 1 : 0);
+	context_drop_excluded(selection, first, excludes);
+	selection->matches = ix_realloc_array(selection->matches, selection->nmatches + 1, sizeof(*selection->matches));
+	selection->matches[selection->nmatches++] =
+		(struct ix_match){ .path = ix_strdup(pivot), .is_dir = true, .first = first, .count = selection->nentries - first };
+	return 0;
+}
+
 int context_select_parents(const struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
-			   struct ix_selection *selection, struct ix_err *err)
+			   const struct ix_ignore *excludes, struct ix_selection *selection, struct ix_err *err)
 {
 	struct parents self = { .context = context, .opts = opts, .selection = selection };
 	const char *cut = strstr(pattern, "/./");
@@ -165,20 +190,16 @@ int context_select_parents(const struct ix_context *context, const char *pattern
 	ix_auto_free char *clean = ix_path_clean(rooted);
 	ix_auto_free char *before = cut ? ix_asprintf("/%.*s", (int)(cut - pattern), pattern) : ix_strdup("/");
 	ix_auto_free char *pivot = ix_path_clean(before);
-	int r;
+	ix_auto_strv pivots = { 0 };
+	int r = 0;
 
-	self.pivot = pivot + 1;
-	r = find(&self, clean + 1, err);
-	if (r == 0 && self.found.count > 0)
-		r = collect(&self, err);
-	if (r == 0 && self.found.count > 0) {
-		context_sort(selection, 0, *self.pivot ? strlen(self.pivot) + 1 : 0);
-		selection->matches = ix_calloc(1, sizeof(*selection->matches));
-		selection->matches[selection->nmatches++] =
-			(struct ix_match){ .path = ix_strdup(self.pivot), .is_dir = true, .count = selection->nentries };
-	} else if (r == 0 && !context_has_wildcard(clean)) {
-		r = ix_err_set(err, IX_ENOTFOUND, "\"%s\": not found", clean);
-	}
+	if (context_has_wildcard(pivot))
+		r = context_glob(context, pivot + 1, &pivots, err);
+	else
+		ix_strv_add(&pivots, pivot + 1);
+	for (size_t i = 0; i < pivots.count && r == 0; i++)
+		r = select_below(&self, pivots.items[i], clean + 1, excludes, err);
+	free(self.pivot);
 	ix_strv_release(&self.found);
 	return r;
 }

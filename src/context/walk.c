@@ -17,6 +17,7 @@ enum { ENTRIES_MAX = 5000000, DEPTH_MAX = 1000 };
 struct level {
 	DIR *dir;
 	char *path;
+	bool listed; /* it is among the entries */
 };
 
 struct walk {
@@ -83,6 +84,11 @@ static int add_entry(struct walk *walk, int dirfd, const char *name, const struc
 		free(path_take);
 		return ix_err_set(err, IX_ELIMIT, "%s holds more than %d files", walk->context->label, ENTRIES_MAX);
 	}
+	/* As docker's client sends it. */
+	if (S_ISSOCK(st->st_mode)) {
+		entry.mode = S_IFREG | (st->st_mode & 07777);
+		entry.socket = true;
+	}
 	if (S_ISLNK(st->st_mode) && read_link(dirfd, name, path_take, &entry.link, err) < 0) {
 		free(path_take);
 		return -(int)err->code;
@@ -93,7 +99,7 @@ static int add_entry(struct walk *walk, int dirfd, const char *name, const struc
 	return 0;
 }
 
-static int push(struct walk *walk, int dirfd, const char *name, const char *path, struct ix_err *err)
+static int push(struct walk *walk, int dirfd, const char *name, const char *path, bool listed, struct ix_err *err)
 {
 	int fd;
 	DIR *dir;
@@ -110,7 +116,7 @@ static int push(struct walk *walk, int dirfd, const char *name, const char *path
 		return -(int)err->code;
 	}
 	IX_GROW(&walk->levels, walk->nlevels, &walk->levels_cap);
-	walk->levels[walk->nlevels++] = (struct level){ dir, ix_strdup(path) };
+	walk->levels[walk->nlevels++] = (struct level){ dir, ix_strdup(path), listed };
 	return 0;
 }
 
@@ -122,6 +128,26 @@ static void pop(struct walk *walk)
 	free(top->path);
 }
 
+/* Ignored directories on the way to what is not: with it they appear, as they are. */
+static int list_levels(struct walk *walk, struct ix_err *err)
+{
+	for (size_t i = 0; i < walk->nlevels; i++) {
+		struct level *level = &walk->levels[i];
+		struct stat st;
+		int r;
+
+		if (level->listed)
+			continue;
+		if (fstat(dirfd(level->dir), &st) < 0)
+			return ix_err_sys(err, "stat %s", level->path);
+		level->listed = true;
+		r = add_entry(walk, -1, NULL, &st, ix_strdup(level->path), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int visit(struct walk *walk, const char *name, struct ix_err *err)
 {
 	struct level *top = &walk->levels[walk->nlevels - 1];
@@ -129,15 +155,21 @@ static int visit(struct walk *walk, const char *name, struct ix_err *err)
 	int fd = dirfd(top->dir);
 	bool visible = context_visible(walk->context, path);
 	struct stat st;
+	int r = 0;
 
-	/* An ignored directory may still hold files that an exception brings back: then it is walked, though it does not appear itself. */
+	/* An ignored directory may still hold files that an exception brings back: then it is walked, and appears when there are any. */
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : ix_err_sys(err, "stat %s", path);
-	if (visible && !S_ISSOCK(st.st_mode) && add_entry(walk, fd, name, &st, ix_strdup(path), err) < 0)
-		return -(int)err->code;
+	if (visible && (!S_ISSOCK(st.st_mode) || walk->context->owns_fd)) {
+		r = list_levels(walk, err);
+		if (r == 0)
+			r = add_entry(walk, fd, name, &st, ix_strdup(path), err);
+	}
+	if (r < 0)
+		return r;
 	if (!S_ISDIR(st.st_mode) || (!visible && !ix_ignore_has_exceptions(walk->context->ignore)))
 		return 0;
-	return push(walk, fd, name, path, err);
+	return push(walk, fd, name, path, visible, err);
 }
 
 static int run(struct walk *walk, const struct ix_cancel *cancel, struct ix_err *err)
@@ -229,7 +261,7 @@ int context_walk(const struct ix_context *context, const char *path, struct ix_s
 
 		r = dir < 0 ? dir : add_entry(&walk, fd, ".", &st, ix_strdup(path), err);
 		if (r == 0)
-			r = push(&walk, dir, ".", path, err);
+			r = push(&walk, dir, ".", path, true, err);
 		if (r == 0)
 			r = run(&walk, cancel, err);
 		while (walk.nlevels > 0)

@@ -42,6 +42,7 @@ struct ix_build_arg {
 struct ix_named_context {
 	const char *name;
 	struct ix_source source;
+	const char *pending; /* what is fetched when something uses it, in place of source; NULL: nothing */
 };
 
 struct ix_lower_opts {
@@ -60,6 +61,8 @@ struct ix_lower_opts {
 	/* A stage of the project by name, NULL when there is none, for FROM, --from and from=. It is lowered when this returns.
 	 * "stage:NAME" as a whole expanded value asks for NAME and must exist. A failure (a cycle, an error in its file) sets *ret_failed and err. */
 	struct ix_stage *(*find_stage)(void *data, const char *name, bool *ret_failed, struct ix_err *err);
+	/* What a pending context is, fetched now. */
+	int (*open_context)(void *data, const struct ix_named_context *context, struct ix_source *ret_source, struct ix_err *err);
 	/* Names for suggestions, NULL terminated; may be NULL. */
 	const char *const *stage_names;
 	/* Facts of an external base image; NULL when not known. need: the graph cannot be made without them, so they are read now and NULL

@@ -107,11 +107,8 @@ static int do_from(struct making *self)
 	}
 	if (!*name)
 		return df_err(lower->file, lower->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
-	if (strcmp(name, "scratch") == 0 && !lower_named_context(lower, "scratch", NULL)) {
-		self->stage->base.kind = IX_SOURCE_SCRATCH;
-	} else if (lower_resolve(lower, name, self->index, false, self->stage->platform, &from->pos, &self->stage->base) < 0) {
+	if (lower_resolve(lower, name, self->index, false, self->stage->platform, &from->pos, &self->stage->base) < 0)
 		return lower_failed(lower);
-	}
 	if (self->stage->base.kind == IX_SOURCE_DIR)
 		return df_err(lower->file, lower->err, &from->pos, "'%s' is a directory of files and cannot be a base image", name);
 	lower_link_source(self, &self->stage->base, true);

@@ -35,19 +35,25 @@ static const struct ix_named_context *find_context(const struct lower *self, con
 /* One for the platform, "name::linux/arm64", goes before one for all. */
 const struct ix_named_context *lower_named_context(const struct lower *self, const char *name, const char *platform)
 {
+	/* These are nobody's to name. */
+	if (ix_strcaseeq(name, "scratch") || ix_strcaseeq(name, "context"))
+		return NULL;
 	ix_auto_free char *particular = platform ? ix_asprintf("%s::%s", name, platform) : NULL;
 	const struct ix_named_context *found = particular ? find_context(self, particular) : NULL;
 
 	return found ? found : find_context(self, name);
 }
 
-/* An inner stage before limit by name (the last one of that name) or, where numbers count, by number. */
+/* An inner stage before limit by name (the last one of that name) or, where numbers count, by number. Numbers count where a name may be written
+ * in any case; what FROM names is a reference, which is in lower case, as the name is known. */
 bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index)
 {
 	uint64_t n;
 
 	for (size_t i = limit; i-- > 0;) {
-		if (self->file->stages[i].name && ix_strcaseeq(self->file->stages[i].name, name)) {
+		const char *known = self->file->stages[i].name;
+
+		if (known && (numbers ? ix_strcaseeq(known, name) : strcmp(known, name) == 0)) {
 			*ret_index = i;
 			return true;
 		}
@@ -106,7 +112,13 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 
 	*ret_source = (struct ix_source){ 0 };
 	if (context) {
-		*ret_source = context->source;
+		if (context->pending) {
+			r = self->opts->open_context(self->opts->data, context, ret_source, self->err);
+			if (r < 0)
+				return lower_at(self, pos);
+		} else {
+			*ret_source = context->source;
+		}
 		if (ret_source->kind == IX_SOURCE_IMAGE || ret_source->kind == IX_SOURCE_LAYOUT)
 			ret_source->platform = platform;
 		return 0;
@@ -115,6 +127,8 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 		ret_source->kind = IX_SOURCE_STAGE;
 		return lower_stage(self, index, &ret_source->stage);
 	}
+	if (strcmp(name, "scratch") == 0)
+		return 0;
 	r = lower_stage_link(self, name, pos, &stage);
 	if (r < 0)
 		return r;

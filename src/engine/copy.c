@@ -94,9 +94,8 @@ static int prepare_dest(struct copy *self, struct ix_err *err)
 
 	if (build_expand(self->build, self->step, self->step->dest, &text, err) < 0)
 		return -(int)err->code;
-	if (!*text)
-		return ix_err_at(err, &self->step->pos, "%s: the destination is empty", ix_step_word(self->step->kind));
-	self->dest_is_dir = ix_ends(text, "/") || strcmp(text, ".") == 0 || ix_ends(text, "/.");
+	/* Nothing is the working directory. */
+	self->dest_is_dir = !*text || ix_ends(text, "/") || strcmp(text, ".") == 0 || ix_ends(text, "/.");
 	path = ix_path_resolve(cwd && *cwd ? cwd : "/", text);
 	if (path[0] != '/') {
 		char *rooted = ix_asprintf("/%s", path);
@@ -324,6 +323,14 @@ static int list_files(struct copy *self, size_t i, struct ix_err *err)
 	/* What the key was computed from, where that was files. */
 	const struct ix_selection *files = ix_state_selection(self->build->engine->state, self->build->stage, self->build->step, i);
 
+	if (!self->source) {
+		/* --from=scratch */
+		const struct image nothing = { 0 };
+
+		if (rootfs_open(&self->build->engine->opts, &nothing, self->build->stage->name, &self->source_fd, err) < 0)
+			return -(int)err->code;
+		self->source = ix_context_open_root(self->source_fd, "scratch");
+	}
 	if (!files) {
 		if (ix_context_select(self->source, step->words[i], &how, &self->selections[i], err) < 0)
 			return -(int)err->code;

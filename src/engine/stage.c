@@ -150,14 +150,17 @@ static void put_flag(struct build *build, const struct ix_step *step, const char
 /* What docker history shows. */
 static char *copy_created_by(struct build *build, const struct ix_step *step)
 {
+	ix_auto_free char *dest = NULL;
 	ix_auto_buf text = { 0 };
+	struct ix_err ignored;
 
 	ix_buf_puts(&text, ix_step_word(step->kind));
 	put_flag(build, step, "--chown=", step->chown, &text);
 	put_flag(build, step, "--chmod=", step->chmod, &text);
 	for (size_t i = 0; i < step->nwords; i++)
 		ix_buf_printf(&text, " %s", step->words[i]);
-	put_flag(build, step, "", step->dest, &text);
+	if (build_expand(build, step, step->dest, &dest, &ignored) == 0)
+		ix_buf_printf(&text, " %s", dest);
 	ix_buf_puts(&text, " # buildkit");
 	return ix_buf_steal(&text);
 }
@@ -186,9 +189,7 @@ static int set_workdir(struct build *build, const struct ix_step *step, struct i
 
 	if (build_expand(build, step, step->words[0], &text, err) < 0)
 		return -(int)err->code;
-	if (!*text)
-		return ix_err_set(err, IX_EARG, "WORKDIR: the path is empty");
-	/* An absolute path stays as it is written. */
+	/* Nothing is where it was; an absolute path stays as it is written. */
 	path = *text == '/' ? ix_steal(&text) : ix_path_resolve(config->working_dir ? config->working_dir : "/", text);
 	free(config->working_dir);
 	config->working_dir = path;

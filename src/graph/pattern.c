@@ -1,23 +1,14 @@
 #include "pattern_int.h"
 
 #include <string.h>
-#include <sys/types.h>
+
+#include "base/str.h"
 
 size_t graph_char(const char *at, const char *end)
 {
-	unsigned char first = (unsigned char)*at, second = end - at > 1 ? (unsigned char)at[1] : 0;
-	size_t len = first < 0xc2 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 1;
+	uint32_t ignored;
 
-	if (len > (size_t)(end - at))
-		return 1;
-	for (size_t i = 1; i < len; i++)
-		if (((unsigned char)at[i] & 0xc0) != 0x80)
-			return 1;
-	/* Too long a form, half of a pair, or behind the last character there is. */
-	if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
-	    (first == 0xf4 && second > 0x8f))
-		return 1;
-	return len;
+	return ix_utf8_next(at, (size_t)(end - at), &ignored);
 }
 
 bool graph_pattern_valid(const char *pattern)

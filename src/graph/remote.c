@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/path.h"
 #include "graph/graph.h"
 
@@ -179,21 +180,60 @@ static int parse_git(struct parse *self)
 	return check_git(self);
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* %XX undone; false for what is malformed or holds a NUL. */
+static bool decode(const char *text, struct ix_buf *out)
+{
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if (byte == '%') {
+			const char digits[3] = { lower(text[1]), text[1] ? lower(text[2]) : '\0', '\0' };
+
+			if (!ix_unhex(digits, &byte, 1) || byte == 0)
+				return false;
+			text += 2;
+		}
+		ix_buf_putc(out, (char)byte);
+	}
+	return true;
+}
+
+/* The last element of the URL's path, slashes at its end apart; a file needs a name even where the URL gives none. */
+static const char *http_name(struct ix_arena *arena, const char *path)
+{
+	ix_auto_buf plain = { 0 };
+	ix_auto_free char *trimmed = NULL;
+	const char *slash, *base;
+	size_t len;
+
+	if (!decode(path, &plain))
+		return "__unnamed__";
+	len = plain.len;
+	while (len > 0 && plain.data[len - 1] == '/')
+		len--;
+	trimmed = ix_strndup(ix_buf_str(&plain), len);
+	slash = strrchr(trimmed, '/');
+	base = slash ? slash + 1 : trimmed;
+	if (strcmp(base, "..") == 0)
+		return "download";
+	return *base && strcmp(base, ".") != 0 ? ix_arena_strdup(arena, base) : "__unnamed__";
+}
+
 static void parse_http(struct parse *self)
 {
-	const char *text = self->text, *path = strstr(text, "://") + 3;
+	const char *path = strstr(self->text, "://") + 3;
 	ix_auto_free char *bare = NULL;
-	const char *base;
 
 	path += strcspn(path, "/?#");
 	bare = ix_strndup(path, strcspn(path, "?#"));
-	base = ix_path_base(bare);
 	self->out->kind = IX_REMOTE_HTTP;
-	self->out->url = ix_arena_strdup(self->arena, text);
-	/* The file needs a name even where the URL gives none. */
-	self->out->name = *base && strcmp(base, "/") != 0 && strcmp(base, "..") != 0 && strcmp(base, ".") != 0 && !ix_ends(bare, "/")
-				  ? ix_arena_strdup(self->arena, base)
-				  : "__unnamed__";
+	self->out->url = ix_arena_strdup(self->arena, self->text);
+	self->out->name = http_name(self->arena, bare);
 }
 
 int ix_remote_parse(struct ix_arena *arena, const char *text, struct ix_remote *ret_remote, struct ix_err *err)

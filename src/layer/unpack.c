@@ -233,10 +233,10 @@ static void remember_dir(struct unpack *self, const struct ix_tar_entry *entry)
 /* The root itself: only its attributes. */
 static int unpack_root(struct unpack *self, const struct ix_tar_entry *entry, struct ix_err *err)
 {
-	if (!S_ISDIR(entry->mode))
-		return ix_err_set(err, IX_ECORRUPT, "tar: an entry without a name is not a directory");
 	if (self->opts->keep_root)
 		return 0;
+	if (!S_ISDIR(entry->mode))
+		return ix_err_set(err, IX_ECORRUPT, "tar: an entry without a name is not a directory");
 	if (open_parent(self, "", err) < 0)
 		return -(int)err->code;
 	remember_dir(self, entry);

@@ -55,6 +55,68 @@ static int not_utf8(struct yaml *yaml, size_t len, struct ix_err *err)
 	return yaml_err(yaml, &place, err, "it is not UTF-8 text");
 }
 
+static struct ix_place place_of(struct fy_node *scalar)
+{
+	struct fy_token *token = fy_node_get_scalar_token(scalar);
+	const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
+
+	return mark ? (struct ix_place){ (unsigned)mark->line + 1, (unsigned)mark->column + 1 } : (struct ix_place){ 1, 1 };
+}
+
+/* Behind the first document there may be no other: markers stand at the beginning of a line, where no text can. */
+static int one_document(const struct yaml *yaml, struct ix_err *err)
+{
+	struct ix_place place = { 1, 1 };
+	bool begun = false;
+
+	for (const char *line = yaml->text; *line; line += strcspn(line, "\n"), line += *line == '\n', place.line++) {
+		bool marker = ix_starts(line, "---") && strchr(" \t\r\n", line[3]);
+		size_t blank = strspn(line, " \t\r");
+
+		if (marker && begun)
+			return yaml_err(yaml, &place, err, "a second document: there is one in a file");
+		begun = begun || marker || !(line[0] == '%' || line[blank] == '#' || line[blank] == '\n' || !line[blank]);
+	}
+	return 0;
+}
+
+enum { TAGS_DEPTH = 100 };
+
+static int known_tag(const struct yaml *yaml, struct fy_node *node, struct ix_err *err)
+{
+	static const char standard[] = "tag:yaml.org,2002:";
+	static const char *const names[] = { "str", "int", "float", "bool", "null", "map", "seq" };
+	size_t len = 0;
+	const char *tag = fy_node_get_tag(node, &len);
+	ix_auto_free char *text = tag ? ix_strndup(tag, len) : NULL;
+	const struct ix_place place = fy_node_is_scalar(node) ? place_of(node) : (struct ix_place){ 1, 1 };
+
+	for (size_t i = 0; text && ix_starts(text, standard) && i < IX_ARRAY_LEN(names); i++)
+		if (strcmp(text + strlen(standard), names[i]) == 0)
+			return 0;
+	return text ? yaml_err(yaml, &place, err, "the tag %s means nothing here: leave it out", text) : 0;
+}
+
+/* Tags would change what values are, and nothing here knows any. Deeper than anything is nobody looks. */
+static int known_tags(const struct yaml *yaml, struct fy_node *node, unsigned depth, struct ix_err *err)
+{
+	struct fy_node_pair *pair;
+	struct fy_node *item;
+	void *iter = NULL;
+	int r = node ? known_tag(yaml, node, err) : 0;
+
+	if (r < 0 || !node || depth > TAGS_DEPTH)
+		return r;
+	while (r == 0 && fy_node_is_sequence(node) && (item = fy_node_sequence_iterate(node, &iter)))
+		r = known_tags(yaml, item, depth + 1, err);
+	while (r == 0 && fy_node_is_mapping(node) && (pair = fy_node_mapping_iterate(node, &iter))) {
+		r = known_tags(yaml, fy_node_pair_key(pair), depth + 1, err);
+		if (r == 0)
+			r = known_tags(yaml, fy_node_pair_value(pair), depth + 1, err);
+	}
+	return r;
+}
+
 int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len, struct ix_arena *arena, struct ix_err *err)
 {
 	const struct fy_diag_cfg diag_cfg = { .output_fn = no_output, .level = FYET_ERROR, .module_mask = ~0u };
@@ -75,7 +137,9 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 	yaml->doc = fy_document_build_from_string(&cfg, yaml->text, len);
 	if (!yaml->doc)
 		return syntax_error(yaml, err);
-	return 0;
+	if (one_document(yaml, err) < 0)
+		return -(int)err->code;
+	return known_tags(yaml, fy_document_root(yaml->doc), 0, err);
 }
 
 void yaml_close(struct yaml *yaml)
@@ -83,14 +147,6 @@ void yaml_close(struct yaml *yaml)
 	fy_document_destroy(yaml->doc);
 	if (yaml->diag)
 		fy_diag_destroy(yaml->diag);
-}
-
-static struct ix_place place_of(struct fy_node *scalar)
-{
-	struct fy_token *token = fy_node_get_scalar_token(scalar);
-	const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
-
-	return mark ? (struct ix_place){ (unsigned)mark->line + 1, (unsigned)mark->column + 1 } : (struct ix_place){ 1, 1 };
 }
 
 int yaml_next(const struct yaml *yaml, struct fy_node *mapping, void **iter, struct member *ret_member, struct ix_err *err)

@@ -117,7 +117,8 @@ static int set_ids(const struct user *user, struct ix_err *err)
 	if (setresgid(user->gid, user->gid, user->gid) < 0 || setresuid(user->uid, user->uid, user->uid) < 0) {
 		if (errno == EINVAL)
 			return ix_err_set(err, IX_EFAIL,
-					  "user %u:%u is not mapped in this user namespace: give yourself subordinate ids (see ix doctor)",
+					  "user %u:%u is not mapped in this user namespace: give yourself subordinate ids in /etc/subuid "
+					  "and /etc/subgid (usermod --add-subuids, --add-subgids)",
 					  user->uid, user->gid);
 		return ix_err_sys(err, "become user %u:%u", user->uid, user->gid);
 	}

@@ -10,6 +10,8 @@ A case file holds cases; a case begins with a line "=== what it shows" and has s
     --- dir PATH [MODE]             a directory
     --- link PATH TARGET            a symbolic link
     --- setup                       a shell script, run in the context
+    --- serve PATH                  a file that is served by HTTP; @HTTP in the Dockerfile and the flags is where
+    --- call check|outline|targets  nothing is built: what --call says is compared, of checks the rules and lines
     --- only ix: WHY                docker is not asked: what the engine used for recording does not know
     --- needs root: WHY             skipped for ordinary users
     --- differs: WHY                ix means to differ; docker's expectation is kept, what ix makes stands under "--- expect ix"
@@ -26,6 +28,7 @@ as an ordinary user with subordinate ids.
 import argparse
 import concurrent.futures
 import difflib
+import http.server
 import hashlib
 import io
 import json
@@ -41,6 +44,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -110,7 +114,7 @@ def write(path, lead, cases):
     path.write_bytes((out.rstrip("\n") + "\n").encode())
 
 
-def make_context(case, root):
+def make_context(case, root, url=""):
     root.mkdir()
     os.chmod(root, 0o755)
     for header, text in case.sections:
@@ -123,7 +127,7 @@ def make_context(case, root):
         for parent in missing:
             os.chmod(parent, 0o755)
         if words[0] == "file" or words[0] == "Dockerfile":
-            target.write_bytes(text.encode())
+            target.write_bytes((text.replace("@HTTP", url) if words[0] == "Dockerfile" else text).encode())
             os.chmod(target, int(words[2], 8) if len(words) > 2 else 0o644)
         elif words[0] == "dir":
             target.mkdir(exist_ok=True)
@@ -132,6 +136,37 @@ def make_context(case, root):
             target.symlink_to(words[2])
         else:
             subprocess.run(["/bin/sh", "-euc", text], cwd=root, check=True)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """The files of a case by HTTP, each with one time."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            body = self.server.files.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT")
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    def __init__(self, case):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.files = {"/" + h: t.encode() for h, t in case.get("serve")}
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
 
 
 # --- what an image is ---
@@ -264,7 +299,11 @@ class Builder:
         config, tree = read_image(archive)
         self.base = {"tree": tree, "history": config.get("history") or [], "stands": True}
 
-    def build(self, case, context, number):
+    def build(self, case, context, number, url=""):
+        text = self.build_case(case, context, number, url)
+        return text.replace(url, "@HTTP") if url else text
+
+    def build_case(self, case, context, number, url):
         words = [w for flags, _ in case.get("flags") for w in shlex.split(flags)]
         archive = self.work / f"{type(self).__name__}-{number}.tar"
         env = dict(w[5:].split("=", 1) for w in words if w.startswith("@env:"))
@@ -275,7 +314,9 @@ class Builder:
             path, data = "-", (context / "stdin").read_bytes()
         else:
             data = None
-        words = [w.replace("@CTX", str(context)) for w in words]
+        words = [w.replace("@CTX", str(context)).replace("@HTTP", url) for w in words]
+        if case.get("call"):
+            return self.call(case.get("call")[0][0], words, path, data, dict(self.env, **env))
         status, output = self.make(words, path, archive, data, dict(self.env, **env))
         if status != 0:
             text = output.decode("utf-8", "replace")
@@ -287,6 +328,42 @@ class Builder:
         stands = self.base["stands"] and "bin/busybox" in tree
         base = self.base if stands else {"tree": {}, "history": [], "stands": False}
         return show(config, tree, base)
+
+    def call(self, what, words, path, data, env):
+        result = subprocess.run([*self.call_words(env), "--call", what + ",format=json", *words, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=env, input=data, timeout=300)
+        try:
+            said = json.loads(result.stdout)
+        except ValueError:
+            text = (result.stdout + result.stderr).decode("utf-8", "replace")
+            if b"Sanitizer" in result.stderr or result.returncode not in (0, 1, 2):
+                return "error: CRASHED " + text
+            line = self.line(text)
+            return f"error{f' (line {line})' if line else ''}: {self.message(text)}\n"
+        return "".join(sorted(f"{line}\n" for line in called(what, said)))
+
+
+def first_line(location):
+    ranges = (location or {}).get("ranges") or [{}]
+    return (ranges[0].get("start") or {}).get("line", 0)
+
+
+def called(what, said):
+    """What --call said, as lines."""
+    if what == "check":
+        error = said.get("buildError")
+        if error:
+            yield f"refused (line {first_line(error.get('location'))})"
+        for warning in said.get("warnings") or []:
+            yield f"line {first_line(warning.get('location')):3}: {warning['ruleName']}"
+    elif what == "targets":
+        for target in said.get("targets") or []:
+            yield f"line {first_line(target.get('location')):3}: " + " ".join(str(target.get(k, "")) for k in ("name", "base", "platform", "default", "description"))
+    else:
+        for kind in ("args", "secrets", "ssh"):
+            for item in said.get(kind) or []:
+                yield f"{kind} line {first_line(item.get('location')):3}: " + json.dumps({k: v for k, v in sorted(item.items()) if k != "location"})
+        yield f"target {said.get('name', '')}: {said.get('description', '')}"
 
 
 class Ix(Builder):
@@ -315,6 +392,9 @@ class Ix(Builder):
 
     def close(self):
         self.run([*self.words, "rm", *self.common("store"), "--everything"])
+
+    def call_words(self, env):
+        return [*self.words, "build", *self.common("store")]
 
     def build_in(self, store, words, path, archive, data, env):
         command = [*self.words, "build", *self.common(store), "--no-cache", "--progress", "plain", "-o", f"type=oci,dest={archive}", *words, path]
@@ -405,14 +485,14 @@ class UserIx(Ix):
         if mode & 0o7000 and not stat.S_ISLNK(mode):
             os.chmod(path, stat.S_IMODE(mode))
 
-    def build(self, case, context, number):
+    def build(self, case, context, number, url=""):
         # What the user has checked out is the user's own.
         os.chmod(context.parent, 0o755)
         if os.geteuid() == 0:
             self.give(context)
             for path in context.rglob("*"):
                 self.give(path)
-        return super().build(case, context, number)
+        return super().build(case, context, number, url)
 
 
 WAYS = {"shared": Ix, "empty": EmptyIx, "user": UserIx}
@@ -450,6 +530,9 @@ class Docker(Builder):
                 assert saved.returncode == 0, saved.stdout.decode()
             self.run([*self.words, "rmi", "-f", tag])
         return result.returncode, result.stdout
+
+    def call_words(self, env):
+        return ["env", *[f"{k}={env[k]}" for k in env if k not in os.environ], *self.words, "build"]
 
     def write_archive(self, tag, archive):
         inspect = json.loads(self.run([*self.words, "image", "inspect", tag]).stdout)[0]
@@ -521,12 +604,16 @@ def judge(case, number, ix, docker, options):
         return None
     with tempfile.TemporaryDirectory(dir=options.work) as directory:
         context = pathlib.Path(directory) / "context"
-        make_context(case, context)
+        server = Server(case) if case.get("serve") else None
+        url = server.url if server else ""
+        make_context(case, context, url)
         made = theirs = None
         if docker and not case.only_ix:
-            theirs = docker.build(case, context, number)
+            theirs = docker.build(case, context, number, url)
         if ix:
-            made = ix.build(case, context, number)
+            made = ix.build(case, context, number, url)
+        if server:
+            server.stop()
     if options.record:
         if theirs is not None:
             case.set("expect", theirs)

@@ -255,3 +255,46 @@ def test_base_image_for_another_platform_is_told(machine, tmp_path):
     dockerfile(tmp_path, "FROM busybox:test\nLABEL a=1\n")
     assert "InvalidBaseImagePlatform: Base image busybox:test" in machine.build(tmp_path, "--platform", "linux/arm64").err
     assert "several platforms in one image are not supported" in machine.failure("build", "--platform", "linux/amd64,linux/arm64", str(tmp_path)).err
+
+
+def test_options_of_docker_that_ask_for_nothing_are_accepted(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nLABEL a=b\n")
+    machine.ix("build", "-q", "--provenance=false", "--sbom=false", "--rm", "--force-rm=true", "--builder", "default", "--debug", tmp_path)
+    for words, said in ((("--provenance=mode=max",), "attestations"), (("--sbom=true",), "attestations"), (("--attest", "type=sbom"), "attestations"),
+                        (("--cache-from", "type=registry,ref=x"), "--cache-from: leave it out"), (("--cache-to", "type=inline"), "--cache-to: leave it out"),
+                        (("--builder", "mine"), "there is one builder")):
+        assert said in machine.failure("build", "-q", *words, tmp_path).err
+
+
+def test_a_directory_is_a_path_where_no_project_is(machine, tmp_path):
+    (tmp_path / "sub").mkdir()
+    dockerfile(tmp_path / "sub", "FROM scratch\nLABEL a=b\n")
+    machine.ix("build", "-q", "sub", cwd=tmp_path)
+    (tmp_path / "ix.yaml").write_text("project: p\nregistry: none\nstages:\n  other: { context: sub }\n")
+    assert "sub" in machine.failure("build", "-q", "sub", cwd=tmp_path).err
+
+
+def test_what_is_not_there_is_no_secret(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nLABEL a=b\n")
+    assert "/nosuch/file" in machine.failure("build", "-q", "--secret", "id=s,src=/nosuch/file", tmp_path).err
+    assert "NOSUCH_VARIABLE is not set" in machine.failure("build", "-q", "--secret", "id=s,env=NOSUCH_VARIABLE", tmp_path).err
+    assert "write NAME=VALUE" in machine.failure("build", "-q", "--build-arg", "=x", tmp_path).err
+
+
+@pytest.mark.parametrize("text,said", [
+    ("project: p\nregistry: none\nstages: { a: { dockerfile: D } }\n---\nproject: q\n", "ix.yaml:4:1: a second document"),
+    ("project: !secret p\nregistry: none\nstages: { a: { dockerfile: D } }\n", "the tag !secret means nothing here"),
+    ("project: p\nregistry: none\nstages: { a: { args: { X: !env Y } } }\n", "the tag !env means nothing here"),
+])
+def test_yaml_that_would_be_read_otherwise_is_refused(machine, tmp_path, text, said):
+    (tmp_path / "ix.yaml").write_text(text)
+    (tmp_path / "D").write_text("FROM scratch\n")
+    assert said in machine.failure("plan", cwd=tmp_path).err
+
+
+def test_nothing_of_a_strange_file_is_quoted(machine, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "shadow").write_text("root:$6$hash:1::::\n")
+    (tmp_path / "p" / "ix.yaml").write_text("project: p\nregistry: none\nstages: { a: { dockerfile: ../shadow } }\n")
+    said = machine.failure("plan", cwd=tmp_path / "p").err
+    assert "is no Dockerfile" in said and "hash" not in said.lower()

@@ -1,4 +1,5 @@
 #include "unit.h"
+#include "vectors.h"
 
 #include "base/scope.h"
 #include "graph/graph.h"
@@ -160,6 +161,53 @@ static void every_form_gives_what_the_reference_says(void **state)
 	}
 }
 
+struct table {
+	struct ix_strv variables;
+	unsigned wrong;
+};
+
+static const char *table_lookup(void *data, const char *name)
+{
+	const struct table *table = data;
+
+	return ix_env_get(&table->variables, name);
+}
+
+static void learn_variables(void *data, const char *line)
+{
+	struct table *table = data;
+
+	if (!ix_starts(line, "variables: "))
+		return;
+	for (const char *at = line + 11; *at; at += strcspn(at, " "), at += *at == ' ')
+		ix_strv_take(&table->variables, vector_decode(at, strcspn(at, " ")));
+}
+
+static void compare_word(void *data, const char *word, const char *want)
+{
+	struct table *table = data;
+	const struct ix_expand_opts opts = { .lookup = table_lookup, .data = table };
+	ix_auto_free char *expected = vector_decode(want, strlen(want));
+	ix_auto_free char *text = NULL;
+	struct ix_err err;
+	int r = ix_expand(&opts, word, &text, &err);
+
+	if (strcmp(want, "!") == 0 ? r < 0 : r == 0 && strcmp(text, expected) == 0)
+		return;
+	table->wrong++;
+	print_error("%s gives '%s', docker gives '%s'\n", word, r < 0 ? err.msg : text, expected);
+}
+
+static void every_word_is_what_docker_makes_of_it(void **state)
+{
+	struct table table = { 0 };
+
+	(void)state;
+	vectors_read("expand", learn_variables, compare_word, &table);
+	ix_strv_release(&table.variables);
+	assert_int_equal(table.wrong, 0);
+}
+
 static void text_keeps_its_quotes_when_asked(void **state)
 {
 	const struct ix_expand_opts opts = { .lookup = lookup, .keep_quotes = true };
@@ -248,6 +296,7 @@ int main(void)
 		cmocka_unit_test(text_keeps_its_quotes_when_asked),
 		cmocka_unit_test(the_other_escape_character_works),
 		cmocka_unit_test(doubling_does_not_eat_the_machine),
+		cmocka_unit_test(every_word_is_what_docker_makes_of_it),
 		cmocka_unit_test(names_are_found_in_nested_words),
 		cmocka_unit_test(names_behind_an_apostrophe_of_a_text_are_found),
 		cmocka_unit_test(order_puts_needs_first_and_names_cycles),
