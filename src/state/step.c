@@ -23,13 +23,6 @@ void step_need_selections(struct step_state *result, size_t count)
 	result->selections = ix_calloc(count, sizeof(*result->selections));
 }
 
-static void put_word(struct compute *self, const struct ix_step *step, const struct args *args, uint32_t tag, const char *word)
-{
-	ix_auto_free char *cooked = word ? cook(&self->sight, step, args, word) : NULL;
-
-	ix_hash_text(self->own, tag, cooked);
-}
-
 static void put_flag(struct compute *self, uint32_t tag, uint64_t value)
 {
 	ix_hash_u64(self->own, tag);
@@ -155,31 +148,26 @@ static uint32_t default_mode(enum ix_mount_kind kind)
 }
 
 /* As builders find it: by its id, else by the last element of its target. */
-static char *secret_id(struct compute *self, const struct ix_step *step, const struct args *args, const struct ix_mount *mount)
+static const char *secret_id(const struct ix_mount *mount)
 {
-	ix_auto_free char *target = NULL;
-
-	if (mount->id)
-		return cook(&self->sight, step, args, mount->id);
-	target = mount->target ? cook(&self->sight, step, args, mount->target) : NULL;
-	return ix_strdup(target ? ix_path_base(target) : mount->env ? mount->env : "");
+	if (mount->kind == IX_MOUNT_SSH && !mount->id)
+		return "default";
+	return mount->id ? mount->id : mount->target ? ix_path_base(mount->target) : mount->env ? mount->env : "";
 }
 
-static void put_target(struct compute *self, const struct ix_step *step, const struct args *args, const struct ix_mount *mount,
-		       const char *id)
+static void put_target(struct compute *self, const struct ix_mount *mount, const char *id)
 {
-	ix_auto_free char *cooked = mount->target ? cook(&self->sight, step, args, mount->target) : NULL;
+	ix_auto_free char *value = mount->target ? cook_value(mount->target) : NULL;
 	ix_auto_free char *path = NULL;
 
-	if (cooked)
-		path = clean_path(&self->sight, cooked);
+	if (value)
+		path = clean_path(&self->sight, value);
 	else if (mount->kind == IX_MOUNT_SECRET && !mount->env)
 		path = ix_asprintf("/run/secrets/%s", ix_path_base(id));
 	ix_hash_text(self->own, T_MOUNT_TARGET, path);
 }
 
-static int put_mount(struct compute *self, const struct ix_step *step, const struct args *args, size_t i, struct step_state *result,
-		     struct ix_err *err)
+static int put_mount(struct compute *self, const struct ix_step *step, size_t i, struct step_state *result, struct ix_err *err)
 {
 	const struct ix_select_opts opts = { .digest = true, .cancel = self->state->cancel };
 	const struct ix_mount *mount = &step->mounts[i];
@@ -192,14 +180,14 @@ static int put_mount(struct compute *self, const struct ix_step *step, const str
 				     mount->has_gid ? mount->gid : 0 };
 	/* Of a secret only the id counts, unless somebody asked; what a cache holds is nobody's result, so its id does not matter. */
 	bool has_id = mount->kind == IX_MOUNT_SECRET || mount->kind == IX_MOUNT_SSH;
-	ix_auto_free char *id = has_id ? secret_id(self, step, args, mount) : NULL;
+	const char *id = has_id ? secret_id(mount) : NULL;
 	int r = 0;
 
 	ix_hash_u64(self->own, T_MOUNT);
 	for (size_t j = 0; j < IX_ARRAY_LEN(options); j++)
 		ix_hash_u64(self->own, options[j]);
-	put_target(self, step, args, mount, id);
-	put_word(self, step, args, T_MOUNT_ENV, mount->env);
+	put_target(self, mount, id);
+	ix_hash_text(self->own, T_MOUNT_ENV, mount->env);
 	if (has_id)
 		ix_hash_text(self->own, T_MOUNT_ID, id);
 	if (mount->kind == IX_MOUNT_SECRET)
@@ -231,14 +219,14 @@ static void put_command(struct compute *self, const struct ix_step *step)
 	}
 }
 
-static int run(struct compute *self, const struct ix_step *step, const struct args *args, struct step_state *result, struct ix_err *err)
+static int run(struct compute *self, const struct ix_step *step, struct step_state *result, struct ix_err *err)
 {
 	int r = 0;
 
 	put_command(self, step);
 	step_need_selections(result, step->nmounts);
 	for (size_t i = 0; i < step->nmounts && r == 0; i++)
-		r = put_mount(self, step, args, i, result, err);
+		r = put_mount(self, step, i, result, err);
 	return r;
 }
 
@@ -249,7 +237,7 @@ int step_files(struct compute *self, const struct ix_step *step, const struct ar
 
 	ix_hash_text(self->own, T_STEP, ix_step_word(step->kind));
 	if (step->kind == IX_STEP_RUN)
-		return run(self, step, args, result, err);
+		return run(self, step, result, err);
 	if (step->kind != IX_STEP_WORKDIR)
 		return copy(self, step, args, result, err);
 	cooked = cook(&self->sight, step, args, step->words[0]);
