@@ -340,9 +340,10 @@ static void digest_match(struct ix_hash *hash, const struct ix_selection *select
 	for (size_t i = 0; i < match->count; i++) {
 		const struct ix_entry *entry = &selection->entries[match->first + i];
 		/* A link's permission bits mean nothing. */
-		bool type_alone = S_ISLNK(entry->mode) || (opts->contents && match->is_dir && !entry->name[0]);
+		bool itself = opts->contents && match->is_dir && !entry->name[0];
+		bool type_alone = opts->types || itself || S_ISLNK(entry->mode);
 
-		digest_entry(hash, entry, type_alone ? entry->mode & S_IFMT : entry->mode, opts->image && !(type_alone && !entry->name[0]));
+		digest_entry(hash, entry, type_alone ? entry->mode & S_IFMT : entry->mode, opts->image && !itself);
 	}
 	digest_links(hash, selection, match);
 }

@@ -88,6 +88,7 @@ void ix_selection_release(struct ix_selection *selection);
 struct ix_select_opts {
 	bool digest;                 /* compute entry digests and the selection's */
 	bool image;                  /* the digest counts what only a copy from an image keeps: owners, user attributes */
+	bool types;                  /* permissions do not count: all of it gets others (--chmod) */
 	bool contents;               /* of a selected directory only what is in it counts, not its own permissions */
 	const char *const *excludes; /* --exclude: patterns of the ignore language for what is below the selected path */
 	size_t nexcludes;

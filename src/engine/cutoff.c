@@ -124,7 +124,7 @@ static void selection_name(const struct ix_digest *output, const char *path, con
 	ix_hash_u64(hash, PARENTS);
 	ix_hash_u64(hash, opts->parents);
 	ix_hash_u64(hash, CONTENTS);
-	ix_hash_u64(hash, opts->contents);
+	ix_hash_u64(hash, (uint64_t)opts->contents | (uint64_t)opts->types << 1);
 	ix_hash_final(hash, ret_name);
 }
 

@@ -72,14 +72,17 @@ static void put_owner(struct compute *self, const struct ix_step *step, const st
 	ix_hash_text(self->own, T_CHOWN, root && by_default ? NULL : cooked);
 }
 
-static void put_mode(struct compute *self, const struct ix_step *step, const struct args *args)
+static bool is_octal(const char *text)
 {
-	ix_auto_free char *cooked = step->chmod ? cook(&self->sight, step, args, step->chmod) : NULL;
+	return text && *text && text[strspn(text, "01234567")] == '\0';
+}
+
+static void put_mode(struct compute *self, const struct ix_step *step, const char *cooked)
+{
 	const char *text = cooked;
 
-	if (text && *text && text[strspn(text, "01234567")] == '\0')
-		while (*text == '0' && text[1])
-			text++;
+	while (is_octal(text) && *text == '0' && text[1])
+		text++;
 	ix_hash_text(self->own, T_CHMOD, text);
 }
 
@@ -93,14 +96,15 @@ static void put_dest(struct compute *self, const struct ix_step *step, const str
 	put_flag(self, T_DEST_IS_DIR, !*cooked ? 2 : is_dir);
 }
 
-static int put_source(struct compute *self, const struct ix_step *step, const struct args *args, struct step_state *result, size_t i,
-		      struct ix_err *err)
+static int put_source(struct compute *self, const struct ix_step *step, const struct args *args, bool types, struct step_state *result,
+		      size_t i, struct ix_err *err)
 {
 	const struct ix_select_opts opts = { .digest = true,
 					     .excludes = step->excludes,
 					     .nexcludes = step->nexcludes,
 					     .parents = step->parents,
 					     .contents = !step->parents,
+					     .types = types,
 					     .cancel = self->state->cancel };
 
 	if (ix_starts(step->words[i], "<<") && step->ndocs > 0) {
@@ -114,13 +118,17 @@ static int put_source(struct compute *self, const struct ix_step *step, const st
 
 static int copy(struct compute *self, const struct ix_step *step, const struct args *args, struct step_state *result, struct ix_err *err)
 {
+	ix_auto_free char *mode = step->chmod ? cook(&self->sight, step, args, step->chmod) : NULL;
+	/* Everything gets this mode, but for what comes out of archives. */
+	bool types = step->kind == IX_STEP_COPY && is_octal(mode);
+
 	step_need_selections(result, step->nwords);
 	for (size_t i = 0; i < step->nwords; i++)
-		if (put_source(self, step, args, result, i, err) < 0)
+		if (put_source(self, step, args, types, result, i, err) < 0)
 			return at(err, step, ix_step_word(step->kind));
 	put_dest(self, step, args);
 	put_owner(self, step, args);
-	put_mode(self, step, args);
+	put_mode(self, step, mode);
 	for (size_t i = 0; i < step->nexcludes; i++)
 		ix_hash_text(self->own, T_EXCLUDE, step->excludes[i]);
 	put_flag(self, T_LINK, step->link);

@@ -32,7 +32,8 @@ char *why_brief(const char *digest);
 /* A base, or what a step takes something from: an image, a stage, files, or nothing. */
 void diff_source(const char *role, const json_t *then, const json_t *now, struct reasons *reasons);
 void diff_sources(const char *what, const json_t *then, const json_t *now, struct reasons *reasons);
-void diff_args(const json_t *then, const json_t *now, struct reasons *reasons);
+/* reworded: which arguments there are is told by the instruction's new words, and only their values are of interest. */
+void diff_args(const json_t *then, const json_t *now, bool reworded, struct reasons *reasons);
 /* Of RUN, by name. */
 void diff_settings(const json_t *then, const json_t *now, struct reasons *reasons);
 /* Names and texts: labels. kind: "label". */

@@ -208,7 +208,7 @@ void diff_sources(const char *what, const json_t *then, const json_t *now, struc
 
 /* --- arguments, settings, labels --- */
 
-void diff_args(const json_t *then, const json_t *now, struct reasons *reasons)
+void diff_args(const json_t *then, const json_t *now, bool reworded, struct reasons *reasons)
 {
 	const char *name;
 	json_t *value;
@@ -217,6 +217,8 @@ void diff_args(const json_t *then, const json_t *now, struct reasons *reasons)
 	{
 		const json_t *before = json_object_get(then, name);
 
+		if (!before && reworded)
+			continue;
 		if (json_is_object(value) && json_is_object(before)) {
 			if (strcmp(why_text(before, "key"), why_text(value, "key")) != 0)
 				because_of_stage(reasons, before, value);
@@ -227,7 +229,7 @@ void diff_args(const json_t *then, const json_t *now, struct reasons *reasons)
 			because(reasons, before ? "ARG %s changed" : "ARG %s is new", name);
 		}
 	}
-	json_object_foreach((json_t *)(uintptr_t)then, name, value) if (!json_object_get(now, name))
+	json_object_foreach((json_t *)(uintptr_t)then, name, value) if (!reworded && !json_object_get(now, name))
 		because(reasons, "ARG %s is gone", name);
 }
 

@@ -138,14 +138,15 @@ static void diff_step(const json_t *then, const json_t *now, struct reasons *rea
 {
 	ix_auto_free char *name = step_name(why_text(now, "text"));
 	ix_auto_free char *shown = ix_printable(name, 120);
+	bool same_own = strcmp(why_text(then, "own"), why_text(now, "own")) == 0;
+	bool reworded = !same_own && strcmp(why_text(then, "text"), why_text(now, "text")) != 0;
 
-	diff_args(json_object_get(then, "args"), json_object_get(now, "args"), reasons);
-	diff_settings(json_object_get(then, "settings"), json_object_get(now, "settings"), reasons);
-	if (strcmp(why_text(then, "own"), why_text(now, "own")) == 0)
-		return;
-	if (strcmp(why_text(then, "text"), why_text(now, "text")) != 0)
+	if (reworded)
 		tell(reasons, "changed", now);
-	diff_sources(shown, json_object_get(then, "sources"), json_object_get(now, "sources"), reasons);
+	diff_args(json_object_get(then, "args"), json_object_get(now, "args"), reworded, reasons);
+	diff_settings(json_object_get(then, "settings"), json_object_get(now, "settings"), reasons);
+	if (!same_own)
+		diff_sources(shown, json_object_get(then, "sources"), json_object_get(now, "sources"), reasons);
 }
 
 void diff_steps(const json_t *then, const json_t *now, struct reasons *reasons)

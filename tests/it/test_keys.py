@@ -202,6 +202,17 @@ def test_the_permissions_of_a_copied_directory_itself_do_not_count(machine, tmp_
     assert key(machine, where) != before
 
 
+def test_permissions_that_chmod_replaces_do_not_count(machine, tmp_path):
+    where = project(tmp_path, "FROM scratch\nCOPY --chmod=0640 src/ /d/\n", **{"src/x": "x"})
+    before = key(machine, where)
+    (where / "src/x").chmod(0o755)
+    assert key(machine, where) == before
+    (where / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=u=rw src/ /d/\n")
+    before = key(machine, where)
+    (where / "src/x").chmod(0o644)
+    assert key(machine, where) != before
+
+
 # --- modes: git ---
 
 @pytest.mark.parametrize("umask", [0o002, 0o077])
