@@ -122,12 +122,21 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 	return 0;
 }
 
+/* Two stages that are made of the same have one key, and a record each. Caller frees. */
+static char *kept_name(const char *stage, const struct ix_digest *key)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	return ix_asprintf("%s %s", stage, ix_digest_hex(key, hex));
+}
+
 int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *second,
 			 const struct ix_digest *image, const struct ix_descriptor *parts, size_t nparts, struct ix_digest *ret_record,
 			 struct ix_err *err)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST), .artifact_type = ix_strdup(IX_MEDIA_RECORD) };
 	char hex[IX_DIGEST_HEX + 1], second_hex[IX_DIGEST_HEX + 1], text[IX_DIGEST_TEXT];
+	ix_auto_free char *name = kept_name(stage, key);
 	ix_auto_close int fd = -1;
 	ix_auto_buf body = { 0 };
 
@@ -150,7 +159,7 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 	if (ix_blob_put(cache->store, body.data, body.len, ret_record, err) < 0)
 		return -(int)err->code;
 	ix_digest_text(ret_record, text);
-	return ix_store_set_fact(cache->store, "record", hex, text, strlen(text), err);
+	return ix_store_set_fact(cache->store, "record of", name, text, strlen(text), err);
 }
 
 /* --- names --- */
@@ -200,11 +209,12 @@ int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char 
 
 /* --- finding --- */
 
-static int local_record(struct ix_cache *cache, const struct ix_digest *key, struct ix_digest *ret_record, struct ix_err *err)
+static int local_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_digest *ret_record,
+			struct ix_err *err)
 {
+	ix_auto_free char *name = kept_name(stage, key);
 	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
-	char hex[IX_DIGEST_HEX + 1];
-	int r = ix_store_fact(cache->store, "record", ix_digest_hex(key, hex), &text, NULL, err);
+	int r = ix_store_fact(cache->store, "record of", name, &text, NULL, err);
 
 	return r < 0 ? r : ix_digest_parse(ix_buf_str(&text), ret_record, err);
 }
@@ -242,7 +252,7 @@ int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const stru
 {
 	ix_auto_free char *name = NULL;
 	struct ix_digest digest;
-	int r = local_record(cache, key, &digest, err);
+	int r = local_record(cache, stage, key, &digest, err);
 
 	if (r == 0 && load(cache, &digest, true, ret_record, err) == 0)
 		return 0;

@@ -77,7 +77,7 @@ static bool is_octal(const char *text)
 	return text && *text && text[strspn(text, "01234567")] == '\0';
 }
 
-static void put_mode(struct compute *self, const struct ix_step *step, const char *cooked)
+static void put_mode(struct compute *self, const char *cooked)
 {
 	const char *text = cooked;
 
@@ -128,7 +128,7 @@ static int copy(struct compute *self, const struct ix_step *step, const struct a
 			return at(err, step, ix_step_word(step->kind));
 	put_dest(self, step, args);
 	put_owner(self, step, args);
-	put_mode(self, step, mode);
+	put_mode(self, mode);
 	for (size_t i = 0; i < step->nexcludes; i++)
 		ix_hash_text(self->own, T_EXCLUDE, step->excludes[i]);
 	put_flag(self, T_LINK, step->link);

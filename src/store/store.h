@@ -105,7 +105,7 @@ int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const
 int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct ix_digest *ret_manifest, struct ix_err *err);
 int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, const struct ix_digest *manifest, struct ix_err *err);
 
-/* Facts remembered as text, by topic: "record" (key -> manifest of its record), "last" (project/stage -> key of its last build), ... */
+/* Facts remembered as text, by topic: "record of" (stage and key -> manifest of its record), "last" (project/stage -> key of its last build), ... */
 int ix_store_fact(struct ix_store *store, const char *topic, const char *name, struct ix_buf *ret_value, int64_t *ret_time,
 		  struct ix_err *err);
 int ix_store_set_fact(struct ix_store *store, const char *topic, const char *name, const void *value, size_t len, struct ix_err *err);

@@ -385,3 +385,17 @@ def test_a_lone_build_is_compared_with_its_own_last_build(machine, tmp_path):
     assert "instruction" not in r.err and "base changed" not in r.err, r
     write(one, Dockerfile="FROM busybox:test\nRUN echo lone two\n")
     assert "instruction changed: RUN echo lone two" in machine.build(one).err
+
+
+def test_two_stages_of_one_key_have_a_record_each(team):
+    from ixlib import manifest
+    yaml = (team.project / "ix.yaml").read_text().replace("dockerfile: right.df, context: right,", "dockerfile: left.df,")
+    write(team.project, **{"ix.yaml": yaml, "top.df": "ARG LEFT\nARG RIGHT\nFROM $RIGHT AS right\nFROM $LEFT\nCOPY --from=right /left /merged\n"})
+    one = team.machine()
+    team.built(one, "--no-push")
+    team.built(one)
+    _, plan = team.plan(one)
+    assert plan["left"]["key"] == plan["right"]["key"]
+    for stage in ("left", "right"):
+        record = manifest(team.host, "p", plan[stage]["reference"].split(":")[-1] + ".ix")
+        assert record["annotations"]["dev.ix.stage"] == stage
