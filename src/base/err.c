@@ -19,22 +19,38 @@ int ix_err_set(struct ix_err *err, enum ix_errc code, const char *fmt, ...)
 	return -(int)code;
 }
 
-int ix_err_sys(struct ix_err *err, const char *fmt, ...)
+static void set_sys(struct ix_err *err, enum ix_errc missing, const char *fmt, va_list args)
 {
 	int saved = errno;
-	va_list args;
 	const char *words = strerrordesc_np(saved);
 	int n;
 
-	err->code = saved == ENOENT ? IX_ENOTFOUND : saved == EEXIST ? IX_EEXIST : IX_ESYS;
+	err->code = saved == ENOENT ? missing : saved == EEXIST ? IX_EEXIST : IX_ESYS;
 	err->sys = saved;
 	err->detail[0] = '\0';
-	va_start(args, fmt);
 	n = vsnprintf(err->msg, sizeof(err->msg), fmt, args);
-	va_end(args);
 	if (n >= 0 && (size_t)n < sizeof(err->msg))
 		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", words ? words : "unknown error");
 	errno = saved;
+}
+
+int ix_err_sys(struct ix_err *err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	set_sys(err, IX_ESYS, fmt, args);
+	va_end(args);
+	return -(int)err->code;
+}
+
+int ix_err_lookup(struct ix_err *err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	set_sys(err, IX_ENOTFOUND, fmt, args);
+	va_end(args);
 	return -(int)err->code;
 }
 

@@ -37,8 +37,10 @@ struct ix_err {
 
 /* Fill err and return -code. */
 int ix_err_set(struct ix_err *err, enum ix_errc code, const char *fmt, ...) ix_printf(3, 4) ix_cold;
-/* Fill err from errno: "<text>: No such file or directory". ENOENT becomes IX_ENOTFOUND and EEXIST IX_EEXIST. Returns -code. */
+/* Fill err from errno: "<text>: No such file or directory". EEXIST becomes IX_EEXIST, everything else is IX_ESYS. Returns -code. */
 int ix_err_sys(struct ix_err *err, const char *fmt, ...) ix_printf(2, 3) ix_cold;
+/* The same of a lookup, of something by its name: ENOENT is an answer, IX_ENOTFOUND. A file that is missing on the way to something else is none. */
+int ix_err_lookup(struct ix_err *err, const char *fmt, ...) ix_printf(2, 3) ix_cold;
 /* Put context in front of what is already there: "<text>: <old message>". Returns -code. */
 int ix_err_wrap(struct ix_err *err, const char *fmt, ...) ix_printf(2, 3) ix_cold;
 /* Append text to the detail lines, cut at the limit of the field. Returns -code. */

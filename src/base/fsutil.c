@@ -35,7 +35,7 @@ int ix_read_file(int dirfd, const char *path, struct ix_buf *buf, struct ix_err 
 	struct stat st;
 
 	if (fd < 0)
-		return ix_err_sys(err, "open %s", path);
+		return ix_err_lookup(err, "open %s", path);
 	if (fstat(fd, &st) < 0)
 		return ix_err_sys(err, "stat %s", path);
 	if (S_ISDIR(st.st_mode))
@@ -264,7 +264,7 @@ static int open_resolved(int root_fd, const char *path, int flags, uint64_t reso
 	if (fd < 0 && errno == EXDEV)
 		return ix_err_set(err, IX_EARG, "%s leads outside its root", path);
 	if (fd < 0)
-		return ix_err_sys(err, "open %s", path);
+		return ix_err_lookup(err, "open %s", path);
 	return (int)fd;
 }
 

@@ -141,7 +141,7 @@ static int spawn(const struct ix_proc_opts *opts, int in, int out, int errs, pid
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	errno = r;
-	return r ? ix_err_sys(err, "run %s", opts->argv[0]) : 0;
+	return r ? ix_err_lookup(err, "run %s", opts->argv[0]) : 0;
 }
 
 int ix_proc_run(const struct ix_proc_opts *opts, int *ret_status, struct ix_err *err)

@@ -56,11 +56,39 @@ int cache_places(struct ix_cache *cache, const char *image, const struct ix_dige
 
 /* --- fetching --- */
 
+/* Passes bytes on as long as somebody wants what they are for. */
+struct wanted {
+	struct ix_writer base;
+	struct ix_writer *next;
+	const struct ix_cancel *work;
+};
+
+static int wanted_write(struct ix_writer *writer, const void *bytes, size_t len, struct ix_err *err)
+{
+	const struct wanted *self = (const struct wanted *)writer;
+	int r = ix_cancel_check(self->work, err);
+
+	return r < 0 ? r : ix_write(self->next, bytes, len, err);
+}
+
+static int wanted_finish(struct ix_writer *writer, struct ix_err *err)
+{
+	return ix_write_finish(((const struct wanted *)writer)->next, err);
+}
+
+static void wanted_free(struct ix_writer *writer)
+{
+	(void)writer;
+}
+
+static const struct ix_writer_ops wanted_ops = { wanted_write, wanted_finish, wanted_free };
+
 static int fetch_from(struct ix_cache *cache, const struct ix_ref *place, const struct ix_descriptor *blob, const char *stage,
 		      struct ix_err *err)
 {
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *writer = NULL;
 	ix_scoped(ix_writer_freep) struct ix_writer *verify = NULL;
+	struct wanted wanted = { .base.ops = &wanted_ops, .work = atomic_load(&cache->work) };
 	struct transfer transfer;
 	int r = ix_blob_begin(cache->store, &writer, err);
 
@@ -68,7 +96,8 @@ static int fetch_from(struct ix_cache *cache, const struct ix_ref *place, const 
 		return r;
 	cache_transfer_init(&transfer, cache, "pull", &blob->digest, stage);
 	verify = ix_verify_writer_new(ix_blob_stream(writer), &blob->digest, blob->size);
-	r = ix_registry_get_blob(cache->registry, place, &blob->digest, blob->size, verify, cache_transfer_progress, &transfer, err);
+	wanted.next = verify;
+	r = ix_registry_get_blob(cache->registry, place, &blob->digest, blob->size, &wanted.base, cache_transfer_progress, &transfer, err);
 	if (r < 0)
 		cache_note_missed(cache, place, &blob->digest, err);
 	return r < 0 ? r : ix_blob_commit(ix_steal(&writer), &blob->digest, err);

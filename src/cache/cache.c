@@ -36,6 +36,11 @@ void ix_cache_free(struct ix_cache *cache)
 	free(cache);
 }
 
+void ix_cache_set_work(struct ix_cache *cache, const struct ix_cancel *cancel)
+{
+	atomic_store(&cache->work, cancel);
+}
+
 bool ix_cache_is_local(const struct ix_cache *cache)
 {
 	return !cache->repository.host;

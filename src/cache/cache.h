@@ -44,6 +44,8 @@ struct ix_cache;
 int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, struct ix_err *err);
 void ix_cache_free(struct ix_cache *cache);
 IX_DEFINE_FREEP(struct ix_cache, ix_cache_free)
+/* Fetching blobs ends when cancel (borrowed; NULL: none) is raised, too: the work that they are for has come to nothing. */
+void ix_cache_set_work(struct ix_cache *cache, const struct ix_cancel *cancel);
 bool ix_cache_is_local(const struct ix_cache *cache); /* there is no repository */
 bool ix_cache_signs(const struct ix_cache *cache);    /* records are signed: with a key that others trust */
 

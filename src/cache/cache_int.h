@@ -24,6 +24,7 @@ struct ix_cache {
 	struct ix_ref repository; /* tag unused; host NULL when stages stay local */
 	struct ix_sink *sink;
 	const struct ix_cancel *cancel;
+	_Atomic(const struct ix_cancel *) work; /* what is fetched is for this; NULL: for nothing that ends by itself */
 	bool pull, offline, required;
 	struct ix_trust trust;
 	struct known known;

@@ -376,6 +376,9 @@ int ix_cache_image(struct ix_cache *cache, const char *image, const struct ix_di
 	if (r == 0)
 		r = load_config(cache, image, &manifest, ret_config, err);
 	if (r < 0) {
+		/* It was found before, by whoever knows its digest: that it is not there is no answer to a question. */
+		if (r == -IX_ENOTFOUND)
+			err->code = IX_EGONE;
 		ix_err_wrap(err, "image %s", image ? image : "in the store");
 		return cache_note_damage(cache, image, err);
 	}

@@ -218,7 +218,9 @@ int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 				ix_job_after(jobs[i], jobs[engine->graph->stages[i]->links[j].stage->index]);
 	add_gates(engine, sched, jobs, data, gates, gate_data);
 	publish_prepare(engine, sched, jobs);
+	ix_cache_set_work(engine->opts.cache, engine->stop);
 	r = ix_sched_run(sched, err);
+	ix_cache_set_work(engine->opts.cache, NULL);
 	engine->sched = NULL;
 	/* Whoever was faster with a key has published its image. */
 	return r < 0 ? r : publish_adopt(engine, err);

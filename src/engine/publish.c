@@ -19,9 +19,12 @@ struct publication {
 	struct ix_engine *engine;
 	const struct ix_plan_stage *planned;
 	struct ix_job *job;
+	const struct publication **parents; /* of the stages it is made of that are published in this run */
+	size_t nparents;
 	struct ix_digest image; /* what the registry has under the key, when it is there: ours, or that of who was faster */
 	bool there;
 	bool adopted; /* it is not ours */
+	bool kept;    /* what was built could not replace what is there */
 	bool failed;
 	bool asked; /* what failed was asked for by name */
 	struct ix_err err;
@@ -29,7 +32,8 @@ struct publication {
 
 struct publisher {
 	struct publication *items; /* by stage index */
-	atomic_bool read_only;     /* the registry does not let us write: asked once */
+	size_t count;
+	atomic_bool read_only; /* the registry does not let us write: asked once */
 	atomic_bool channel_refused;
 };
 
@@ -37,6 +41,8 @@ void publisher_free(struct publisher *publisher)
 {
 	if (!publisher)
 		return;
+	for (size_t i = 0; i < publisher->count; i++)
+		free(publisher->items[i].parents);
 	free(publisher->items);
 	free(publisher);
 }
@@ -113,6 +119,7 @@ static int put_refused(struct publication *self, struct ix_err *err)
 	/* What was asked for is the image that was built. */
 	self->image = self->engine->results[self->planned->stage->index].manifest;
 	self->there = self->adopted = false;
+	self->kept = true;
 	ix_err_wrap(err, "the registry keeps the image it has");
 	warn(self, err);
 	return 0;
@@ -254,6 +261,15 @@ static void put_names(struct publication *self)
 			failed(self, &err, true);
 }
 
+static int check_parents(const struct publication *self, struct ix_err *err)
+{
+	for (size_t i = 0; i < self->nparents; i++)
+		if (!self->parents[i]->there && !self->parents[i]->kept)
+			return ix_err_set(err, IX_EFAIL, "stage '%s', which it is made of, is not published",
+					  self->parents[i]->planned->stage->name);
+	return 0;
+}
+
 static void publish_stage(struct publication *self)
 {
 	struct publisher *publisher = self->engine->publisher;
@@ -268,7 +284,9 @@ static void publish_stage(struct publication *self)
 	}
 	if (atomic_load(&publisher->read_only))
 		return;
-	r = put_image(self, &err);
+	r = check_parents(self, &err);
+	if (r == 0)
+		r = put_image(self, &err);
 	if (r == 0 && self->there)
 		publish_beside(self);
 	if (r == -IX_EAUTH && !atomic_exchange(&publisher->read_only, true)) {
@@ -301,20 +319,24 @@ static void put_after_parents(struct publication *self)
 	ix_auto_free const struct ix_stage **queue = ix_calloc(n + 1, sizeof(struct ix_stage *));
 	ix_auto_free bool *met = ix_calloc(n, sizeof(*met));
 
+	self->parents = ix_calloc(n, sizeof(struct publication *));
 	queue[count++] = self->planned->stage;
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < queue[i]->nlinks; j++) {
 			const struct ix_stage *other = queue[i]->links[j].stage;
+			const struct publication *parent = &engine->publisher->items[other->index];
 
 			if (met[other->index])
 				continue;
 			met[other->index] = true;
 			if (other->inner)
 				queue[count++] = other;
-			else if (engine->publisher->items[other->index].job)
-				ix_job_after(self->job, engine->publisher->items[other->index].job);
+			else if (parent->job)
+				self->parents[self->nparents++] = parent;
 		}
 	}
+	for (size_t i = 0; i < self->nparents; i++)
+		ix_job_after(self->job, self->parents[i]->job);
 }
 
 void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned)
@@ -351,6 +373,7 @@ void publish_prepare(struct ix_engine *engine, struct ix_sched *sched, struct ix
 		return;
 	engine->publisher = ix_calloc(1, sizeof(*engine->publisher));
 	engine->publisher->items = ix_calloc(n, sizeof(*engine->publisher->items));
+	engine->publisher->count = n;
 	ix_sched_beside(sched, AT_ONCE);
 	for (size_t i = 0; i < n; i++) {
 		const struct ix_plan_stage *planned = &engine->plan->stages[i];

@@ -252,7 +252,7 @@ int ix_blob_open(struct ix_store *store, const struct ix_digest *digest, int *re
 	struct stat st;
 
 	if (fd < 0)
-		return ix_err_sys(err, "blob sha256:%s", hex);
+		return ix_err_lookup(err, "blob sha256:%s", hex);
 	if (fstat(fd, &st) < 0)
 		return ix_err_sys(err, "blob sha256:%s", hex);
 	if (ret_size)

@@ -82,8 +82,9 @@ def test_what_could_not_be_published_is_named_at_the_end_and_the_build_is_whole(
     one = shop.machine()
     r = one.failure("build", "--progress", "plain", "--iidfile", tmp_path / "iid", "top", cwd=shop.project)
     assert r.status == 1
-    assert re.search(r"^ix: not published: left, right; what was built is here$", r.err, re.M), r
+    assert re.search(r"^ix: not published: left, right, top; what was built is here$", r.err, re.M), r
     assert "  left: " in r.err and "  right: " in r.err and "500" in r.err
+    assert re.search("^  top: stage '(left|right)', which it is made of, is not published$", r.err, re.M), r
     assert re.search(r"^4 built, 0 found", r.err, re.M) and r.out.startswith(f"{shop.host}/{shop.repository}:top-")
     assert (tmp_path / "iid").read_text().startswith("sha256:")
     assert r.err.index("4 built") < r.err.index("not published")
@@ -384,3 +385,15 @@ def test_build_pull_moves_the_local_name(shop, tmp_path):
     # And without the registry it is there.
     shop.registry.config(rules=[{"path": ".*", "times": 10000, "status": 500}])
     assert two.ix("run", name, "--", "cat", "/v").out == "2\n"
+
+
+def test_a_failing_stage_ends_what_is_fetched_for_the_others(shop):
+    one = shop.machine()
+    shop.built(one)
+    # right reads the base's layer, which comes slowly; left fails meanwhile.
+    write(shop.project, **{"left.df": "ARG BASE_IMAGE\nFROM scratch\nCOPY none /\n",
+                           "right.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN cat /base > /right2\n"})
+    shop.registry.config(slow=0.5)
+    start = time.monotonic()
+    r = shop.machine().failure("build", "--progress", "plain", "left", "right", cwd=shop.project)
+    assert "not found" in r.err and time.monotonic() - start < 10, r

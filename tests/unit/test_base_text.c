@@ -118,9 +118,25 @@ static void errors_gather_context_from_the_outside_in(void **state)
 	assert_string_equal(err.detail, "    2 | two words\n      |     ^");
 }
 
+static void only_a_lookup_says_not_found(void **state)
+{
+	struct ix_err err;
+
+	(void)state;
+	errno = ENOENT;
+	assert_int_equal(ix_err_sys(&err, "open %s", "x"), -IX_ESYS);
+	assert_int_equal(err.sys, ENOENT);
+	errno = ENOENT;
+	assert_int_equal(ix_err_lookup(&err, "open %s", "x"), -IX_ENOTFOUND);
+	assert_string_equal(err.msg, "open x: No such file or directory");
+	errno = EACCES;
+	assert_int_equal(ix_err_lookup(&err, "open %s", "x"), -IX_ESYS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_a_lookup_says_not_found),
 		cmocka_unit_test(paths_are_cleaned_as_go_does),
 		cmocka_unit_test(patterns_match_as_go_does),
 		cmocka_unit_test(nearest_finds_typos_and_nothing_far),
