@@ -24,6 +24,7 @@ install: all
 # writes the record anew.
 conformance: deps-test all
 	tests/conformance/run.py --ix $(CURDIR)/$(BUILD)/ix --docker "$(DOCKER)" --way shared --way empty --way user $(CONFORMANCE)
+	IX_FULL=1 IX=$(CURDIR)/$(BUILD)/src/cli/ix /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/it/test_faults.py tests/it/test_publish.py
 
 lint: deps-lint
 	tools/lint

@@ -171,8 +171,8 @@ static int run_put(struct tool *tool, int argc, char **argv)
 
 	if (argc < 2 || need_ref(argv[0], &ref) || digest_of_file(argv[1], &fd, &size, &digest))
 		return 2;
-	if (ix_registry_put_blob(tool->registry, &ref, &digest, size, fd, argc > 2 ? argv[2] : NULL, false, show_progress, tool, &result, &err) <
-	    0)
+	if (ix_registry_put_blob(tool->registry, &ref, &digest, size, fd, argc > 2 ? argv[2] : NULL, false, show_progress, tool, &result,
+				 &err) < 0)
 		return fail(&err);
 	printf("%s %s\n", push_words[result], ix_digest_text(&digest, text));
 	return 0;

@@ -207,8 +207,8 @@ class Handler(BaseHTTPRequestHandler):
                 STATE.options["rules"] = STATE.options["rules"] + [json.loads(self.body())]
                 return self.reply(200)
             if self.url_path == "/_heal":
-                where = json.loads(self.body())["repository"]
-                STATE.options["rules"] = [r for r in STATE.options["rules"] if where not in r.get("path", "").replace("\\", "")]
+                named = re.compile(r"/%s[/-]" % re.escape(json.loads(self.body())["repository"]))
+                STATE.options["rules"] = [r for r in STATE.options["rules"] if not named.search(r.get("path", "").replace("\\", ""))]
                 return self.reply(200)
             if self.url_path == "/_copy":
                 return self.copy(json.loads(self.body()))
