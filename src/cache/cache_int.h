@@ -52,8 +52,8 @@ bool cache_is_bad(struct ix_cache *cache, const struct ix_ref *repository, const
 bool cache_is_lost(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 /* What image (a reference, or NULL) was to give could not be had. Returns why's code. */
 int cache_note_damage(struct ix_cache *cache, const char *image, const struct ix_err *why);
-/* A lookup failed: 0 when the run goes on without, which is said once. An error when it was canceled, or the cache is required. */
-int cache_go_without(struct ix_cache *cache, const struct ix_err *why, struct ix_err *err);
+/* A lookup at host (NULL: the stages' own) failed: 0 when the run goes on without, which is said once. An error when it was canceled, or the cache is required. */
+int cache_go_without(struct ix_cache *cache, const char *host, const struct ix_err *why, struct ix_err *err);
 /* It is not worth asking: nobody answers. */
 bool cache_is_down(struct ix_cache *cache);
 

@@ -161,7 +161,7 @@ const char *ix_cache_damaged(struct ix_cache *cache, size_t i, const char **ret_
 
 /* --- going on without --- */
 
-int cache_go_without(struct ix_cache *cache, const struct ix_err *why, struct ix_err *err)
+int cache_go_without(struct ix_cache *cache, const char *host, const struct ix_err *why, struct ix_err *err)
 {
 	ix_auto_free char *text = NULL;
 
@@ -170,7 +170,7 @@ int cache_go_without(struct ix_cache *cache, const struct ix_err *why, struct ix
 		return cache->required && why->code != IX_ECANCELED ? ix_err_wrap(err, "--require-cache") : -(int)err->code;
 	}
 	/* Who says no says it at once; who does not answer is not asked again and waited for. */
-	if (why->code != IX_EAUTH)
+	if (why->code != IX_EAUTH && (!host || ix_streq(host, cache->repository.host)))
 		atomic_store(&cache->known.down, true);
 	if (atomic_exchange(&cache->known.without, true))
 		return 0;

@@ -94,7 +94,7 @@ static void leave_remote(struct ix_cache *cache, struct ix_found *found)
 
 static int unsure(struct ix_cache *cache, struct ix_found *found, const struct ix_err *why, struct ix_err *err)
 {
-	int r = cache_go_without(cache, why, err);
+	int r = cache_go_without(cache, NULL, why, err);
 
 	if (r < 0)
 		return r;
@@ -248,13 +248,12 @@ static int take_batch(struct ix_cache *cache, struct ix_lookup *lookup, size_t n
 		}
 	}
 	for (size_t i = 0; i < lookup->nnames; i++, at++) {
-		struct ix_err why;
 		int r = batch->heads[at].result < 0 ? batch->heads[at].result : 0;
 
 		/* A name's digest is not asked for in another way: it only saves pushing it again. */
 		if (r == 0)
 			lookup->name_digests[i] = batch->heads[at].digest;
-		else if (r != -IX_ENOTFOUND && (why = batch->heads[at].err, cache_go_without(cache, &why, err)) < 0)
+		else if (r != -IX_ENOTFOUND && cache_go_without(cache, batch->refs[at].host, &batch->heads[at].err, err) < 0)
 			return -(int)err->code;
 	}
 	return 0;
@@ -342,7 +341,7 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 	if (r == 0 && atomic_load(&cache->known.lost) && !ix_cache_is_whole(cache, ret_manifest))
 		r = -IX_ENOTFOUND;
 	there = remote_second(cache, stage, second, &digest, &why);
-	if (there < 0 && there != -IX_ENOTFOUND && cache_go_without(cache, &why, err) < 0)
+	if (there < 0 && there != -IX_ENOTFOUND && cache_go_without(cache, NULL, &why, err) < 0)
 		return -(int)err->code;
 	if (there < 0)
 		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s", why.msg);

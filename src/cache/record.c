@@ -312,7 +312,7 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 			find->channel = channels[i];
 			return 0;
 		}
-		if (r != -IX_ENOTFOUND && cache_go_without(cache, &why, err) < 0)
+		if (r != -IX_ENOTFOUND && cache_go_without(cache, NULL, &why, err) < 0)
 			return -(int)err->code;
 	}
 	return 0;
