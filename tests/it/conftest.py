@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -234,3 +235,22 @@ def docker_registry(tmp_path):
     yield start
     for one in started:
         one.stop()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the files, and the tests within each, in a random order")
+
+
+def pytest_collection_modifyitems(config, items):
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    rng = random.Random(seed)
+    files = {}
+    for item in items:
+        files.setdefault(item.nodeid.split("::")[0], []).append(item)
+    order = sorted(files)
+    rng.shuffle(order)
+    for name in order:
+        rng.shuffle(files[name])
+    items[:] = [item for name in order for item in files[name]]

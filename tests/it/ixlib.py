@@ -111,6 +111,17 @@ def make_base(machine, directory):
     return tar
 
 
+def running(*words):
+    """Processes of this machine with these words in their command line."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().split(b"\0")
+            if all(word.encode() in line for word in words):
+                found.append(int(path.parent.name))
+    return found
+
+
 @contextlib.contextmanager
 def registry(directory, auth=None, tls=None):
     """Debian's docker-registry on a free port of the loopback interface."""
