@@ -1,6 +1,8 @@
 """The program under test, driven as a user would: its own store, its own configuration, a real registry."""
 
+import atexit
 import contextlib
+import functools
 import gzip
 import hashlib
 import json
@@ -10,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 import urllib.request
 
@@ -107,8 +110,25 @@ def make_base(machine, directory):
 
     with tarfile.open(tar, "w") as archive:
         archive.add(root, ".", filter=plain)
-    machine.ix("import", tar, "busybox:test")
+    if os.environ.get("IX_TEST_WAY") == "registry":
+        machine.config.write_text(f"mirrors: {{ docker.io: ['{base_registry(tar)}'] }}\n")
+    else:
+        machine.ix("import", tar, "busybox:test")
     return tar
+
+
+@functools.cache
+def base_registry(tar):
+    """Where the base image is when it is in no store: IX_TEST_WAY=registry. It lives as long as the tests do."""
+    where = pathlib.Path(tempfile.mkdtemp(prefix="ix-base-"))
+    server = registry(where / "registry")
+    host = server.__enter__()
+    atexit.register(shutil.rmtree, where, True)
+    atexit.register(server.__exit__, None, None, None)
+    maker = Machine(where / "maker")
+    maker.ix("import", tar, "busybox:test")
+    maker.ix("push", "busybox:test", f"{host}/library/busybox:test")
+    return host
 
 
 def running(*words):

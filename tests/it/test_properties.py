@@ -170,7 +170,7 @@ CHANGES = [
     ("fifo", lambda root: os.mkfifo(root / "mid/src/pipe"), MID),
     ("capability", capability("mid/src/one"), MID),
     ("single file", put("mid/a.txt", "other\n"), MID),
-    ("single file's mode", mode("mid/b.txt", 0o755), MID),
+    ("single file's mode", mode("mid/pack.bin", 0o755), MID),
     ("added file", put("mid/pack.bin", "other\n"), MID),
     ("wildcard meets a new file", put("side/one.new", "n\n"), SIDE),
     ("wildcard loses a file", gone("side/one.more"), SIDE),
@@ -239,6 +239,7 @@ def touch(name):
 
 INDEPENDENT = [
     ("nothing", lambda root: None, {}),
+    ("mode of a file that --chmod gives another", mode("mid/b.txt", 0o755), {}),
     ("time of a file", touch("mid/src/one"), {}),
     ("time of a directory", touch("mid/src/sub"), {}),
     ("time of a Dockerfile", touch("base.df"), {}),

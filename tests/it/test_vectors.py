@@ -45,14 +45,14 @@ def mark(data):
     return "\1" + sha(data).hex()
 
 
-def tree(root, pattern):
-    """The digest of what one path selects for a COPY."""
+def tree(root, pattern, chmod=False):
+    """The digest of what one path selects for a COPY; with an octal --chmod permissions do not count."""
     top = root / pattern.strip("/")
     found = [top] + sorted(top.rglob("*"), key=lambda p: str(p.relative_to(top)).replace("/", "\0")) if top.is_dir() else [top]
     out = field(1, "" if top.is_dir() else top.name) + u64(len(found))
     for path in found:
         mode = path.lstat().st_mode
-        type_alone = stat.S_ISLNK(mode) or (path == top and top.is_dir())
+        type_alone = chmod or stat.S_ISLNK(mode) or (path == top and top.is_dir())
         out += field(2, "" if path == top else str(path.relative_to(top))) + u64(3) + u64(stat.S_IFMT(mode) if type_alone else mode)
         if stat.S_ISLNK(mode):
             out += field(4, os.readlink(path))
@@ -124,7 +124,7 @@ def expected(root):
     app = Stage(base)
     app.run(["make VERSION=$VERSION"], {"VERSION": "1.2"})
     app.run(["make", "check"], {"VERSION": "1.2"}, form=1, network=1)
-    app.copy(field(FROM_FILES, tree(root, "src/one.txt")), "/one", 0, "1:2", "640")
+    app.copy(field(FROM_FILES, tree(root, "src/one.txt", True)), "/one", 0, "1:2", "640")
     app.set("CMD", "run", form=1)
     app.end(team="web")
 
