@@ -475,7 +475,7 @@ class Handler(BaseHTTPRequestHandler):
                                         "Location": "/v2/%s/blobs/%s" % (repository, digest)})
 
     def tags(self, repository, _):
-        names = sorted(ref for repo, ref in STATE.manifests if repo == repository and not ref.startswith("sha256:"))
+        names = sorted(ref for repo, ref in list(STATE.manifests) if repo == repository and not ref.startswith("sha256:"))
         if not names:
             return self.error(404, "NAME_UNKNOWN", "repository name not known to registry")
         last, page, headers = self.query.get("last", [""])[0], self.opt("page"), {}
