@@ -21,9 +21,11 @@ install: all
 	meson install -C $(BUILD)
 
 # Each case with ix in three ways (one store, an empty store each, an ordinary user) and, where an engine answers, with docker; CONFORMANCE=--record
-# writes the record anew.
+# writes the record anew. Then random projects, built in many ways, and random changes, whose keys are held against what comes out.
 conformance: deps-test all
 	tests/conformance/run.py --ix $(CURDIR)/$(BUILD)/ix --docker "$(DOCKER)" --way shared --way empty --way user $(CONFORMANCE)
+	tests/random/projects.py --ix $(CURDIR)/$(BUILD)/ix --count 2000
+	tests/random/keys.py --ix $(CURDIR)/$(BUILD)/ix --count 500 --show-needless
 	IX_FULL=1 IX=$(CURDIR)/$(BUILD)/src/cli/ix /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/it/test_faults.py tests/it/test_publish.py
 
 lint: deps-lint

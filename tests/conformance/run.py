@@ -648,14 +648,15 @@ def main():
             print(f"{case.path.stem}: {case.name}")
         print(len(chosen), "cases")
         return 0
-    status = 0
+    total = [0, 0, 0]
     for way in (options.way or ["shared"]):
-        passed, failed, skipped = run_all(way, files, chosen, options)
+        counts = run_all(way, files, chosen, options)
         options.docker, options.record = None, False  # docker has one way
-        print(f"{way}: " if len(options.way or []) > 1 else "", end="")
-        print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
-        status = 1 if failed else status
-    return status
+        total = [a + b for a, b in zip(total, counts)]
+        if len(options.way or []) > 1:
+            print(f"{way}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped", flush=True)
+    print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped", flush=True)
+    return 1 if total[1] else 0
 
 
 def run_all(way, files, chosen, options):
