@@ -59,8 +59,26 @@ static json_t *check_json(const struct ix_check *check)
 			 "detail", check->message, "file", check->pos.file, "location", location(check->pos.line, check->last_line));
 }
 
-/* All Dockerfiles that were read. Exit status 1 when anything was found. */
-static int run_check(struct session *session, bool json, int *ret_status)
+/* What is wrong with a Dockerfile, as docker tells it: with the line, when the message begins with a place. */
+static json_t *error_json(const struct ix_err *failure)
+{
+	const char *at = failure->msg;
+	json_t *json = json_pack("{s:s}", "message", failure->msg);
+	uint64_t line = 0;
+
+	for (at = strchr(at, ':'); at && line == 0; at = strchr(at + 1, ':')) {
+		ix_auto_free char *number = ix_strndup(at + 1, strspn(at + 1, "0123456789"));
+
+		if (*number && at[1 + strlen(number)] == ':')
+			(void)ix_parse_u64(number, UINT32_MAX, &line);
+	}
+	if (line > 0)
+		json_object_set_new(json, "location", location((unsigned)line, (unsigned)line));
+	return json;
+}
+
+/* All Dockerfiles that were read. Exit status 1 when anything was found. failure: what reading ended with, or NULL. */
+static int run_check(struct session *session, bool json, const struct ix_err *failure, int *ret_status)
 {
 	auto_json *warnings = json_array();
 	size_t total = 0;
@@ -73,10 +91,12 @@ static int run_check(struct session *session, bool json, int *ret_status)
 		for (size_t j = 0; j < n; j++)
 			json_array_append_new(warnings, check_json(&checks[j]));
 	}
-	*ret_status = total > 0;
+	*ret_status = total > 0 || failure;
 	if (json) {
 		auto_json *all = json_pack("{s:O}", "warnings", warnings);
 
+		if (failure)
+			json_object_set_new(all, "buildError", error_json(failure));
 		print_json(all);
 		return 0;
 	}
@@ -210,16 +230,21 @@ int call_run(struct session *session, const char *call, int *ret_status, struct 
 	ix_auto_free char *what = ix_strndup(call, strcspn(call, ","));
 	const char *format = call[strlen(what)] ? call + strlen(what) + 1 : "";
 	bool json = strcmp(format, "format=json") == 0;
+	int r;
 
 	if (*format && !json && strcmp(format, "format=text") != 0)
 		return ix_err_set(err, IX_EARG, "--call %s: format=json or format=text", call);
 	if (strcmp(what, "check") != 0 && strcmp(what, "outline") != 0 && strcmp(what, "targets") != 0)
 		return ix_err_set(err, IX_EARG, "--call %s: build, check, outline or targets", call);
 	session->checking = true;
-	if (session_load(session, err) < 0)
-		return -(int)err->code;
+	r = session_load(session, err);
+	if (r < 0 && (strcmp(what, "check") != 0 || r != -IX_EARG || (!json && session->nfiles == 0)))
+		return r;
 	ix_ui_finish(session->ui);
-	return strcmp(what, "check") == 0 ? run_check(session, json, ret_status) : run_outline(session, what, json, err);
+	if (strcmp(what, "check") != 0)
+		return run_outline(session, what, json, err);
+	(void)run_check(session, json, r < 0 ? err : NULL, ret_status);
+	return json ? 0 : r;
 }
 
 /* --- ix check --- */

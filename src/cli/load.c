@@ -192,6 +192,9 @@ static int lower_text(struct session *session, const char *name, const struct ix
 	if (session_lint(session, file, &lowering->opts, err) < 0 ||
 	    ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
 		return -(int)err->code;
+	/* Without a target a check is about all of it. */
+	if (session->checking && !lowering->opts.target && ix_dockerfile_check_all(file, &lowering->opts, err) < 0)
+		return -(int)err->code;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
 		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
 	for (size_t i = 0; i < lowering->opts.nargs; i++)

@@ -100,6 +100,8 @@ struct ix_outline {
 int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_outline *ret_outline,
 			  struct ix_err *err);
 const char *ix_dockerfile_text(const struct ix_dockerfile *file);
+/* Lower every stage, needed or not, for its mistakes alone: the first one is IX_EARG. What is not to be had meanwhile is none. */
+int ix_dockerfile_check_all(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_err *err);
 
 /* Add the file's stages that target needs to graph, and return the target's stage. Unused inner stages are checked but not added.
  * Unused build args are returned in *unused (names appended) when unused is not NULL. */

@@ -168,6 +168,11 @@ bool df_has_flag(const struct df_instr *instr, const char *name);
 /* A boolean flag that is there and not =false. */
 bool df_flag_true(const struct df_instr *instr, const char *name);
 
+/* --- reference.c --- */
+
+/* Could it name an image of a registry? */
+bool df_reference_valid(const char *text);
+
 /* --- mount.c --- */
 
 /* A --mount flag. from: the name, or NULL. */

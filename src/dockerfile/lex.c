@@ -101,8 +101,7 @@ static void join(struct joiner *joiner, const struct raw *raw, size_t from, size
 static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *joiner, struct ix_err *err)
 {
 	struct ix_dockerfile *file = lexer->file;
-	bool continues, warned = false;
-	unsigned start = lexer->line;
+	bool continues, empty = false;
 	size_t end = strip_continuation(raw, file->escape, &continues);
 
 	(void)err;
@@ -111,15 +110,16 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 		if (is_comment(raw))
 			continue;
 		if (is_empty(raw)) {
-			if (!warned)
-				df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, start, 1 }, lexer->line, "",
-					 "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
-			warned = true;
+			empty = true;
 			continue;
 		}
 		end = strip_continuation(raw, file->escape, &continues);
 		join(joiner, raw, 0, end, lexer->line);
 	}
+	/* Told, as docker does, of the instruction's last line. */
+	if (empty)
+		df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, lexer->line, 1 }, lexer->line, "",
+			 "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
 	return 0;
 }
 

@@ -15,10 +15,11 @@ struct lint {
 
 /* What can be named in a stage. */
 struct stage_names {
-	struct ix_strv names; /* arguments and environment */
-	bool open;            /* the base image's environment is not known: anything may be defined */
-	bool workdir;         /* an absolute WORKDIR was set */
-	bool shell;           /* SHELL was set */
+	struct ix_strv names;  /* arguments and environment */
+	struct ix_strv values; /* NAME=VALUE, of those that are known */
+	bool open;             /* the base image's environment is not known: anything may be defined */
+	bool workdir;          /* WORKDIR was set */
+	bool shell;            /* SHELL was set */
 };
 
 static void warn(const struct lint *self, enum df_rule rule, const struct df_instr *instr, const char *fmt, const char *a, const char *b)
@@ -121,6 +122,10 @@ static void check_words(const struct lint *self, const struct df_instr *instr, c
 
 	switch (instr->kind) {
 	case IX_STEP_RUN:
+		for (size_t i = 0; i < instr->nflags; i++)
+			if (strcmp(instr->flags[i].name, "mount") == 0)
+				check_word(self, instr, names, instr->flags[i].value);
+		return;
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
 	case IX_STEP_HEALTHCHECK:
@@ -228,6 +233,35 @@ static void check_description(const struct lint *self, const struct df_instr *in
 		 name);
 }
 
+static const char *value_of(void *data, const char *name)
+{
+	const struct stage_names *names = data;
+
+	return ix_env_get(&names->values, name);
+}
+
+/* The word with what is known of variables. */
+static char *expanded(const struct lint *self, const struct stage_names *names, const char *word)
+{
+	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = value_of, .data = (void *)(uintptr_t)names };
+	struct ix_err ignored;
+	char *text;
+
+	return ix_expand(&opts, word, &text, &ignored) == 0 ? text : ix_strdup("");
+}
+
+/* Of a stage the first one tells. */
+static void check_workdir(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+{
+	ix_auto_free char *path = expanded(self, names, instr->words[0]);
+	bool hidden = names->open && strchr(instr->words[0], '$');
+
+	if (!names->workdir && *path != '/' && !(hidden && !*path))
+		warn(self, DF_WORKDIR_RELATIVE, instr, "Relative workdir \"%s\" can have unexpected results if the base image changes",
+		     path, NULL);
+	names->workdir = true;
+}
+
 static void check_instr(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
 {
 	switch (instr->kind) {
@@ -253,16 +287,12 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 		break;
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
-		if (!instr->exec && !names->shell && *instr->words[0])
+		if (!instr->exec && !names->shell)
 			warn(self, DF_JSON_ARGS, instr,
 			     "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word, NULL);
 		break;
 	case IX_STEP_WORKDIR:
-		if (instr->words[0][0] == '/' || instr->words[0][0] == '$' || instr->words[0][0] == '"')
-			names->workdir = true;
-		else if (!names->workdir)
-			warn(self, DF_WORKDIR_RELATIVE, instr,
-			     "Relative workdir \"%s\" can have unexpected results if the base image changes", instr->words[0], NULL);
+		check_workdir(self, instr, names);
 		break;
 	default:
 		break;
@@ -270,13 +300,34 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	check_words(self, instr, names);
 }
 
+/* As it is built now: what is given, else the default. */
+static const char *given_of(void *data, const char *name)
+{
+	const struct lint *self = data;
+
+	for (size_t i = self->opts->nargs; i-- > 0;)
+		if (strcmp(self->opts->args[i].name, name) == 0 && self->opts->args[i].value)
+			return self->opts->args[i].value;
+	return ix_dockerfile_global(self->file, name);
+}
+
 static void add_names(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
 {
+	const char *given = instr->kind == IX_STEP_ARG ? given_of((void *)(uintptr_t)self, instr->words[0]) : NULL;
+
 	if (instr->kind == IX_STEP_ARG)
 		ix_strv_add(&names->names, instr->words[0]);
-	for (size_t i = 0; instr->kind == IX_STEP_ENV && i < instr->nwords; i += 2)
+	if (given || (instr->kind == IX_STEP_ARG && instr->nwords > 1 && instr->words[1])) {
+		ix_auto_free char *value = given ? ix_strdup(given) : expanded(self, names, instr->words[1]);
+
+		ix_env_set(&names->values, instr->words[0], value);
+	}
+	for (size_t i = 0; instr->kind == IX_STEP_ENV && i + 1 < instr->nwords; i += 2) {
+		ix_auto_free char *value = expanded(self, names, instr->words[i + 1]);
+
 		ix_strv_add(&names->names, instr->words[i]);
-	(void)self;
+		ix_env_set(&names->values, instr->words[i], value);
+	}
 }
 
 /* Of CMD, ENTRYPOINT and HEALTHCHECK only the last one of a stage counts. */
@@ -313,7 +364,7 @@ static void check_from_words(const struct lint *self, const struct df_instr *fro
 	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
 		warn(self, DF_REDUNDANT_PLATFORM, from,
 		     "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
-	if (platform && !strchr(platform, '$'))
+	if (platform && *platform && !strchr(platform, '$'))
 		warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
 	check_description(self, from, stage->name);
 }
@@ -346,38 +397,49 @@ static const char *default_of(void *data, const char *name)
 	return ix_dockerfile_global(self->file, name);
 }
 
-/* With the defaults alone there should be an image. */
-static void check_default(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
+/* With the defaults alone there should be an image, or an earlier stage. */
+static void check_default(const struct lint *self, size_t index)
 {
 	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = default_of, .data = (void *)(uintptr_t)self };
-	ix_auto_strv used = { 0 };
+	const struct df_instr *from = &self->file->stages[index].from;
 	ix_auto_free char *name = NULL;
 	struct ix_err ignored;
 
-	ix_expand_names(&opts, from->words[0], &used);
-	if (used.count == 0)
-		return;
-	for (size_t i = 0; i < used.count; i++)
-		if (!ix_strv_has(&globals->names, used.items[i]))
-			return; /* which is told already */
-	if (ix_expand(&opts, from->words[0], &name, &ignored) == 0 &&
-	    (!*name || ix_ends(name, ":") || ix_ends(name, "/") || ix_starts(name, ":")))
+	if (ix_expand(&opts, from->words[0], &name, &ignored) < 0)
+		return; /* an error of its own */
+	for (size_t i = 0; i < index; i++)
+		if (self->file->stages[i].name && strcmp(self->file->stages[i].name, name) == 0)
+			return;
+	if (!df_reference_valid(name) && !ix_starts(name, "stage:"))
 		warn(self, DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
 		     from->words[0], NULL);
+}
+
+/* They may define anything. */
+static bool has_triggers(const struct df_stage *stage)
+{
+	for (size_t i = 0; i < stage->ninstrs; i++)
+		if (stage->instrs[i].kind == IX_STEP_ONBUILD)
+			return true;
+	return false;
 }
 
 /* What the base brings along. */
 static void inherit(const struct lint *self, size_t index, struct stage_names *names)
 {
-	const char *base = self->file->stages[index].from.words[0];
+	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = given_of, .data = (void *)(uintptr_t)self };
+	ix_auto_free char *base = NULL;
 	const struct ix_image_facts *facts = NULL;
 	struct ix_source image;
 	struct ix_err ignored;
 
+	if (ix_expand(&opts, self->file->stages[index].from.words[0], &base, &ignored) < 0)
+		base = ix_strdup("");
 	for (size_t i = index; i-- > 0;) {
-		if (self->file->stages[i].name && ix_strcaseeq(self->file->stages[i].name, base)) {
+		if (self->file->stages[i].name && strcmp(self->file->stages[i].name, base) == 0) {
 			ix_strv_copy(&names->names, &self->stages[i].names);
-			names->open = self->stages[i].open;
+			ix_strv_copy(&names->values, &self->stages[i].values);
+			names->open = self->stages[i].open || has_triggers(&self->file->stages[i]);
 			names->workdir = self->stages[i].workdir;
 			names->shell = self->stages[i].shell;
 			return;
@@ -386,8 +448,10 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 	ix_strv_add(&names->names, "PATH");
 	if (strcmp(base, "scratch") == 0)
 		return;
-	if (!strchr(base, '$') && self->opts->facts) {
-		image = (struct ix_source){ .kind = IX_SOURCE_IMAGE, .text = base, .platform = self->opts->platform };
+	if (df_reference_valid(base) && self->opts->facts) {
+		image = (struct ix_source){ .kind = IX_SOURCE_IMAGE,
+					    .text = ix_arena_strdup(self->file->arena, base),
+					    .platform = self->opts->platform };
 		facts = self->opts->facts(self->opts->data, &image, self->opts->lint_needs_facts, &ignored);
 	}
 	names->open = !facts;
@@ -402,7 +466,7 @@ static void check_stage(const struct lint *self, size_t index, const struct stag
 
 	check_from_words(self, &stage->from, stage);
 	check_from_args(self, &stage->from, globals);
-	check_default(self, &stage->from, globals);
+	check_default(self, index);
 	inherit(self, index, names);
 	for (size_t i = 0; i < stage->ninstrs; i++) {
 		check_instr(self, &stage->instrs[i], names);
@@ -445,7 +509,9 @@ void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_
 	add_globals(&self, &globals);
 	for (size_t i = 0; i < file->nstages; i++)
 		check_stage(&self, i, &globals);
-	for (size_t i = 0; i < file->nstages; i++)
+	for (size_t i = 0; i < file->nstages; i++) {
 		ix_strv_release(&stages[i].names);
+		ix_strv_release(&stages[i].values);
+	}
 	ix_strv_release(&globals.names);
 }

@@ -290,6 +290,22 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 	return 0;
 }
 
+int ix_dockerfile_check_all(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_err *err)
+{
+	ix_scoped(ix_graph_freep) struct ix_graph *graph = ix_graph_new();
+	struct ix_lower_opts one = *opts;
+
+	for (size_t i = 0; i < file->nstages; i++) {
+		ix_auto_free char *number = ix_asprintf("%zu", i);
+		struct ix_stage *stage;
+
+		one.target = number;
+		if (ix_dockerfile_lower(file, &one, graph, &stage, NULL, err) == -IX_EARG)
+			return -IX_EARG;
+	}
+	return 0;
+}
+
 const char *ix_dockerfile_global(const struct ix_dockerfile *file, const char *name)
 {
 	for (size_t i = file->nglobals; i-- > 0;)

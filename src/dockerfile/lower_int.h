@@ -84,6 +84,11 @@ void lower_link_source(struct making *self, const struct ix_source *source, bool
 int lower_add_step(struct making *self, const struct df_instr *instr, bool trigger);
 int lower_add_trigger(struct making *self, const char *text);
 
+/* --- validate.c --- */
+
+/* Errors in words that building would find. */
+int lower_validate(struct making *self, const struct df_instr *instr);
+
 /* --- lower.c --- */
 
 int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage);

@@ -143,6 +143,9 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 		ret_source->stage = stage;
 		return 0;
 	}
+	if (!df_reference_valid(name))
+		return df_err(self->file, self->err, pos, "'%s' is no name of an image: [host/]path[:tag][@digest], the path in lower case",
+			      name);
 	ret_source->kind = IX_SOURCE_IMAGE;
 	ret_source->text = ix_arena_strdup(self->graph->arena, name);
 	ret_source->platform = platform;

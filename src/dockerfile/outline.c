@@ -136,8 +136,13 @@ static void add_stage(struct listing *self, size_t index)
 {
 	const struct df_stage *stage = &self->file->stages[index];
 
+	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = lookup, .data = &self->globals };
+	ix_auto_free char *base = NULL;
+	struct ix_err ignored;
+
 	self->seen[index] = true;
-	follow(self, stage->from.words[0], index);
+	if (ix_expand(&opts, stage->from.words[0], &base, &ignored) == 0)
+		follow(self, base, index);
 	for (size_t i = 0; i < stage->ninstrs; i++)
 		add_instr(self, &stage->instrs[i], index);
 }
@@ -151,7 +156,8 @@ static void add_globals(struct listing *self)
 	for (size_t i = 0; i < self->file->nstages; i++)
 		if (self->seen[i])
 			ix_expand_names(&opts, self->file->stages[i].from.words[0], &names);
-	for (size_t i = 0; i < self->file->nglobals; i++) {
+	/* The last ones first: those may be used by others. */
+	for (size_t i = self->file->nglobals; i-- > 0;) {
 		const struct df_instr *instr = &self->file->globals[i];
 		bool used = ix_strv_has(&names, instr->words[0]);
 
@@ -165,6 +171,8 @@ static void add_globals(struct listing *self)
 		}
 		if (used)
 			add_arg(self, instr);
+		if (used && instr->nwords > 1 && instr->words[1])
+			ix_expand_names(&opts, instr->words[1], &names);
 	}
 }
 

@@ -209,11 +209,14 @@ static int copy_from(struct making *self, const struct df_instr *instr, const ch
 {
 	struct lower *lower = self->lower;
 	const char *name;
+	uint64_t number;
 
 	if (lower_expand_known(lower, &self->scope, self->stage, from, &instr->pos, &name) < 0)
 		return lower_failed(lower);
 	if (!*name)
 		return df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
+	if (ix_parse_u64(name, SIZE_MAX, &number) && number >= self->index)
+		return df_err(lower->file, lower->err, &instr->pos, "--from=%s: there is no stage of that number before this one", from);
 	if (lower_resolve(lower, name, self->index, true, self->stage->platform, &instr->pos, ret_source) < 0)
 		return lower_failed(lower);
 	lower_link_source(self, ret_source, false);
@@ -226,6 +229,8 @@ static int do_copy(struct making *self, const struct df_instr *instr, struct ix_
 	bool files = false;
 
 	copy_flags(self, instr, step);
+	if (from && !*from)
+		from = NULL; /* as if it were not there */
 	if (from && copy_from(self, instr, from, &step->from) < 0)
 		return lower_failed(self->lower);
 	step->words = ix_arena_alloc(self->lower->graph->arena, (instr->nwords + 1) * sizeof(char *));
@@ -334,6 +339,9 @@ int lower_add_step(struct making *self, const struct df_instr *instr, bool trigg
 	};
 	if (instr->kind == IX_STEP_ARG)
 		return do_arg(self, instr, step);
+	r = lower_validate(self, instr);
+	if (r < 0)
+		return r;
 	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
 		r = do_copy(self, instr, step);
 	else if (instr->kind == IX_STEP_RUN)

@@ -1,7 +1,5 @@
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
@@ -183,29 +181,16 @@ static void add_sorted(struct ix_strv *list, const char *text)
 	ix_strv_sort(list);
 }
 
-/* "8080", "8080/udp", "8000-8010": each port with its protocol. */
+/* Each port with its protocol. */
 static int expose(struct build *build, const struct ix_step *step, const char *spec, struct ix_strv *shown, struct ix_err *err)
 {
-	/* An address and a port of the host may stand before it; they say nothing about the image. */
-	const char *colon = strrchr(spec, ':');
-	const char *slash = strchr(spec, '/');
-	const char *proto = slash ? slash + 1 : "tcp";
-	const char *start = colon ? colon + 1 : spec;
-	ix_auto_free char *ports = slash && slash >= start ? ix_strndup(start, (size_t)(slash - start)) : ix_strdup(start);
-	ix_auto_free char *lower = ix_strdup(proto);
-	char *dash = strchr(ports, '-');
-	uint64_t first, last;
+	unsigned first, last;
+	char proto[5];
 
-	for (char *c = lower; *c; c++)
-		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
-	if (dash)
-		*dash = '\0';
-	if (!ix_parse_u64(ports, 65535, &first) || !ix_parse_u64(dash ? dash + 1 : ports, 65535, &last) || last < first)
-		return ix_err_at(err, &step->pos, "invalid containerPort: %s", spec);
-	if (strcmp(lower, "tcp") != 0 && strcmp(lower, "udp") != 0 && strcmp(lower, "sctp") != 0)
-		return ix_err_at(err, &step->pos, "invalid protocol '%s' in %s: tcp, udp or sctp", proto, spec);
-	for (uint64_t port = first; port <= last; port++) {
-		ix_auto_free char *text = ix_asprintf("%llu/%s", (unsigned long long)port, lower);
+	if (ix_ports_parse(spec, &first, &last, proto, err) < 0)
+		return err_at_step(err, step);
+	for (unsigned port = first; port <= last; port++) {
+		ix_auto_free char *text = ix_asprintf("%u/%s", port, proto);
 
 		add_sorted(&build->image.config.exposed_ports, text);
 		add_sorted(shown, text);
@@ -368,30 +353,11 @@ static int apply_user(struct build *build, const struct ix_step *step, struct ix
 	return set_field(build, step, &build->image.config.user, err);
 }
 
-/* A number, or a name with or without SIG, real-time signals as RTMIN+3. */
-static bool is_signal(const char *text)
-{
-	uint64_t n;
-
-	if (ix_parse_u64(text, INT32_MAX, &n))
-		return n > 0;
-	if (strncasecmp(text, "SIG", 3) == 0)
-		text += 3;
-	for (int i = 1; i < SIGSYS + 1; i++)
-		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), text) == 0)
-			return true;
-	if (strcasecmp(text, "CLD") == 0 || strcasecmp(text, "IOT") == 0)
-		return true;
-	if (strncasecmp(text, "RTMIN", 5) != 0 && strncasecmp(text, "RTMAX", 5) != 0)
-		return false;
-	return !text[5] || ((text[5] == '+' || text[5] == '-') && ix_parse_u64(text + 6, 30, &n));
-}
-
 static int apply_stopsignal(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	if (set_field(build, step, &build->image.config.stop_signal, err) < 0)
 		return -(int)err->code;
-	if (!is_signal(build->image.config.stop_signal))
+	if (!ix_signal_known(build->image.config.stop_signal))
 		return ix_err_at(err, &step->pos, "invalid signal: %s", build->image.config.stop_signal);
 	return 0;
 }

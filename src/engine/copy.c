@@ -134,7 +134,7 @@ static int prepare_mode(struct copy *self, struct ix_err *err)
 		return -(int)err->code;
 	if (!*text)
 		return 0;
-	if (!mode_parse(text, &self->chmod))
+	if (!ix_mode_parse(text, &self->chmod))
 		return ix_err_at(err, &self->step->pos,
 				 "invalid chmod parameter: '%s': it should be octal between 0 and 07777, or as u=rwX,go=rX", text);
 	return 0;
@@ -162,7 +162,7 @@ static struct ix_tar_entry entry_from(const struct copy *self, const struct ix_e
 		entry.uid = from->uid;
 		entry.gid = from->gid;
 	}
-	entry.mode = mode_apply(&self->chmod, entry.mode);
+	entry.mode = ix_mode_apply(&self->chmod, entry.mode);
 	return entry;
 }
 
@@ -184,7 +184,7 @@ static struct out *made_directory(struct copy *self, const char *path)
 	struct out *out = copy_put(self, path);
 
 	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
-					    .mode = mode_apply(&self->chmod, S_IFDIR | 0755),
+					    .mode = ix_mode_apply(&self->chmod, S_IFDIR | 0755),
 					    .uid = self->uid,
 					    .gid = self->gid,
 					    .mtime_s = self->newest_s };
@@ -287,7 +287,7 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 	out = copy_put(self, path);
 	out->text = text;
 	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
-					    .mode = mode_apply(&self->chmod, S_IFREG | 0644),
+					    .mode = ix_mode_apply(&self->chmod, S_IFREG | 0644),
 					    .size = strlen(text),
 					    .mtime_s = HEREDOC_TIME,
 					    .uid = self->uid,

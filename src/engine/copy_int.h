@@ -28,24 +28,6 @@ struct archive {
 	char *name; /* for messages */
 };
 
-/* --chmod. */
-enum { MODE_CLAUSES_MAX = 16 };
-struct mode_clause {
-	unsigned who, bits;
-	char op, copy; /* copy: "g=u" */
-	bool search, set_id, sticky;
-};
-struct mode_change {
-	bool given;
-	unsigned octal; /* when there are no clauses */
-	struct mode_clause clauses[MODE_CLAUSES_MAX];
-	size_t nclauses;
-};
-/* Octal or symbolic as chmod(1) has it. */
-bool mode_parse(const char *text, struct mode_change *ret_change);
-/* The mode a file of that type and mode gets; links keep theirs. */
-uint32_t mode_apply(const struct mode_change *change, uint32_t mode);
-
 struct copy {
 	struct build *build;
 	const struct ix_step *step;
@@ -64,7 +46,7 @@ struct copy {
 	bool dest_exists; /* it is a directory of the image below */
 	bool has_owner;
 	uint32_t uid, gid;
-	struct mode_change chmod;
+	struct ix_mode_change chmod;
 	int64_t newest_s;      /* time of the newest source, for directories made on the way */
 	struct ix_map by_path; /* path -> struct out */
 	struct archive *archives;

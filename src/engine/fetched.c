@@ -32,7 +32,7 @@ static int add_file(struct copy *self, const struct ix_remote *remote, struct ix
 	out->is_blob = true;
 	out->blob = file.digest;
 	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
-					    .mode = mode_apply(&self->chmod, S_IFREG | 0600),
+					    .mode = ix_mode_apply(&self->chmod, S_IFREG | 0600),
 					    .size = file.size,
 					    .mtime_s = file.mtime_s,
 					    .uid = self->uid,

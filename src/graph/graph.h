@@ -304,4 +304,28 @@ int ix_expand(const struct ix_expand_opts *opts, const char *word, char **ret_te
  * words give what was read before the mistake. */
 void ix_expand_names(const struct ix_expand_opts *opts, const char *word, struct ix_strv *names);
 
+/* --chmod. */
+enum { IX_MODE_CLAUSES_MAX = 16 };
+struct ix_mode_clause {
+	unsigned who, bits;
+	char op, copy; /* copy: "g=u" */
+	bool search, set_id, sticky;
+};
+struct ix_mode_change {
+	bool given;
+	unsigned octal; /* when there are no clauses */
+	struct ix_mode_clause clauses[IX_MODE_CLAUSES_MAX];
+	size_t nclauses;
+};
+/* Octal or symbolic as chmod(1) has it. */
+bool ix_mode_parse(const char *text, struct ix_mode_change *ret_change);
+/* The mode a file of that type and mode gets; links keep theirs. */
+uint32_t ix_mode_apply(const struct ix_mode_change *change, uint32_t mode);
+
+/* What EXPOSE takes: "8080", "8080/udp", "8000-8010", with an address and a port of the host before them, which say nothing about the image.
+ * proto: room for "sctp". Malformed: IX_EARG. */
+int ix_ports_parse(const char *text, unsigned *ret_first, unsigned *ret_last, char ret_proto[static 5], struct ix_err *err);
+/* A signal's number, or name with or without SIG, real-time signals as RTMIN+3. */
+bool ix_signal_known(const char *text);
+
 #endif

@@ -340,7 +340,7 @@ class Builder:
                 return "error: CRASHED " + text
             line = self.line(text)
             return f"error{f' (line {line})' if line else ''}: {self.message(text)}\n"
-        return "".join(sorted(f"{line}\n" for line in called(what, said)))
+        return "".join(sorted(f"{line}\n" for line in called(what, said))) or "nothing\n"
 
 
 def first_line(location):

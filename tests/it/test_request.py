@@ -195,7 +195,7 @@ FROM scratch
 RULES = {"StageNameCasing", "ConsistentInstructionCasing", "MaintainerDeprecated", "ExposeInvalidFormat", "ExposeProtoCasing", "LegacyKeyValueFormat",
          "SecretsUsedInArgOrEnv", "UndefinedVar", "WorkdirRelativePath", "JSONArgsRecommended", "MultipleInstructionsDisallowed",
          "FromPlatformFlagConstDisallowed", "ReservedStageName", "NoEmptyContinuation", "RedundantTargetPlatform", "FromAsCasing", "DuplicateStageName",
-         "UndefinedArgInFrom"}
+         "UndefinedArgInFrom", "InvalidDefaultArgInFrom"}
 
 
 def rules(result):

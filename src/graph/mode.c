@@ -1,7 +1,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "copy_int.h"
+#include "graph/graph.h"
 
 /*
  * --chmod: octal, or clauses of chmod(1), "u=rwX,go=rX". Clauses are kept as they are parsed and applied to each file, because what X and
@@ -19,7 +19,7 @@ static const char *parse_who(const char *at, unsigned *who)
 	return at;
 }
 
-static const char *parse_perms(const char *at, struct mode_clause *clause)
+static const char *parse_perms(const char *at, struct ix_mode_clause *clause)
 {
 	for (; *at && strchr("rwxXstugo", *at); at++) {
 		switch (*at) {
@@ -48,7 +48,7 @@ static const char *parse_perms(const char *at, struct mode_clause *clause)
 	return at;
 }
 
-static bool parse_symbolic(const char *at, struct mode_change *change)
+static bool parse_symbolic(const char *at, struct ix_mode_change *change)
 {
 	for (;;) {
 		unsigned who;
@@ -57,11 +57,11 @@ static bool parse_symbolic(const char *at, struct mode_change *change)
 		if (!*at || !strchr("+-=", *at))
 			return false;
 		while (*at && strchr("+-=", *at)) {
-			struct mode_clause *clause = &change->clauses[change->nclauses++];
+			struct ix_mode_clause *clause = &change->clauses[change->nclauses++];
 
-			if (change->nclauses > MODE_CLAUSES_MAX - 1)
+			if (change->nclauses > IX_MODE_CLAUSES_MAX - 1)
 				return false;
-			*clause = (struct mode_clause){ .who = who, .op = *at };
+			*clause = (struct ix_mode_clause){ .who = who, .op = *at };
 			at = parse_perms(at + 1, clause);
 		}
 		if (!*at)
@@ -71,9 +71,9 @@ static bool parse_symbolic(const char *at, struct mode_change *change)
 	}
 }
 
-bool mode_parse(const char *text, struct mode_change *ret_change)
+bool ix_mode_parse(const char *text, struct ix_mode_change *ret_change)
 {
-	*ret_change = (struct mode_change){ .given = true };
+	*ret_change = (struct ix_mode_change){ .given = true };
 	if (*text && strspn(text, "01234567") == strlen(text)) {
 		for (; *text; text++) {
 			ret_change->octal = ret_change->octal * 8 + (unsigned)(*text - '0');
@@ -85,7 +85,7 @@ bool mode_parse(const char *text, struct mode_change *ret_change)
 	return *text && parse_symbolic(text, ret_change);
 }
 
-static unsigned bits_of(const struct mode_clause *clause, unsigned mode, bool is_dir)
+static unsigned bits_of(const struct ix_mode_clause *clause, unsigned mode, bool is_dir)
 {
 	unsigned bits = clause->bits;
 
@@ -96,7 +96,7 @@ static unsigned bits_of(const struct mode_clause *clause, unsigned mode, bool is
 	return bits;
 }
 
-static unsigned apply_clause(const struct mode_clause *clause, unsigned mode, bool is_dir)
+static unsigned apply_clause(const struct ix_mode_clause *clause, unsigned mode, bool is_dir)
 {
 	unsigned bits = bits_of(clause, mode, is_dir), value = 0, mask = 0;
 
@@ -121,7 +121,7 @@ static unsigned apply_clause(const struct mode_clause *clause, unsigned mode, bo
 	return clause->op == '-' ? mode & ~value : (mode & ~mask) | value;
 }
 
-uint32_t mode_apply(const struct mode_change *change, uint32_t mode)
+uint32_t ix_mode_apply(const struct ix_mode_change *change, uint32_t mode)
 {
 	unsigned bits = mode & 07777;
 
