@@ -85,8 +85,6 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 		return 0;
 	if (cutoff_remember(engine, stage, err) < 0)
 		return -(int)err->code;
-	if (engine->opts.project && !stage->inner && engine_tag(engine, planned, err) < 0)
-		return -(int)err->code;
 	/* Remembered last: what explains the next difference is what really came to be. */
 	return remember(engine, stage, err);
 }
@@ -101,6 +99,22 @@ static int reuse(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	    ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err) < 0)
 		return -(int)err->code;
 	return remember(engine, stage, err);
+}
+
+/* The reference that a build prints is a name of this store, however the image came to be here: found by its second key, too, or by that of
+ * another stage that is made of the same. */
+static int name_locally(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	const struct ix_digest *manifest = &engine->results[planned->stage->index].manifest;
+	struct ix_digest named;
+	int r;
+
+	if (!engine->opts.project || engine->opts.perturbed || planned->stage->inner || !ix_blob_has(engine->opts.store, manifest))
+		return 0;
+	r = ix_store_name(engine->opts.store, planned->ref, &named, err);
+	if (r < 0 && r != -IX_ENOTFOUND)
+		return r;
+	return r == 0 && ix_digest_eq(&named, manifest) ? 0 : engine_tag(engine, planned, err);
 }
 
 static int stage_job(void *data, struct ix_err *err)
@@ -126,6 +140,8 @@ static int stage_job(void *data, struct ix_err *err)
 		result->manifest = planned->manifest;
 		outcome = planned->decision == IX_PLAN_DONE ? "done" : "found";
 	}
+	if (r >= 0)
+		r = name_locally(engine, planned, err);
 	result->ms = ix_now_ms() - start;
 	if (r < 0) {
 		result->outcome = IX_OUTCOME_FAILED;
