@@ -16,7 +16,7 @@ SHELL = [
     "rm -rf /usr/share/data; mkdir -p /usr/share/data",
     "chmod 4755 /bin/busybox; chmod 755 /bin/busybox",
     "chown {n}:{n} /etc/group",
-    "env | sort | grep -v -i -e _proxy= -e CA_ -e CERT -e CAFILE -e CAINFO > /env{n}",
+    "env | sort | grep -v -i -e ^S[0-9]= -e _proxy= -e CA_ -e CERT -e CAFILE -e CAINFO > /env{n}",
     "pwd > /pwd{n}; id -u >> /pwd{n}",
     "true",
     "mv /etc/group /etc/g; mv /etc/g /etc/group",
