@@ -314,7 +314,7 @@ int cmd_build(int argc, char **argv)
 		{ 0, "metadata-file", "FILE", OPT_TEXT, &b.metadata_file, "write digests and names as JSON to a file" },
 		{ 0, "call", "WHAT", OPT_TEXT, &b.call, "check, outline or targets instead of building; check,format=json" },
 		{ 0, "check", NULL, OPT_FLAG, &b.check, "the same as --call=check" },
-		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs, "stages to build at once (default: one per CPU)" },
+		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs, "stages to build at once (default: as many as can run and memory allows, up to 64)" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		{ 'q', "quiet", NULL, OPT_FLAG, &session.common.quiet, "print only the result" },
 		DOCKER_OPTIONS(&b.docker),

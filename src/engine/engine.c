@@ -1,11 +1,13 @@
 #include "engine_int.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fsutil.h"
 
 struct job {
 	struct ix_engine *engine;
@@ -200,11 +202,20 @@ static void add_gates(struct ix_engine *engine, struct ix_sched *sched, struct i
 	}
 }
 
+/* Steps mostly wait, for networks and disks and each other, so it is not processors that say how many run at once but memory: so much of it
+ * for each. */
 static unsigned default_parallel(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	enum { EACH_KB = 256 << 10, LEAST = 4, MOST = 64 };
+	ix_auto_buf text = IX_BUF_INIT(1 << 16);
+	const char *line;
+	struct ix_err ignored;
+	unsigned long long available = 0;
 
-	return n < 2 ? 2 : n > 64 ? 64 : (unsigned)n;
+	if (ix_read_file(AT_FDCWD, "/proc/meminfo", &text, &ignored) == 0 && (line = strstr(ix_buf_str(&text), "\nMemAvailable:")) != NULL)
+		available = strtoull(line + strlen("\nMemAvailable:"), NULL, 10);
+	available /= EACH_KB;
+	return available < LEAST ? LEAST : available > MOST ? MOST : (unsigned)available;
 }
 
 int ix_engine_run(struct ix_engine *engine, struct ix_err *err)

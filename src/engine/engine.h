@@ -61,7 +61,7 @@ struct ix_engine_opts {
 	enum ix_compression compression;
 	int compression_level;          /* 0: default */
 	int64_t epoch;                  /* SOURCE_DATE_EPOCH of what is imported and exported, -1: none; what is built has its own */
-	unsigned parallel;              /* stages at once; 0: one per CPU, at least 2 */
+	unsigned parallel;              /* stages at once; 0: as many as memory allows, 4 to 64 */
 	bool no_cutoff;                 /* descendants of a stage that is built are built, whatever came out */
 	bool publish;                   /* push stages and names to the registry */
 	const char *cache_namespace;    /* cache mounts of another namespace are others; NULL: none */

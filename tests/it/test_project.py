@@ -390,3 +390,13 @@ def test_unreachable_registry_is_an_error_that_names_the_url(team):
     write(team.project, **{"ix.yaml": text})
     r = team.machine().failure("plan", cwd=team.project, timeout=120)
     assert "127.0.0.1:1" in r.err
+
+
+def test_stages_that_wait_run_at_once(team):
+    """Each waits for all others: that ends only when none of them has to wait for a processor."""
+    names = [f"w{i}" for i in range(8)]
+    yaml = "project: p\nregistry: none\nstages:\n" + "".join(f"  {n}: {{ dockerfile: w.df, args: {{ N: {n} }} }}\n" for n in names)
+    write(team.project, **{"ix.yaml": yaml, "w.df": "FROM base:1\nARG N\nRUN --mount=type=cache,id=together,target=/t touch /t/$N; "
+                                                    "for i in $(seq 200); do [ $(ls /t | wc -l) = 8 ] && exit 0; sleep 0.1; done; exit 1\n"})
+    built, _ = team.built(team.machine())
+    assert built == names
