@@ -157,7 +157,7 @@ struct build_request {
 	struct ix_strv annotations;
 	struct ix_strv no_cache_filter; /* inner stages */
 	struct ix_strv add_hosts, ulimits, allow, secrets;
-	const char *network, *shm_size;
+	const char *network, *shm_size, *tls;
 	struct ix_arena *arena;     /* after request_settle, as what follows: of run */
 	struct ix_run_spec run;     /* what is said of all RUN steps */
 	struct secrets secret_list; /* of secrets */
@@ -185,6 +185,7 @@ void build_request_release(struct build_request *request);
 		{ 0, "platform", "OS/ARCH", OPT_TEXT, &(r)->platform, "platform to build for" },                                           \
 		{ 0, "secret", "id=ID,src=FILE", OPT_LIST, &(r)->secrets, "secret for RUN --mount=type=secret (src=FILE or env=NAME)" },   \
 		{ 0, "add-host", "HOST:IP", OPT_LIST, &(r)->add_hosts, "line for /etc/hosts in steps" },                                   \
+		{ 0, "tls", "host|image", OPT_TEXT, &(r)->tls, "whose certificate authorities steps see (default: host)" },                \
 		{ 0, "shm-size", "SIZE", OPT_TEXT, &(r)->shm_size, "size of /dev/shm in steps" },                                          \
 		{ 0, "ulimit", "NAME=N[:N]", OPT_LIST, &(r)->ulimits, "resource limit of steps" },                                         \
 		{ 0, "allow", "WHAT", OPT_LIST, &(r)->allow, "permit security.insecure" },                                                 \

@@ -501,7 +501,8 @@ static int load_graph(struct session *session, struct ix_err *err)
 	session->graph = ix_graph_new();
 	session->ntargets = 0;
 	session->run = session->request->run;
-	session->run.image_tls = session->run.image_tls || (session->project && session->project->image_tls);
+	/* The command line goes before the project. */
+	session->run.image_tls = session->run.image_tls || (!session->request->tls && session->project && session->project->image_tls);
 	if (session->project ? load_targets(session, err) < 0 : load_lone(session, &stage, err) < 0)
 		return -(int)err->code;
 	if (!session->project)

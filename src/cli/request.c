@@ -106,6 +106,9 @@ int request_settle(struct build_request *request, struct session *session, struc
 	request->arena = ix_arena_new();
 	request->run = (struct ix_run_spec)IX_RUN_SPEC_INIT;
 	request->run.hostname = request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME");
+	if (request->tls && strcmp(request->tls, "host") != 0 && strcmp(request->tls, "image") != 0)
+		return ix_err_set(err, IX_EARG, "--tls %s: host or image", request->tls);
+	request->run.image_tls = request->tls && strcmp(request->tls, "image") == 0;
 	if (request->shm_size && !ix_parse_size(request->shm_size, &request->run.shm_size))
 		return ix_err_set(err, IX_EARG, "--shm-size %s: not a size, as 128m", request->shm_size);
 	if (request->run.shm_size == 0)

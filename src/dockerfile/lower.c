@@ -228,13 +228,63 @@ static bool chooses_by_variable(const struct df_instr *instr)
 	return false;
 }
 
+/* Does the file itself say what the name is? */
+static bool defines(const struct ix_dockerfile *file, const char *name)
+{
+	for (size_t i = 0; i < file->nstages; i++) {
+		for (size_t j = 0; j < file->stages[i].ninstrs; j++) {
+			const struct df_instr *instr = &file->stages[i].instrs[j];
+			size_t step = instr->kind == IX_STEP_ENV ? 2 : instr->nwords;
+
+			if (instr->kind != IX_STEP_ENV && instr->kind != IX_STEP_ARG)
+				continue;
+			for (size_t k = 0; k < instr->nwords; k += step)
+				if (strcmp(instr->words[k], name) == 0)
+					return true;
+		}
+	}
+	return false;
+}
+
+/* An argument made of something that only the base image can have set. */
+static bool made_of_base(const struct ix_dockerfile *file, const struct df_instr *instr)
+{
+	const struct ix_expand_opts opts = { .escape = file->escape };
+	ix_auto_strv names = { 0 };
+
+	if (instr->kind != IX_STEP_ARG || instr->nwords < 2 || !holds_variable(instr->words[1]))
+		return false;
+	ix_expand_names(&opts, instr->words[1], &names);
+	for (size_t i = 0; i < names.count; i++)
+		if (!defines(file, names.items[i]))
+			return true;
+	return false;
+}
+
 static bool needs_env(const struct ix_dockerfile *file)
 {
 	for (size_t i = 0; i < file->nstages; i++)
 		for (size_t j = 0; j < file->stages[i].ninstrs; j++)
-			if (chooses_by_variable(&file->stages[i].instrs[j]))
+			if (chooses_by_variable(&file->stages[i].instrs[j]) || made_of_base(file, &file->stages[i].instrs[j]))
 				return true;
 	return false;
+}
+
+/* No stage copies from itself, needed or not. */
+static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
+{
+	for (size_t i = 0; i < file->nstages; i++) {
+		ix_auto_free char *number = ix_asprintf("%zu", i);
+
+		for (size_t j = 0; j < file->stages[i].ninstrs; j++) {
+			const struct df_instr *instr = &file->stages[i].instrs[j];
+			const char *from = instr->kind == IX_STEP_COPY ? df_flag_value(instr, "from") : NULL;
+
+			if (from && (strcmp(from, number) == 0 || (file->stages[i].name && ix_strcaseeq(from, file->stages[i].name))))
+				return df_err(file, err, &instr->pos, "--from=%s: a stage cannot copy from itself", from);
+		}
+	}
+	return 0;
 }
 
 static int find_target(struct lower *self)
@@ -277,7 +327,8 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 	self.done = done;
 	self.used_args = used;
 	self.needs_env = needs_env(file);
-	if (find_target(&self) < 0 || lower_globals(&self) < 0 || lower_stage(&self, self.target, ret_stage) < 0)
+	if (check_circles(file, err) < 0 || find_target(&self) < 0 || lower_globals(&self) < 0 ||
+	    lower_stage(&self, self.target, ret_stage) < 0)
 		return -(int)err->code;
 	/* An argument of a stage that is not needed is not unused. */
 	for (size_t i = 0; i < file->nstages; i++)

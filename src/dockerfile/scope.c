@@ -90,7 +90,8 @@ static const char *lookup(void *data, const char *name)
 		return value;
 	if (values->stage && !values->stage->env_complete)
 		values->unknown = true;
-	return NULL;
+	/* It is always set. */
+	return values->stage && values->stage->env_complete && strcmp(name, "PATH") == 0 ? IX_DEFAULT_PATH : NULL;
 }
 
 int lower_expand(struct lower *self, struct values *values, const char *word, const struct ix_pos *pos, const char **ret_text)

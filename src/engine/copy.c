@@ -175,16 +175,21 @@ static char *join(const char *dir, const char *name)
 
 char *copy_target(const struct copy *self, const char *name)
 {
-	return self->dest_is_dir || self->dest_exists ? join(self->dest, name) : ix_strdup(self->dest);
+	/* An earlier source may have made it a directory. */
+	const struct out *made = ix_map_get(&self->by_path, self->dest);
+	bool is_dir = self->dest_is_dir || self->dest_exists || (made && S_ISDIR(made->entry.mode));
+
+	return is_dir ? join(self->dest, name) : ix_strdup(self->dest);
 }
 
-/* A directory that nobody described. */
+/* A directory that nobody described. A mode in digits is its own too, one in letters changes only what there is. */
 static struct out *made_directory(struct copy *self, const char *path)
 {
+	const struct ix_mode_change none = { 0 };
 	struct out *out = copy_put(self, path);
 
 	out->entry = (struct ix_tar_entry){ .path = ix_strdup(path),
-					    .mode = ix_mode_apply(&self->chmod, S_IFDIR | 0755),
+					    .mode = ix_mode_apply(self->chmod.nclauses > 0 ? &none : &self->chmod, S_IFDIR | 0755),
 					    .uid = self->uid,
 					    .gid = self->gid,
 					    .mtime_s = self->newest_s };

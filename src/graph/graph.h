@@ -147,6 +147,9 @@ struct ix_run_limit {
 	LIST(struct ix_run_host, hosts, "add-host", ix_run_host_text)                                                                      \
 	LIST(struct ix_run_limit, limits, "ulimit", ix_run_limit_text)
 
+/* PATH where neither image nor Dockerfile sets one. */
+#define IX_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 enum { IX_SHM_SIZE = 64 << 20 }; /* bytes of /dev/shm unless somebody says otherwise, as docker has it */
 
 struct ix_run_spec {

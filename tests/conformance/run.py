@@ -554,6 +554,7 @@ class Docker(Builder):
     def message(self, output):
         lines = [line for line in output.splitlines() if line.startswith("ERROR: ")]
         text = lines[-1][7:] if lines else output[-2000:]
+        assert "Cannot connect to the Docker daemon" not in text, text
         assert not text.startswith(("docker: ", "unknown flag")), "docker was asked wrongly: " + text
         return re.sub(r"[0-9a-f]{25}", "…", re.sub(r"^failed to (build|solve): ", "", re.sub(r"^failed to build: ", "", text)))
 

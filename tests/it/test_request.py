@@ -299,3 +299,10 @@ def test_nothing_of_a_strange_file_is_quoted(machine, tmp_path):
     (tmp_path / "p" / "ix.yaml").write_text("project: p\nregistry: none\nstages: { a: { dockerfile: ../shadow } }\n")
     said = machine.failure("plan", cwd=tmp_path / "p").err
     assert "is no Dockerfile" in said and "hash" not in said.lower()
+
+
+def test_certificates_of_the_host_are_left_out_when_asked(machine, tmp_path):
+    dockerfile(tmp_path, "FROM busybox:test\nRUN env | grep -c ca-certificates.crt > /n; true\n")
+    assert text(machine.root_tar(tmp_path, "--no-cache", "--tls", "image"), "n") == "0\n"
+    assert text(machine.root_tar(tmp_path, "--no-cache", "--tls", "host"), "n") != "0\n"
+    assert "host or image" in machine.failure("build", "--tls", "x", tmp_path).err
