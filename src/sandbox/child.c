@@ -49,6 +49,24 @@ static ix_noreturn void report_and_exit(const struct ix_err *err)
 
 /* --- steps of the second process, in order --- */
 
+/* Best effort, all of them: they make a difference that most commands do not see. */
+static void write_file(const char *path, const char *text)
+{
+	ix_auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		ix_trace("sandbox", "%s cannot be written, ignoring", path);
+}
+
+/* In a user namespace the command has no capability over it: low ports and ping go without, as docker sets them too. */
+static void open_network(const struct orders *orders)
+{
+	if (orders->confinement != CONFINE_USERNS)
+		return;
+	write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+	write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+}
+
 /* lo is interface 1 of every network namespace (rtnetlink(7)). */
 static int start_loopback(struct setup *setup, struct ix_err *err)
 {
@@ -67,6 +85,7 @@ static int start_loopback(struct setup *setup, struct ix_err *err)
 
 	if (!setup->orders->plan.no_network)
 		return 0;
+	open_network(setup->orders);
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (fd < 0 || send(fd, &up, sizeof(up), 0) < 0 || recv(fd, &answer, sizeof(answer), 0) < (ssize_t)sizeof(answer))
 		return ix_err_sys(err, "start the loopback interface");
@@ -138,16 +157,20 @@ static void give_pipes(uid_t uid)
 
 /*
  * The filter is loaded while there is CAP_SYS_ADMIN, as no_new_privs is not set; it allows all that comes after it here. Changing ids clears
- * the parent-death signal, so that is asked for again.
+ * the parent-death signal, so that is asked for again. Entering a user namespace gives all its capabilities, so that comes first; the mounts
+ * were made before it and belong to the namespace around, so nothing in there has a say over them.
  */
 static int drop_privileges(const struct orders *orders, const struct user *user, struct ix_err *err)
 {
+	uint64_t kept = orders->confinement == CONFINE_CAPS ? sandbox_caps_harmless(orders->plan.no_network) : sandbox_caps_all();
 	bool secure = !orders->plan.insecure;
 
+	if (orders->confinement == CONFINE_USERNS && setns(FD_USERNS, CLONE_NEWUSER) < 0)
+		return ix_err_sys(err, "enter the user namespace of steps");
 	(void)sys_new_session_keyring(); /* kernels without keys have nothing to hide */
-	if (secure && (sandbox_caps_bound(err) < 0 || sandbox_filter_load(orders->filter, orders->filter_len, err) < 0))
+	if (secure && (sandbox_caps_bound(kept, err) < 0 || sandbox_filter_load(orders->filter, orders->filter_len, err) < 0))
 		return -(int)err->code;
-	if (set_ids(user, err) < 0 || (secure && sandbox_caps_drop(err) < 0))
+	if (set_ids(user, err) < 0 || (secure && sandbox_caps_drop(kept, err) < 0))
 		return -(int)err->code;
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? ix_err_sys(err, "prctl") : 0;
 }
@@ -173,15 +196,6 @@ static void die_with_first(int alive_fd)
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || poll(&alive, 1, 0) != 0)
 		_exit(FAILED);
-}
-
-/* Best effort, both: they are there to make a difference that nobody should see. */
-static void write_file(const char *path, const char *text)
-{
-	ix_auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		ix_trace("sandbox", "%s cannot be written, ignoring", path);
 }
 
 static void shift_clock(uint32_t seconds)

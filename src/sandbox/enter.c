@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "sandbox/idmap_int.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/userns_int.h"
 
 /* "<namespace inode of mnt>:<d|f>": d is degraded. Only believed in the namespace it names, so it may leak anywhere. */
 #define MARKER "IX_ENTERED"
@@ -261,30 +262,14 @@ static bool plan_user_maps(struct id_map maps[2])
 	return false;
 }
 
-/* uid 0 that may not mount, as in many containers: everything keeps its number. */
-static bool plan_root_maps(struct id_map maps[2])
-{
-	static const char *const files[] = { "/proc/self/uid_map", "/proc/self/gid_map" };
-
-	for (int i = 0; i < 2; i++) {
-		ix_auto_buf text = { 0 };
-
-		if (!read_text(files[i], 64 << 10, &text))
-			return false;
-		sandbox_idmap_identity(&maps[i], ix_buf_str(&text));
-		if (maps[i].count == 0)
-			return false;
-	}
-	return true;
-}
-
 static int enter_userns(struct ix_err *err)
 {
 	struct id_map maps[2];
 	bool root = geteuid() == 0;
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	bool helped = root ? plan_root_maps(maps) : plan_user_maps(maps);
+	/* uid 0 that may not mount, as in many containers: everything keeps its number. */
+	bool helped = root ? sandbox_idmap_same(maps) : plan_user_maps(maps);
 	struct helper helper;
 
 	if (helped && helper_start(maps, root, &helper, err) < 0)
@@ -369,6 +354,16 @@ static int enter_new(struct ix_err *err)
 	return 0;
 }
 
+/* What is left without: device nodes of an image cannot be opened, and the capabilities that matter most are given up (caps.c). */
+static void prepare_steps(void)
+{
+	struct ix_err err = { 0 };
+
+	if (sandbox_userns_make(&err) < 0)
+		degrade("steps run without a user namespace (%s): they can neither make device nodes nor use raw sockets or ports below 1024",
+			err.msg);
+}
+
 int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err)
 {
 	raise_file_limit();
@@ -378,6 +373,8 @@ int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err)
 		set_marker();
 	}
 	atomic_store(&rootless, !in_initial_userns());
+	if (!ix_sandbox_rootless())
+		prepare_steps();
 	*ret_degraded = degraded[0] ? degraded : NULL;
 	return 0;
 }

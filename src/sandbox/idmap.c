@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/fsutil.h"
 #include "base/proc.h"
 #include "base/scope.h"
 #include "base/str.h"
@@ -73,6 +74,23 @@ void sandbox_idmap_identity(struct id_map *map, const char *text)
 		map->ranges[map->count++] = (struct id_range){ inside, inside, count };
 		text += used;
 	}
+}
+
+bool sandbox_idmap_same(struct id_map maps[2])
+{
+	static const char *const files[] = { "/proc/self/uid_map", "/proc/self/gid_map" };
+
+	for (int i = 0; i < 2; i++) {
+		ix_auto_buf text = IX_BUF_INIT(64 << 10);
+		struct ix_err ignored;
+
+		if (ix_read_file(AT_FDCWD, files[i], &text, &ignored) < 0)
+			return false;
+		sandbox_idmap_identity(&maps[i], ix_buf_str(&text));
+		if (maps[i].count == 0)
+			return false;
+	}
+	return true;
 }
 
 /* One write(2) of the whole map is what the kernel asks for. */

@@ -26,6 +26,8 @@ void sandbox_idmap_init(struct id_map *map, uint32_t self);
 void sandbox_idmap_add_subids(struct id_map *map, const char *text, const char *name, uint32_t id);
 /* A map in which everything that the text of /proc/self/uid_map knows keeps its number. */
 void sandbox_idmap_identity(struct id_map *map, const char *text);
+/* Both of this process so: maps[0] of users, maps[1] of groups. */
+bool sandbox_idmap_same(struct id_map maps[2]);
 
 /* Write the maps of pid, from outside its namespace: by newuidmap and newgidmap, or directly when direct says that we may. */
 int sandbox_idmap_write(pid_t pid, const struct id_map *uids, const struct id_map *gids, bool direct, struct ix_err *err);

@@ -111,11 +111,24 @@ static int open_source(const struct setup *setup, const struct ix_sandbox_mount 
 	return ix_err_set(err, IX_ECORRUPT, "a mount of unknown kind");
 }
 
+/* A device that was given by name can be used; one that lies in a tree cannot. */
+static int restrict_mount(const struct setup *setup, const struct ix_sandbox_mount *mount, int tree_fd, struct ix_err *err)
+{
+	uint64_t attrs = mount->read_only ? MOUNT_ATTR_RDONLY : 0;
+	struct stat st;
+
+	if (fstat(tree_fd, &st) < 0)
+		return ix_err_sys(err, "stat");
+	if (!setup->orders->plan.insecure && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+		attrs |= MOUNT_ATTR_NODEV;
+	return attrs ? sandbox_tree_restrict(tree_fd, attrs, err) : 0;
+}
+
 static int mount_one(const struct setup *setup, const struct ix_sandbox_mount *mount, struct ix_err *err)
 {
 	ix_auto_close int tree = -1;
 
-	if (open_source(setup, mount, &tree, err) < 0 || (mount->read_only && sandbox_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0))
+	if (open_source(setup, mount, &tree, err) < 0 || restrict_mount(setup, mount, tree, err) < 0)
 		return ix_err_wrap(err, "mount on %s", mount->target);
 	return sandbox_attach(setup, tree, mount->target, err);
 }

@@ -44,6 +44,9 @@ int sandbox_root_stage(struct setup *setup, struct ix_err *err)
 		return ix_err_sys(err, "staging area");
 	if (sandbox_tree_attach(FD_ROOT, place, err) < 0)
 		return ix_err_wrap(err, "root of the sandbox");
+	/* Nodes that an image brings stay in it; they lead nowhere. */
+	if (!setup->orders->plan.insecure && sandbox_tree_restrict(FD_ROOT, MOUNT_ATTR_NODEV, err) < 0)
+		return ix_err_wrap(err, "root of the sandbox");
 	setup->root_fd = FD_ROOT;
 	setup->staging_fd = ix_steal_fd(&staging);
 	return 0;

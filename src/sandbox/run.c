@@ -18,6 +18,8 @@
 #include "sandbox/mountpoint_int.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/seccomp_int.h"
+#include "sandbox/self_int.h"
+#include "sandbox/userns_int.h"
 #include "sandbox/wire_int.h"
 
 static int check_plan(const struct ix_sandbox_plan *plan, struct ix_err *err)
@@ -137,9 +139,12 @@ static int hand_over(struct handover *handover, int fd, struct ix_err *err)
 
 static int hand_over_all(struct handover *handover, const struct ix_sandbox_plan *plan, int plan_fd, int report_fd, struct ix_err *err)
 {
-	const int fixed[] = { plan->stdin_fd, plan->stdout_fd, plan->stderr_fd, plan_fd, report_fd, plan->root_fd };
+	int fixed[] = { plan->stdin_fd, plan->stdout_fd,     plan->stderr_fd, plan_fd, report_fd,
+			plan->root_fd,  sandbox_userns_fd(), -1 };
 
 	_Static_assert(IX_ARRAY_LEN(fixed) == FD_TREES, "descriptors up to the trees");
+	if (sandbox_self(&fixed[FD_SELF], err) < 0)
+		return -(int)err->code;
 	handover->above = FD_TREES + (int)plan->nmounts;
 	handover->fds = ix_calloc((size_t)handover->above, sizeof(int));
 	for (size_t i = 0; i < IX_ARRAY_LEN(fixed); i++)
@@ -151,9 +156,16 @@ static int hand_over_all(struct handover *handover, const struct ix_sandbox_plan
 	return 0;
 }
 
+static enum confinement confinement(const struct ix_sandbox_plan *plan)
+{
+	if (plan->insecure || ix_sandbox_rootless())
+		return CONFINE_NOTHING;
+	return sandbox_userns_fd() >= 0 ? CONFINE_USERNS : CONFINE_CAPS;
+}
+
 static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct ix_err *err)
 {
-	struct orders orders = { .plan = *plan, .parent = getpid() };
+	struct orders orders = { .plan = *plan, .parent = getpid(), .confinement = confinement(plan) };
 	ix_auto_buf bytes = IX_BUF_INIT(0);
 	ix_auto_close int fd = memfd_create("ix-plan", MFD_CLOEXEC);
 
@@ -174,6 +186,7 @@ static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct 
 static int spawn(const struct handover *handover, bool new_session, pid_t *ret_pid, struct ix_err *err)
 {
 	static const char *const argv[] = { "ix", "--sandbox-child", NULL };
+	ix_auto_free char *self = ix_asprintf("/proc/self/fd/%d", FD_SELF);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -194,7 +207,7 @@ static int spawn(const struct handover *handover, bool new_session, pid_t *ret_p
 	}
 	/* ix itself may have been started with descriptors that are not close-on-exec, such as make's. */
 	posix_spawn_file_actions_addclosefrom_np(&actions, handover->count);
-	r = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attr, (char *const *)(uintptr_t)argv, environ);
+	r = posix_spawn(ret_pid, self, &actions, &attr, (char *const *)(uintptr_t)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	errno = r;

@@ -20,7 +20,7 @@
  * ordinary user: a user namespace in which this user is root and the subordinate ids of /etc/subuid and /etc/subgid are mapped
  * (newuidmap, newgidmap), and a private mount namespace; the program then goes on inside it as uid 0. Without subordinate ids only the user
  * itself is mapped, and *ret_degraded says why (static text or NULL). Root that may not mount, as in many containers, gets a user namespace
- * too, in which every id keeps its number. Idempotent when already inside (a marker in the environment).
+ * too, in which every id keeps its number; other root gets one for its steps (*ret_degraded when it cannot be had). Idempotent when already inside (a marker in the environment).
  */
 int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err);
 /* True when this process is in a user namespace, as it is when it was entered as an ordinary user: no device nodes, no trusted.* attributes. */
@@ -92,7 +92,8 @@ struct ix_sandbox_plan {
 
 /*
  * The command is pid 1 of a pid namespace, with docker's capabilities and system calls. As there no_new_privs is not set, so that sudo and su
- * work.
+ * work. Unless insecure, the capabilities are those of a user namespace, and no device node can be opened but those of /dev and a device that
+ * is the source of a mount.
  *
  * Run to the end. *ret_status is the exit status, 128+n when a signal ended it. Everything it started is dead when this returns. Mount points
  * that had to be made in root_fd (missing targets, /etc/resolv.conf, ...) are removed again and their parents' times restored, unless the

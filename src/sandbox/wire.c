@@ -47,6 +47,7 @@ int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, str
 	const struct ix_sandbox_plan *plan = &orders->plan;
 
 	put_u64(bytes, (uint64_t)orders->parent);
+	put_u64(bytes, orders->confinement);
 	put_u64(bytes, orders->filter_len);
 	ix_buf_put(bytes, orders->filter, orders->filter_len);
 	put_texts(bytes, plan->argv);
@@ -173,6 +174,7 @@ int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders,
 	struct ix_sandbox_plan *plan = &orders.plan;
 
 	orders.parent = (pid_t)take_u64(&cursor);
+	orders.confinement = (enum confinement)take_u64(&cursor);
 	orders.filter_len = take_u64(&cursor);
 	orders.filter = take(&cursor, orders.filter_len);
 	plan->argv = take_texts(&cursor);

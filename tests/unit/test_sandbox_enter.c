@@ -258,7 +258,7 @@ static void degraded_runs_commands_as_the_one_user(void **state)
 	rest = strchr(answer, '\n');
 	assert_non_null(rest);
 	assert_string_equal(rest, "\nstatus 0: 0\nrefused\nstatus -1: sandbox: user 1000:1001 is not mapped in this user namespace: give "
-				  "yourself subordinate ids (see ix doctor)");
+				  "yourself subordinate ids in /etc/subuid and /etc/subgid (usermod --add-subuids, --add-subgids)");
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,77 @@
+#include "sandbox/self_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/tree_int.h"
+
+/* Linux 6.3; older kernels make every file in memory executable and cannot seal its mode. */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
+static const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+
+static int memory_file(void)
+{
+	int fd = memfd_create("ix", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+
+	return fd < 0 && errno == EINVAL ? memfd_create("ix", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
+static int copy_all(int from, int to, struct ix_err *err)
+{
+	ssize_t n;
+
+	do {
+		n = sendfile(to, from, NULL, 1 << 30);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? ix_err_sys(err, "copy the program") : 0;
+}
+
+static int seal(int fd, struct ix_err *err)
+{
+	if (fchmod(fd, 0555) < 0)
+		return ix_err_sys(err, "mode of the program's copy");
+	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC);
+	return fcntl(fd, F_ADD_SEALS, seals | F_SEAL_SEAL) < 0 ? ix_err_sys(err, "seal the program's copy") : 0;
+}
+
+static int make_copy(int *ret_fd, struct ix_err *err)
+{
+	ix_auto_close int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	ix_auto_close int copy = program < 0 ? -1 : memory_file();
+
+	if (program < 0)
+		return ix_err_sys(err, "open the program");
+	if (copy < 0)
+		return ix_bind_open("/proc/self/exe", true, ret_fd, err);
+	if (copy_all(program, copy, err) < 0 || seal(copy, err) < 0)
+		return -(int)err->code;
+	*ret_fd = ix_steal_fd(&copy);
+	return 0;
+}
+
+int sandbox_self(int *ret_fd, struct ix_err *err)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static int self = -1;
+	int r;
+
+	pthread_mutex_lock(&lock);
+	r = self < 0 ? make_copy(&self, err) : 0;
+	*ret_fd = self;
+	pthread_mutex_unlock(&lock);
+	return r;
+}
