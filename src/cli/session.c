@@ -195,6 +195,13 @@ static int session_secret(void *data, const char *id, struct ix_buf *ret_value, 
 	return ix_build_secret_read(session->secrets, session->nsecrets, id, ret_value, err);
 }
 
+static void session_waits(void *data, const char *text)
+{
+	const struct session *session = data;
+
+	ix_report(ix_ui_sink(session->ui), &(struct ix_event){ .kind = IX_EVENT_NOTE, .text = text });
+}
+
 int session_open(struct session *session, const struct build_request *request, bool enter, struct ix_err *err)
 {
 	ix_auto_free char *path = NULL;
@@ -203,6 +210,7 @@ int session_open(struct session *session, const struct build_request *request, b
 	const char *degraded = NULL;
 	bool root = geteuid() == 0;
 	struct ix_cache_opts cache = { 0 };
+	const struct ix_store_listener listener = { session_waits, session };
 
 	session->request = request;
 	if (session->common.progress && ix_progress_parse(session->common.progress, &progress, err) < 0)
@@ -219,7 +227,7 @@ int session_open(struct session *session, const struct build_request *request, b
 	session->ui = ix_ui_new(progress, STDERR_FILENO);
 	if (degraded)
 		session_warn(session, "%s", degraded);
-	if (open_trust(session, err) < 0 || ix_store_open(path, &session->store, err) < 0 || open_registry(session, err) < 0)
+	if (open_trust(session, err) < 0 || ix_store_open(path, &listener, &session->store, err) < 0 || open_registry(session, err) < 0)
 		return -(int)err->code;
 	session->remotes = ix_remotes_new(&(struct ix_remotes_opts){ .store = session->store,
 								     .cancel = session->cancel,

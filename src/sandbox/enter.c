@@ -360,7 +360,8 @@ static void prepare_steps(void)
 	struct ix_err err = { 0 };
 
 	if (sandbox_userns_make(&err) < 0)
-		degrade("steps run without a user namespace (%s): they can neither make device nodes nor use raw sockets or ports below 1024",
+		degrade("steps run without a user namespace (%s): they can neither make device nodes nor use raw sockets or ports below "
+			"1024",
 			err.msg);
 }
 

@@ -139,8 +139,7 @@ static int hand_over(struct handover *handover, int fd, struct ix_err *err)
 
 static int hand_over_all(struct handover *handover, const struct ix_sandbox_plan *plan, int plan_fd, int report_fd, struct ix_err *err)
 {
-	int fixed[] = { plan->stdin_fd, plan->stdout_fd,     plan->stderr_fd, plan_fd, report_fd,
-			plan->root_fd,  sandbox_userns_fd(), -1 };
+	int fixed[] = { plan->stdin_fd, plan->stdout_fd, plan->stderr_fd, plan_fd, report_fd, plan->root_fd, sandbox_userns_fd(), -1 };
 
 	_Static_assert(IX_ARRAY_LEN(fixed) == FD_TREES, "descriptors up to the trees");
 	if (sandbox_self(&fixed[FD_SELF], err) < 0)

@@ -46,14 +46,6 @@ static void read_boot_id(struct ix_store *store)
 			 ix_buf_str(&text));
 }
 
-static int lock_file(struct ix_store *store, int how, struct ix_err *err)
-{
-	while (flock(store->alive_fd, how) < 0)
-		if (errno != EINTR)
-			return ix_err_sys(err, "lock %s/locks/alive", store->path);
-	return 0;
-}
-
 static void clear_tmp(struct ix_store *store)
 {
 	int tmp = openat(store->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -85,14 +77,14 @@ static int join(struct ix_store *store, struct ix_err *err)
 	for (;;) {
 		if (ix_mkdir_p(store->fd, "locks", 0755, err) < 0)
 			return -(int)err->code;
-		store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+		store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 		if (store->alive_fd < 0 && errno == ENOENT)
 			continue; /* removed between the two */
 		if (store->alive_fd < 0)
 			return ix_err_sys(err, "lock %s/locks/alive", store->path);
 		if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0 && still_there(store))
 			clear_tmp(store);
-		if (lock_file(store, LOCK_SH, err) < 0)
+		if (store_flock(store, "locks/alive", store->alive_fd, LOCK_SH, err) < 0)
 			return -(int)err->code;
 		if (still_there(store))
 			return make_layout(store, err);
@@ -104,17 +96,41 @@ static int join(struct ix_store *store, struct ix_err *err)
 /* One at a time: switching a fresh database to its journal mode does not wait for others that do the same. */
 static int open_db(struct ix_store *store, struct ix_err *err)
 {
-	ix_auto_close int fd = openat(store->fd, "locks/db", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	ix_auto_close int fd = openat(store->fd, "locks/db", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return ix_err_sys(err, "lock %s/locks/db", store->path);
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return ix_err_sys(err, "lock %s/locks/db", store->path);
+	if (store_flock(store, "locks/db", fd, LOCK_EX, err) < 0)
+		return -(int)err->code;
 	return store_db_open(store, err);
 }
 
-int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *err)
+/* Where it lies is made as mkdir(1) would; what is in it is nobody else's: layers have setuid files, device nodes, and places all may write. */
+static int make_top(const char *path, struct ix_err *err)
+{
+	ix_auto_free char *parent = ix_path_dir(path);
+
+	if (*parent && ix_mkdir_p(AT_FDCWD, parent, 0777 & ~ix_umask_of_caller(), err) < 0)
+		return -(int)err->code;
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? ix_err_sys(err, "mkdir %s", path) : 0;
+}
+
+/* Those that older versions made could be entered by all. */
+static int tighten(const struct ix_store *store, struct ix_err *err)
+{
+	struct stat st;
+
+	if (fstat(store->fd, &st) < 0)
+		return ix_err_sys(err, "store %s", store->path);
+	if (geteuid() != 0 && st.st_uid != geteuid())
+		return ix_err_set(err, IX_EFAIL, "store %s belongs to another user (%u): name one of your own with --store", store->path,
+				  st.st_uid);
+	if ((st.st_mode & 077) && fchmod(store->fd, st.st_mode & 0700) < 0)
+		return ix_err_sys(err, "store %s: close it to others", store->path);
+	return 0;
+}
+
+int ix_store_open(const char *path, const struct ix_store_listener *listener, struct ix_store **ret_store, struct ix_err *err)
 {
 	ix_scoped(ix_store_closep) struct ix_store *store = ix_calloc(1, sizeof(*store));
 
@@ -122,12 +138,16 @@ int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *
 	store->fd = store->blobs_fd = store->alive_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_mutex_init(&store->checked_lock, NULL);
+	if (listener)
+		store->listener = *listener;
 	read_boot_id(store);
-	if (ix_mkdir_p(AT_FDCWD, store->path, 0711 & ~ix_umask_of_caller(), err) < 0)
+	if (make_top(store->path, err) < 0)
 		return ix_err_wrap(err, "store");
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
 		return ix_err_sys(err, "store %s", store->path);
+	if (tighten(store, err) < 0)
+		return -(int)err->code;
 	if (join(store, err) < 0)
 		return ix_err_wrap(err, "store %s", store->path);
 	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -276,39 +296,4 @@ int ix_layer_dir_commit(struct ix_store *store, const char *dir, const struct ix
 	if (ix_fault("layer.rename") || rename(dir, path) < 0)
 		return ix_err_sys(err, "publish layer %s", path);
 	return record_layer(store, diff_id, err);
-}
-
-/* --- locks --- */
-
-int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, int *ret_fd, struct ix_err *err)
-{
-	char hex[IX_DIGEST_HEX + 1];
-	ix_auto_free char *name = ix_asprintf("locks/%s-%.32s", kind, ix_digest_hex(key, hex));
-	/* Each open has its own lock, so threads of one process exclude each other too. */
-	ix_auto_close int fd = openat(store->fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-
-	if (fd < 0)
-		return ix_err_sys(err, "lock %s/%s", store->path, name);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		*ret_fd = ix_steal_fd(&fd);
-		return 0;
-	}
-	if (errno == EWOULDBLOCK || errno == EINTR)
-		return ix_err_set(err, IX_EEXIST, "%s/%s is locked", store->path, name);
-	return ix_err_sys(err, "lock %s/%s", store->path, name);
-}
-
-int ix_store_lock(struct ix_store *store, const char *kind, const struct ix_digest *key, const struct ix_cancel *cancel, int *ret_fd,
-		  struct ix_err *err)
-{
-	for (;;) {
-		struct pollfd wait = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
-		int r = ix_store_trylock(store, kind, key, ret_fd, err);
-
-		if (r != -IX_EEXIST)
-			return r;
-		(void)poll(&wait, cancel ? 1 : 0, 20);
-		if (ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
-	}
 }

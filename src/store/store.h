@@ -30,8 +30,14 @@
 
 struct ix_store;
 
-/* path is made when missing. */
-int ix_store_open(const char *path, struct ix_store **ret_store, struct ix_err *err);
+/* Who is told, from any thread, that a lock of another process has been waited for longer than a moment. */
+struct ix_store_listener {
+	void (*waits)(void *data, const char *text);
+	void *data;
+};
+
+/* path is made when missing, for its owner alone; one that others may enter is closed to them. listener may be NULL. */
+int ix_store_open(const char *path, const struct ix_store_listener *listener, struct ix_store **ret_store, struct ix_err *err);
 void ix_store_close(struct ix_store *store);
 static inline void ix_store_closep(struct ix_store **store)
 {

@@ -10,6 +10,7 @@
 
 struct ix_store {
 	char *path;
+	struct ix_store_listener listener;
 	int fd;       /* of path */
 	int blobs_fd; /* oci/blobs/sha256 */
 	int alive_fd; /* locked shared as long as the process uses the store */
@@ -25,6 +26,9 @@ struct ix_store {
 bool blob_is_lost(struct ix_store *store, const struct ix_digest *digest);
 /* Forget what was checked and lost. */
 void blob_checked_release(struct ix_store *store);
+
+/* flock(2) of the file that fd is open on, name below the store; a long wait is said. how: LOCK_SH or LOCK_EX. */
+int store_flock(const struct ix_store *store, const char *name, int fd, int how, struct ix_err *err);
 
 int store_db_open(struct ix_store *store, struct ix_err *err);
 

@@ -225,3 +225,81 @@ def test_the_program_is_not_the_machines_through_proc_self_exe(tmp_path):
     # Nothing was done to the copy that would keep it from being started again.
     dockerfile(tmp_path / "c2", 'FROM hostile:test\nENV LD_PRELOAD=/p.so\nRUN ["/proc/self/exe", "--version"]\nRUN ["/proc/self/exe", "--help"]\n')
     subprocess.run([mine, "build", "--store", machine.store, "--config", machine.config, "-q", tmp_path / "c2"], env=machine.env, check=True)
+
+
+# --- the store ---
+
+OTHER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+
+
+def mode(path):
+    return oct(path.stat().st_mode & 0o7777)
+
+
+def open_way(path):
+    """So that only the store itself is between it and the others."""
+    for place in [path, *path.parents]:
+        if place.stat().st_uid == os.geteuid() and str(place) != "/":
+            place.chmod(place.stat().st_mode | 0o755)
+
+
+@as_root
+def test_another_user_finds_nothing_in_the_store(tmp_path):
+    machine = Machine(tmp_path / "m")
+    make_base(machine, tmp_path)
+    machine.build(dockerfile(tmp_path / "c", "FROM busybox:test\nRUN cp /bin/busybox /s && chmod 4755 /s && mkdir -m 1777 /w\n"))
+    open_way(machine.root)
+    for line in ("ls {s}", "ls {s}/layers", "cat {s}/oci/index.json", "flock -n {s}/locks/alive true", "touch {s}/locks/x", "ls {s}/tmp", "stat {s}/ix.db",
+                 "find {s}/layers -perm -4000 -exec {{}} id ;"):
+        p = subprocess.run([*OTHER, "sh", "-c", line.format(s=machine.store).replace(" ;", " ';'")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert p.returncode != 0 and "Permission denied" in p.stderr and not p.stdout, (line, p)
+
+
+def test_a_store_that_others_can_enter_is_closed(tmp_path):
+    machine = Machine(tmp_path)
+    machine.ix("images")
+    assert mode(machine.store) == "0o700"
+    machine.store.chmod(0o755)
+    machine.ix("images")
+    assert mode(machine.store) == "0o700"
+
+
+@pytest.mark.parametrize("umask, expected", [(0o022, "0o755"), (0o077, "0o700"), (0o027, "0o750")])
+def test_the_way_to_the_store_is_made_as_the_umask_says(tmp_path, umask, expected):
+    machine = Machine(tmp_path)
+    machine.store = tmp_path / "home/.local/share/ix"
+    before = os.umask(umask)
+    try:
+        machine.ix("images")
+    finally:
+        os.umask(before)
+    assert {mode(machine.store.parents[i]) for i in range(3)} == {expected} and mode(machine.store) == "0o700"
+
+
+@as_root
+def test_the_store_of_another_user_is_not_used(tmp_path):
+    store = tmp_path / "theirs"
+    store.mkdir()
+    open_way(tmp_path)
+    mine = tmp_path / "ix"
+    shutil.copy(IX, mine)
+    p = subprocess.run([*OTHER, mine, "images", "--store", store], stderr=subprocess.PIPE, text=True, env={"HOME": "/nonexistent", "PATH": os.environ["PATH"]})
+    assert p.returncode == 1 and f"store {store} belongs to another user (0)" in p.stderr, p.stderr
+
+
+@pytest.mark.parametrize("name", ["alive", "db"])
+def test_a_long_wait_for_a_lock_is_said_with_its_holder(machine, tmp_path, name):
+    dockerfile(tmp_path / "c", "FROM busybox:test\nRUN true\n")
+    with subprocess.Popen(["flock", "-x", machine.store / "locks" / name, "sh", "-c", "echo; exec sleep 3"], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        p = machine.build(tmp_path / "c")
+    said = [line for line in p.err.splitlines() if line.startswith(f"waiting for {machine.store}/locks/{name}, which process ")]
+    assert len(said) == 1 and said[0].endswith(" holds"), p
+
+
+def test_a_short_wait_is_not_said(machine, tmp_path):
+    dockerfile(tmp_path / "c", "FROM busybox:test\nRUN true\n")
+    with subprocess.Popen(["flock", "-x", machine.store / "locks/db", "sh", "-c", "echo; exec sleep 0.3"], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        p = machine.build(tmp_path / "c")
+    assert "waiting for" not in p.err, p
