@@ -94,7 +94,8 @@ static enum pattern_kind translate(const char *text, struct ix_buf *out)
 				kind = ATOMS;
 			if (*p == '\\')
 				ix_buf_putc(out, *p++);
-			put_rune(out, &p);
+			if (*p) /* a backslash may be the last byte */
+				put_rune(out, &p);
 		}
 	}
 	return kind;
