@@ -377,6 +377,8 @@ static int add_parent(struct copy *self, const char *path, struct ix_err *err)
 
 	if (!*path || ix_map_get(&self->by_path, path))
 		return 0;
+	if (fstatat(self->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
+		return ix_err_at(err, &self->step->pos, "/%s is not a directory", path);
 	fd = ix_open_beneath(self->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err);
 	out = made_directory(self, path);
 	if (fd < 0)

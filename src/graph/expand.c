@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "graph/graph.h"
 #include "pattern_int.h"
 
@@ -56,9 +57,38 @@ static bool name_start(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
+/* Letters of the scripts in wide use; names hold them as they hold those of ASCII. */
+static bool wide_letter(uint32_t rune)
+{
+	static const uint32_t ranges[][2] = {
+		{ 0xaa, 0xaa },     { 0xb5, 0xb5 },     { 0xba, 0xba },     { 0xc0, 0xd6 },     { 0xd8, 0xf6 },     { 0xf8, 0x2c1 },
+		{ 0x370, 0x373 },   { 0x376, 0x377 },   { 0x37b, 0x37d },   { 0x386, 0x386 },   { 0x388, 0x3f5 },   { 0x3f7, 0x481 },
+		{ 0x48a, 0x52f },   { 0x531, 0x556 },   { 0x561, 0x587 },   { 0x5d0, 0x5ea },   { 0x620, 0x64a },   { 0x671, 0x6d3 },
+		{ 0x904, 0x939 },   { 0xe01, 0xe30 },   { 0x10d0, 0x10fa }, { 0x1e00, 0x1fbc }, { 0x3041, 0x3096 }, { 0x30a1, 0x30fa },
+		{ 0x3400, 0x4dbf }, { 0x4e00, 0x9fff }, { 0xac00, 0xd7a3 },
+	};
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(ranges); i++)
+		if (ranges[i][0] <= rune && rune <= ranges[i][1])
+			return true;
+	return false;
+}
+
 static bool digit(char c)
 {
 	return c >= '0' && c <= '9';
+}
+
+/* How many bytes the letter or underscore at text has, 0 when it is none. */
+static size_t letter(const char *text)
+{
+	uint32_t rune;
+	size_t len;
+
+	if ((unsigned char)*text < 0x80)
+		return name_start(*text);
+	len = ix_utf8_next(text, strlen(text), &rune);
+	return len > 1 && wide_letter(rune) ? len : 0;
 }
 
 /* A variable's name: letters, digits and underscores; digits alone; or one of the shell's special characters. */
@@ -66,9 +96,9 @@ static char *read_name(struct expander *self)
 {
 	const char *start = self->at;
 
-	if (name_start(*self->at))
-		while (name_start(*self->at) || digit(*self->at))
-			self->at++;
+	if (letter(self->at) > 0)
+		while (letter(self->at) > 0 || digit(*self->at))
+			self->at += digit(*self->at) ? 1 : letter(self->at);
 	else if (digit(*self->at))
 		while (digit(*self->at))
 			self->at++;
