@@ -57,7 +57,7 @@ def test_an_argument_behind_an_apostrophe_in_a_heredoc_counts(machine, tmp_path)
     assert files(machine, tmp_path, "--build-arg", "V=2")["a"] == "it's 2\n"
 
 
-def test_user_attributes_and_hard_links_that_a_copy_keeps_count_for_second_keys(team):
+def test_hard_links_that_a_copy_keeps_count_for_second_keys(team):
     machine = team.machine()
     write(team.project, **{
         "base.df": "FROM base:1\nCOPY f /d/f\nRUN cp /d/f /d/g; echo base > /base\n", "f": "f\n",
@@ -399,3 +399,28 @@ def test_two_stages_of_one_key_have_a_record_each(team):
     for stage in ("left", "right"):
         record = manifest(team.host, "p", plan[stage]["reference"].split(":")[-1] + ".ix")
         assert record["annotations"]["dev.ix.stage"] == stage
+
+
+def test_user_attributes_that_a_copy_keeps_count_for_second_keys(team, base_tar):
+    """Two images that differ in one attribute of one file: who copies the file is built again, who copies another is not."""
+    for number in "12":
+        tar = team.root / f"a{number}.tar"
+        with tarfile.open(base_tar) as base, tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as out:
+            for member in base:
+                out.addfile(member, base.extractfile(member) if member.isfile() else None)
+            for name in ("with", "without"):
+                info = tarfile.TarInfo(name)
+                info.pax_headers = {"SCHILY.xattr.user.number": number} if name == "with" else {}
+                out.addfile(info)
+        maker = Machine(team.root / f"maker{number}")
+        maker.ix("import", tar, f"a:{number}")
+        maker.ix("push", f"a:{number}", f"{team.host}/library/a:{number}")
+    write(team.project, **{
+        "ix.yaml": f"project: p\nregistry: {team.host}/p\nstages:\n  right: {{ dockerfile: right.df }}\n  one: {{ dockerfile: one.df, args: {{ R: stage:right }} }}\n"
+                   "  other: { dockerfile: other.df, args: { R: stage:right } }\n",
+        "right.df": "FROM a:1\nRUN echo right > /right\n", "one.df": "FROM scratch\nARG R\nCOPY --from=$R /with /f\n",
+        "other.df": "FROM scratch\nARG R\nCOPY --from=$R /without /f\n"})
+    machine = team.machine()
+    assert team.built(machine)[0] == ["one", "other", "right"]
+    write(team.project, **{"right.df": "FROM a:2\nRUN echo right > /right\n"})
+    assert team.built(machine)[0] == ["one", "right"]
