@@ -371,7 +371,10 @@ static int select_paths(struct ix_context *context, const char *pattern, const s
 	else if (context_glob(context, clean + 1, &paths, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < paths.count; i++) {
-		int r = add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
+		/* What a wildcard finds and is ignored is not there, wherever it may lead. */
+		int r = wild && !context_may_show(context, paths.items[i])
+				? 0
+				: add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
 
 		if (r == -IX_ENOTFOUND || (r == 0 && !added && !wild))
 			return ix_err_set(err, IX_ENOTFOUND, "\"/%s\": not found%s", paths.items[i],

@@ -327,7 +327,7 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 	self.done = done;
 	self.used_args = used;
 	self.needs_env = needs_env(file);
-	if (check_circles(file, err) < 0 || find_target(&self) < 0 || lower_globals(&self) < 0 ||
+	if (find_target(&self) < 0 || lower_globals(&self) < 0 || check_circles(file, err) < 0 ||
 	    lower_stage(&self, self.target, ret_stage) < 0)
 		return -(int)err->code;
 	/* An argument of a stage that is not needed is not unused. */

@@ -220,6 +220,10 @@ static int list_match(struct copy *self, struct ix_context *context, const struc
 			self->newest_s = from->mtime_s;
 		/* Of a directory the contents are copied: what they are put into is made like any directory on the way. */
 		if (match->is_dir && !from->name[0]) {
+			if (conflicts(self, path, S_IFDIR)) {
+				ix_map_release(&links);
+				return ix_err_at(err, &self->step->pos, "cannot copy a directory to /%s, which is a file", path);
+			}
 			if (!self->dest_exists && *path)
 				made_directory(self, path);
 			continue;
@@ -302,11 +306,22 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 	return 0;
 }
 
+/* Not of texts and of what is fetched alone. */
+static bool takes_files(const struct ix_step *step)
+{
+	for (size_t i = 0; i < step->nwords; i++)
+		if (!(ix_starts(step->words[i], "<<") && step->ndocs > 0) && !(step->remotes && step->remotes[i].kind != IX_REMOTE_NONE))
+			return true;
+	return false;
+}
+
 static int open_source(struct copy *self, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
 	const struct ix_source *from = &self->step->from;
 
+	if (!takes_files(self->step))
+		return 0;
 	if (from->kind == IX_SOURCE_DIR)
 		return from->dir ? ix_context_open(from->dir->path, from->dir->ignore_path, NULL, &self->source, err) : 0;
 	if (from->kind == IX_SOURCE_SCRATCH)
