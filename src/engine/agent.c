@@ -118,8 +118,10 @@ static int open_socket(struct agent *agent, const char *path, const struct agent
 	return 0;
 }
 
-int agent_start(const char *target, const char *path, const struct agent_mode *mode, struct agent **ret_agent, struct ix_err *err)
+int agent_start(const char *target, int dir_fd, const char *name, const struct agent_mode *mode, struct agent **ret_agent,
+		struct ix_err *err)
 {
+	ix_auto_free char *path = ix_asprintf("/proc/self/fd/%d/%s", dir_fd, name);
 	struct agent *agent = ix_calloc(1, sizeof(*agent));
 	int r;
 

@@ -11,8 +11,9 @@ struct agent_mode {
 	uint32_t mode, uid, gid;
 };
 struct agent;
-/* A socket at path, which must not exist, that leads to the agent listening at target. */
-int agent_start(const char *target, const char *path, const struct agent_mode *mode, struct agent **ret_agent, struct ix_err *err);
+/* A socket by that name in the directory, where it must not exist, that leads to the agent listening at target. */
+int agent_start(const char *target, int dir_fd, const char *name, const struct agent_mode *mode, struct agent **ret_agent,
+		struct ix_err *err);
 void agent_stop(struct agent *agent); /* NULL is fine */
 
 #endif

@@ -30,6 +30,7 @@ int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *grap
 	engine->results = ix_calloc(graph->nstages, sizeof(*engine->results));
 	engine->started_s = ix_time_s();
 	engine->cutoff = cutoff_new(engine);
+	leftovers_remove();
 	host_prepare(engine);
 	*ret_engine = engine;
 	return 0;

@@ -215,6 +215,11 @@ int mounts_prepare(struct build *build, const struct ix_step *step, struct step_
 void mounts_release(struct step_mounts *mounts);
 #define auto_mounts ix_scoped(mounts_release) struct step_mounts
 
+/* --- leftover.c --- */
+
+/* Take away what older versions that were killed left of secrets and agents of this user. */
+void leftovers_remove(void);
+
 /* --- host.c --- */
 
 /* What of this machine RUN steps see: certificates, proxies, name service. Fills the engine's fields. */

@@ -416,31 +416,33 @@ static bool has_secret(const struct ix_engine_opts *opts, const char *id)
 	return false;
 }
 
-/* In memory, not on disk, where the machine has a tmpfs. */
-static int secret_file(struct build *build, const struct ix_mount *spec, const struct ix_buf *value, struct ix_sandbox_mount *mount,
-		       struct step_mounts *mounts, struct ix_err *err)
+/* Of the step alone: no path of this machine leads to it. */
+static int private_tree(struct step_mounts *mounts, uint64_t size, const char *name, struct ix_sandbox_mount *mount, struct ix_err *err)
 {
-	char *dir = ix_strdup("/dev/shm/ix-secret-XXXXXX");
-	ix_auto_free char *path = NULL;
+	if (ix_tmpfs_open(size, &mount->tree_fd, err) < 0)
+		return -(int)err->code;
+	keep_fd(mounts, mount->tree_fd);
+	mount->kind = IX_SANDBOX_OVERLAY;
+	mount->subpath = name;
+	mount->read_only = true;
+	return 0;
+}
+
+static int secret_file(const struct ix_mount *spec, const struct ix_buf *value, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+		       struct ix_err *err)
+{
 	ix_auto_close int fd = -1;
 
-	if (!mkdtemp(dir)) {
-		free(dir);
-		if (ix_store_tmpdir(build->engine->opts.store, &dir, err) < 0)
-			return -(int)err->code;
-	}
-	ix_strv_take(&mounts->trees, dir);
-	path = ix_asprintf("%s/secret", dir);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (private_tree(mounts, value->len, "secret", mount, err) < 0)
+		return ix_err_wrap(err, "secret");
+	fd = openat(mount->tree_fd, "secret", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return ix_err_sys(err, "create %s", path);
+		return ix_err_sys(err, "create a secret's file");
 	if (ix_write_all(fd, ix_buf_str(value), value->len, err) < 0)
 		return -(int)err->code;
 	if (fchown(fd, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 ||
 	    fchmod(fd, spec->has_mode ? spec->mode : 0400) < 0)
 		return ix_err_sys(err, "attributes of the secret");
-	mount->kind = IX_SANDBOX_BIND;
-	mount->source = keep(mounts, ix_steal(&path));
 	return 0;
 }
 
@@ -465,7 +467,7 @@ static int secret_mount(struct build *build, const struct ix_step *step, const s
 		ix_strv_addf(&mounts->env, "%s=%s", spec->env, ix_buf_str(&value));
 	if (!spec->env || spec->target) {
 		*ret_mount = true;
-		r = secret_file(build, spec, &value, mount, mounts, err);
+		r = secret_file(spec, &value, mount, mounts, err);
 	}
 	explicit_bzero(value.data, value.len);
 	return r;
@@ -486,9 +488,7 @@ static int ssh_mount(struct build *build, const struct ix_step *step, const stru
 {
 	const struct agent_mode mode = { spec->has_mode ? spec->mode : 0600, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0 };
 	const char *socket = find_agent(&build->engine->opts, id);
-	ix_auto_free char *dir = ix_strdup("/tmp/ix-ssh-XXXXXX"); /* short: a socket's path has room for 107 bytes */
 	struct agent *agent;
-	char *path;
 
 	/* The first one is the one that ssh asks. */
 	if (mounts->nssh++ == 0)
@@ -498,14 +498,8 @@ static int ssh_mount(struct build *build, const struct ix_step *step, const stru
 		return ix_err_at(err, &step->pos, "unset ssh forward key %s: pass an agent with --ssh %s", id, id);
 	if (!socket)
 		return 0;
-	if (!mkdtemp(dir))
-		return ix_err_sys(err, "create %s", dir);
-	ix_strv_add(&mounts->trees, dir);
-	path = ix_asprintf("%s/agent", dir);
-	mount->kind = IX_SANDBOX_BIND;
-	mount->source = keep(mounts, path);
-	if (agent_start(socket, path, &mode, &agent, err) < 0)
-		return -(int)err->code;
+	if (private_tree(mounts, 0, "agent", mount, err) < 0 || agent_start(socket, mount->tree_fd, "agent", &mode, &agent, err) < 0)
+		return ix_err_wrap(err, "ssh agent %s", id);
 	mounts->agents = ix_realloc_array(mounts->agents, mounts->nagents + 1, sizeof(struct agent *));
 	mounts->agents[mounts->nagents++] = agent;
 	return 0;

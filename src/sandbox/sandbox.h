@@ -38,6 +38,8 @@ struct ix_overlay {
 /* Mount an overlay detached from any path: openat(2) relative to *ret_fd sees the merged tree; closing the last descriptor unmounts it.
  * A read-only overlay of one lower is a bind of that directory. Any number of lowers up to 500. */
 int ix_overlay_open(const struct ix_overlay *overlay, int *ret_fd, struct ix_err *err);
+/* A file system in memory, detached from any path, with room for so many bytes: gone with the last descriptor, whatever ends the process. */
+int ix_tmpfs_open(uint64_t size, int *ret_fd, struct ix_err *err);
 /* A detached bind of a directory or file (open_tree, recursive), read-only on request. */
 int ix_bind_open(const char *path, bool read_only, int *ret_fd, struct ix_err *err);
 

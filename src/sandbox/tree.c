@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/scope.h"
 #include "sandbox/sandbox.h"
 
@@ -75,6 +77,17 @@ int sandbox_tree_attach(int tree_fd, int target_fd, struct ix_err *err)
 	if (move_mount(tree_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return ix_err_sys(err, "attach a mount");
 	return 0;
+}
+
+int ix_tmpfs_open(uint64_t size, int *ret_fd, struct ix_err *err)
+{
+	char bytes[32];
+	const struct tree_option options[] = { { "mode", "0755" }, { "size", bytes } };
+
+	/* 0 would be no limit. */
+	snprintf(bytes, sizeof(bytes), "%ju", (uintmax_t)(size ? size : 1));
+	return sandbox_tree_new("tmpfs", options, IX_ARRAY_LEN(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, ret_fd,
+				err);
 }
 
 int ix_bind_open(const char *path, bool read_only, int *ret_fd, struct ix_err *err)

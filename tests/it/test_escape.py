@@ -1,9 +1,13 @@
 """What a step must not reach: the machine's devices, its network, the program itself, other people's secrets. One probe, one thing."""
 
 import os
+import pathlib
+import random
 import shutil
+import socket
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -303,3 +307,66 @@ def test_a_short_wait_is_not_said(machine, tmp_path):
         holder.stdout.readline()
         p = machine.build(tmp_path / "c")
     assert "waiting for" not in p.err, p
+
+
+# --- secrets and agents ---
+
+def leftovers(since):
+    return {str(p) for parent, prefix in (("/dev/shm", "ix-"), ("/tmp", "ix-ssh-")) for p in pathlib.Path(parent).glob(prefix + "*")} - since
+
+
+@pytest.fixture
+def secret(tmp_path):
+    (tmp_path / "secret").write_text("hush-hush\n")
+    return ["--secret", f"id=s,src={tmp_path}/secret"]
+
+
+def test_a_secret_is_read_only_and_of_the_step_alone(machine, tmp_path, secret):
+    for line, said in (("cat /run/secrets/s", "hush-hush\n0\n"), ("echo x > /run/secrets/s", "Read-only file system"), ("rm /run/secrets/s", "busy"),
+                       ("chmod 777 /run/secrets/s", "Read-only file system"), ("dd if=/dev/zero of=/run/secrets/s count=9000", "Read-only"),
+                       ("mv /run/secrets/s /x", ""), ("ls -ld /run/secrets/s | cut -c1-10", "-r--------")):
+        dockerfile(tmp_path / "c", f"FROM busybox:test\nRUN --mount=type=secret,id=s ({line}) > /out 2>&1; echo $? >> /out\n")
+        out = machine.root_tar(tmp_path / "c", *secret).extractfile("out").read().decode()
+        assert said in out and (said or out != "0\n"), (line, out)
+
+
+def test_a_killed_build_leaves_no_secret(machine, tmp_path, secret):
+    before = leftovers(set())
+    sock = tmp_path / "agent"
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(sock))
+        agent.listen()
+        dockerfile(tmp_path / "c", "FROM busybox:test\nRUN --mount=type=secret,id=s --mount=type=ssh,required=true cat /run/secrets/s > /dev/null; "
+                   "test -S $SSH_AUTH_SOCK && echo begun $((40 + 2)); sleep 60\n")
+        ix = subprocess.Popen([IX, "build", "--store", machine.store, "--config", machine.config, "--progress", "plain", *secret, "--ssh", f"default={sock}",
+                               tmp_path / "c"], stderr=subprocess.PIPE, env=machine.env, text=True)
+        assert any("begun 42" in line for line in ix.stderr)
+        during = leftovers(before)
+        ix.kill()
+        ix.wait()
+        ix.stderr.close()
+    assert not during and not leftovers(before)
+
+
+def test_what_older_versions_left_is_removed(machine, tmp_path):
+    old = time.time() - 3600
+    places = {}
+    for name, parent, prefix, file in (("secret", "/dev/shm", "ix-secret-", "secret"), ("young", "/dev/shm", "ix-secret-", "secret"),
+                                       ("dead", "/tmp", "ix-ssh-", "agent"), ("alive", "/tmp", "ix-ssh-", "agent"), ("other", "/tmp", "ix-ssh-x", "agent")):
+        # As mkdtemp(3) names them: six characters.
+        place = pathlib.Path(f"{parent}/{prefix}{random.randrange(36 ** 5):06x}"[:len(parent) + 1 + len(prefix) + 6])
+        place.mkdir(mode=0o700)
+        (place / file).write_text("x") if name != "alive" else None
+        places[name] = place
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(places["alive"] / "agent"))
+        agent.listen()
+        for name, place in places.items():
+            if name != "young":
+                os.utime(place, (old, old))
+        try:
+            machine.build(dockerfile(tmp_path / "c", "FROM busybox:test\nRUN true\n"), "--no-cache")
+            assert {name for name, place in places.items() if place.exists()} == {"young", "alive", "other"}
+        finally:
+            for place in places.values():
+                shutil.rmtree(place, ignore_errors=True)
