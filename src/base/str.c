@@ -200,8 +200,8 @@ const char *ix_nearest(const char *text, const char *const *names, size_t count)
 	return best;
 }
 
-/* Length of the character at text that may be shown as it is; 0: its first byte may not. Terminals obey C1 bytes as they obey ESC. */
-static size_t showable(const char *text, size_t len)
+/* Terminals obey C1 bytes as they obey ESC. */
+size_t ix_showable(const char *text, size_t len)
 {
 	unsigned char c = (unsigned char)text[0];
 	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
@@ -219,7 +219,7 @@ char *ix_printable(const char *text, size_t max)
 	size_t len = strlen(text), i = 0;
 
 	while (i < len && i < max) {
-		size_t n = showable(text + i, len - i);
+		size_t n = ix_showable(text + i, len - i);
 
 		if (n > max - i)
 			break;
@@ -233,6 +233,23 @@ char *ix_printable(const char *text, size_t max)
 	}
 	if (i < len)
 		ix_buf_puts(&buf, "...");
+	return ix_buf_steal(&buf);
+}
+
+char *ix_printable_lines(const char *text)
+{
+	struct ix_buf buf = { 0 };
+
+	for (size_t len = strlen(text), i = 0; i < len;) {
+		size_t n = text[i] == '\n' || text[i] == '\t' ? 1 : ix_showable(text + i, len - i);
+
+		if (n == 0)
+			ix_buf_printf(&buf, "\\x%02x", (unsigned char)text[i]);
+		else
+			ix_buf_put(&buf, text + i, n);
+		i += n ? n : 1;
+	}
+	ix_buf_puts(&buf, "");
 	return ix_buf_steal(&buf);
 }
 

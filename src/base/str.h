@@ -41,6 +41,10 @@ bool ix_parse_size(const char *text, uint64_t *ret_bytes);
 const char *ix_nearest(const char *text, const char *const *names, size_t count);
 /* Text made safe for one line of a terminal: control bytes, C1 ones too, and what is not UTF-8 as \xNN, cut after max bytes with "...". Caller frees. */
 char *ix_printable(const char *text, size_t max);
+/* The same of several lines, whole: newlines and tabs stay. Caller frees. */
+char *ix_printable_lines(const char *text);
+/* Bytes of the character at text that a terminal can be shown; 0: the first byte is a control byte or no UTF-8. len > 0. */
+size_t ix_showable(const char *text, size_t len);
 /* How many bytes from the start are valid UTF-8 (RFC 3629): len when all are. */
 size_t ix_utf8_valid(const char *text, size_t len);
 /* The character at the start of len > 0 bytes and how many of them it is; a byte that is none is U+FFFD and one. */

@@ -12,13 +12,6 @@
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
-static void print_json(const json_t *json)
-{
-	ix_auto_free char *text = json_dumps(json, JSON_INDENT(2));
-
-	printf("%s\n", text);
-}
-
 static json_t *location(unsigned first, unsigned last)
 {
 	return json_pack("{s:[{s:{s:I}, s:{s:I}}]}", "ranges", "start", "line", (json_int_t)first, "end", "line", (json_int_t)last);
@@ -31,7 +24,7 @@ static void print_excerpt(const char *text, const struct ix_check *check)
 {
 	unsigned number = 1;
 
-	printf("%s:%u\n--------------------\n", check->pos.file, check->pos.line);
+	say("%s:%u\n--------------------\n", check->pos.file, check->pos.line);
 	for (const char *line = text; *line && number <= check->last_line + 2; number++) {
 		size_t len = strcspn(line, "\n");
 		ix_auto_free char *copy = ix_strndup(line, len);
@@ -39,17 +32,17 @@ static void print_excerpt(const char *text, const struct ix_check *check)
 		bool hit = number >= check->pos.line && number <= check->last_line;
 
 		if (number + 2 >= check->pos.line)
-			printf("%4u | %s %s\n", number, hit ? ">>>" : "   ", shown);
+			say("%4u | %s %s\n", number, hit ? ">>>" : "   ", shown);
 		if (number == check->pos.line && check->pos.column > 1)
-			printf("     |     %*s^\n", (int)(check->pos.column > 200 ? 200 : check->pos.column - 1), "");
+			say("     |     %*s^\n", (int)(check->pos.column > 200 ? 200 : check->pos.column - 1), "");
 		line += len + (line[len] == '\n');
 	}
-	printf("--------------------\n");
+	say("--------------------\n");
 }
 
 static void print_check(const char *text, const struct ix_check *check)
 {
-	printf("\nWARNING: %s - %s\n%s\n", check->rule, check->url, check->message);
+	say("\nWARNING: %s - %s\n%s\n", check->rule, check->url, check->message);
 	print_excerpt(text, check);
 }
 
@@ -97,13 +90,13 @@ static int run_check(struct session *session, bool json, const struct ix_err *fa
 
 		if (failure)
 			json_object_set_new(all, "buildError", error_json(failure));
-		print_json(all);
+		say_json(all);
 		return 0;
 	}
 	if (total == 0)
-		printf("Check complete, no warnings found.\n");
+		say("Check complete, no warnings found.\n");
 	else
-		printf("Check complete, %zu warning%s been found!\n", total, total == 1 ? " has" : "s have");
+		say("Check complete, %zu warning%s been found!\n", total, total == 1 ? " has" : "s have");
 	for (size_t i = 0; i < session->nfiles; i++) {
 		size_t n;
 		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
@@ -138,22 +131,22 @@ static json_t *items_json(const struct ix_outline_item *items, size_t n)
 static void print_requirements(const char *title, const struct ix_outline_item *items, size_t n)
 {
 	if (n > 0)
-		printf("\n%-20s REQUIRED\n", title);
+		say("\n%-20s REQUIRED\n", title);
 	for (size_t i = 0; i < n; i++)
-		printf("%-20s %s\n", items[i].name, items[i].required ? "true" : "");
+		say("%-20s %s\n", items[i].name, items[i].required ? "true" : "");
 }
 
 static void print_outline(const struct ix_outline *outline)
 {
 	if (outline->name)
-		printf("TARGET: %s\n", outline->name);
+		say("TARGET: %s\n", outline->name);
 	if (outline->description)
-		printf("DESCRIPTION: %s\n", outline->description);
+		say("DESCRIPTION: %s\n", outline->description);
 	if (outline->nargs > 0)
-		printf("\n%-20s %-20s %s\n", "BUILD ARG", "VALUE", "DESCRIPTION");
+		say("\n%-20s %-20s %s\n", "BUILD ARG", "VALUE", "DESCRIPTION");
 	for (size_t i = 0; i < outline->nargs; i++)
-		printf("%-20s %-20s %s\n", outline->args[i].name, outline->args[i].value ? outline->args[i].value : "",
-		       outline->args[i].description ? outline->args[i].description : "");
+		say("%-20s %-20s %s\n", outline->args[i].name, outline->args[i].value ? outline->args[i].value : "",
+		    outline->args[i].description ? outline->args[i].description : "");
 	print_requirements("SECRET", outline->secrets, outline->nsecrets);
 	print_requirements("SSH", outline->ssh, outline->nssh);
 }
@@ -169,21 +162,21 @@ static void print_outline_json(const struct ix_outline *outline)
 	json_object_set_new(json, "args", items_json(outline->args, outline->nargs));
 	json_object_set_new(json, "secrets", items_json(outline->secrets, outline->nsecrets));
 	json_object_set_new(json, "ssh", items_json(outline->ssh, outline->nssh));
-	print_json(json);
+	say_json(json);
 }
 
 /* --- targets --- */
 
 static void print_targets(const struct ix_outline *outline)
 {
-	printf("%-24s %s\n", "TARGET", "DESCRIPTION");
+	say("%-24s %s\n", "TARGET", "DESCRIPTION");
 	for (size_t i = 0; i < outline->ntargets; i++) {
 		const struct ix_outline_item *target = &outline->targets[i];
 		bool last = i + 1 == outline->ntargets;
 		ix_auto_free char *name = ix_asprintf("%s%s", target->name ? target->name : "", last ? " (default)" : "");
 
 		if (target->name || last)
-			printf("%-24s %s\n", target->name ? name : "(default)", target->description ? target->description : "");
+			say("%-24s %s\n", target->name ? name : "(default)", target->description ? target->description : "");
 	}
 }
 
@@ -205,7 +198,7 @@ static void print_targets_json(const struct ix_outline *outline)
 		json_object_set_new(one, "location", location(target->line, target->line));
 		json_array_append_new(json_object_get(json, "targets"), one);
 	}
-	print_json(json);
+	say_json(json);
 }
 
 /* --- the calls --- */

@@ -45,6 +45,10 @@ struct command {
 void command_help(const struct command *command, const char *text, const struct opt *opts, size_t nopts);
 /* Print an error as the program does, once. Returns the exit status it stands for. */
 int complain(const struct ix_err *err);
+/* printf of results: whatever came from outside does nothing to the terminal. The one way that text, other than of ix's own, gets to standard output. */
+void say(const char *fmt, ...) ix_printf(1, 2);
+struct json_t;
+void say_json(const struct json_t *json);
 
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);

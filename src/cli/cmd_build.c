@@ -141,9 +141,9 @@ static void print_result(struct session *session, const struct ix_digest *image)
 		const struct ix_plan_stage *planned = &session->plan->stages[session->targets[i]->index];
 
 		if (session->project)
-			printf("%s\n", planned->ref);
+			say("%s\n", planned->ref);
 		else
-			printf("%s\n", ix_digest_text(image, digest));
+			say("%s\n", ix_digest_text(image, digest));
 	}
 }
 
@@ -314,7 +314,8 @@ int cmd_build(int argc, char **argv)
 		{ 0, "metadata-file", "FILE", OPT_TEXT, &b.metadata_file, "write digests and names as JSON to a file" },
 		{ 0, "call", "WHAT", OPT_TEXT, &b.call, "check, outline or targets instead of building; check,format=json" },
 		{ 0, "check", NULL, OPT_FLAG, &b.check, "the same as --call=check" },
-		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs, "stages to build at once (default: as many as can run and memory allows, up to 64)" },
+		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs,
+		  "stages to build at once (default: as many as can run and memory allows, up to 64)" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		{ 'q', "quiet", NULL, OPT_FLAG, &session.common.quiet, "print only the result" },
 		DOCKER_OPTIONS(&b.docker),

@@ -187,8 +187,7 @@ static void print_json(const struct explain *self, const struct ix_stage *stage,
 	root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:o}", "format", 1, "stage", stage->name, "key",
 			 ix_digest_text(ix_state_stage_key(self->session->state, stage), now), "against", from, "against_key",
 			 ix_digest_text(&then->key, before), "changed", self->nlines > 0, "causes", causes);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	printf("\n");
+	say_json(root);
 	json_decref(root);
 }
 
@@ -208,9 +207,9 @@ static int explain(struct session *session, const char *against, bool json, stru
 		return 0;
 	}
 	for (size_t i = 0; i < self.nlines; i++)
-		printf("%s: %s\n", self.lines[i].stage, self.lines[i].text);
+		say("%s: %s\n", self.lines[i].stage, self.lines[i].text);
 	if (self.nlines == 0)
-		printf("%s: nothing changed since %s\n", stage->name, from);
+		say("%s: nothing changed since %s\n", stage->name, from);
 	return 0;
 }
 

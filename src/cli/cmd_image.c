@@ -132,7 +132,7 @@ static int images(struct session *session, const struct ix_strv *operands, void 
 	}
 	ix_ui_finish(session->ui);
 	if (!opts->json)
-		printf("%-20s  %-8s  %-10s  %s\n", "CREATED", "SIZE", "DIGEST", "NAME");
+		say("%-20s  %-8s  %-10s  %s\n", "CREATED", "SIZE", "DIGEST", "NAME");
 	for (size_t i = 0; i < names.count; i++) {
 		uint64_t size = image_size(session, &names.items[i].digest);
 		char when[32], human[16], hex[IX_DIGEST_HEX + 1], digest[IX_DIGEST_TEXT];
@@ -144,11 +144,10 @@ static int images(struct session *session, const struct ix_strv *operands, void 
 							      ix_digest_text(&names.items[i].digest, digest), "size", (json_int_t)size,
 							      "created", when));
 		else
-			printf("%-20s  %-8s  %.10s  %s\n", when, ix_human_size(size, human), hex, names.items[i].name);
+			say("%-20s  %-8s  %.10s  %s\n", when, ix_human_size(size, human), hex, names.items[i].name);
 	}
 	if (opts->json) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		printf("\n");
+		say_json(list);
 	}
 	json_decref(list);
 	return 0;
@@ -184,8 +183,7 @@ static int inspect(struct session *session, const struct ix_strv *operands, void
 	json = json_pack("{s:s, s:s, s:o, s:o}", "name", operands->items[0], "digest", ix_digest_text(&digest, text), "manifest",
 			 json_loadb(manifest_body.data, manifest_body.len, 0, NULL), "config",
 			 json_loadb(config_body.data, config_body.len, 0, NULL));
-	json_dumpf(json, stdout, JSON_INDENT(2));
-	printf("\n");
+	say_json(json);
 	json_decref(json);
 	return 0;
 }
@@ -219,7 +217,7 @@ static int rm(struct session *session, const struct ix_strv *operands, void *dat
 		if (ix_store_untag(session->store, name, err) < 0)
 			return -(int)err->code;
 		ix_ui_finish(session->ui);
-		printf("removed %s\n", name);
+		say("removed %s\n", name);
 	}
 	return 0;
 }
@@ -264,7 +262,7 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 	if (ix_import_rootfs(&engine, fd, name, &platform, &manifest, err) < 0)
 		return ix_err_wrap(err, "import %s", operands->items[0]);
 	ix_ui_finish(session->ui);
-	printf("%s\n", ix_digest_text(&manifest, text));
+	say("%s\n", ix_digest_text(&manifest, text));
 	return 0;
 }
 

@@ -41,7 +41,7 @@ static int generate(const char *file, struct ix_err *err)
 	if (r == 0)
 		r = write_new(public_file, shown, 0644, err);
 	if (r == 0)
-		printf("%s\n", shown);
+		say("%s\n", shown);
 	return r;
 }
 

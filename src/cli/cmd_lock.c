@@ -117,14 +117,14 @@ static size_t tell(const struct locking *self)
 
 		if (before && strcmp(before, entry.pin) == 0)
 			continue;
-		printf("%s%s%s %s%s%s\n", entry.name, entry.platform ? " " : "", entry.platform ? entry.platform : "", before ? before : "",
-		       before ? " → " : "", entry.pin);
+		say("%s%s%s %s%s%s\n", entry.name, entry.platform ? " " : "", entry.platform ? entry.platform : "", before ? before : "",
+		    before ? " → " : "", entry.pin);
 		changes++;
 	}
 	for (size_t i = 0; old && ix_lock_at(old, i, &entry); i++) {
 		if (ix_lock_get(self->lock, entry.kind, entry.name, entry.platform))
 			continue;
-		printf("%s%s%s is used no more\n", entry.name, entry.platform ? " " : "", entry.platform ? entry.platform : "");
+		say("%s%s%s is used no more\n", entry.name, entry.platform ? " " : "", entry.platform ? entry.platform : "");
 		changes++;
 	}
 	return changes;
@@ -164,7 +164,7 @@ static int run(struct session *session, const struct ix_strv *names, bool update
 		return -(int)err->code;
 	ix_ui_finish(session->ui);
 	if (tell(&self) == 0)
-		printf("ix.lock is up to date\n");
+		say("ix.lock is up to date\n");
 	return 0;
 }
 

@@ -39,15 +39,14 @@ static void force_stage(struct session *session, struct build_request *request, 
 static void tell(const char *stage, const struct ix_image_difference *difference)
 {
 	if (!difference->what)
-		printf("%s: reproducible, bit for bit\n", stage);
+		say("%s: reproducible, bit for bit\n", stage);
 	else if (difference->times_only)
-		printf("%s: reproducible but for times (/%s): reproducible: true or SOURCE_DATE_EPOCH clamp them\n", stage,
-		       difference->path);
+		say("%s: reproducible but for times (/%s): reproducible: true or SOURCE_DATE_EPOCH clamp them\n", stage, difference->path);
 	else if (difference->layer)
-		printf("%s: not reproducible: /%s: %s (layer %zu: %s)\n", stage, difference->path, difference->what, difference->layer,
-		       difference->step);
+		say("%s: not reproducible: /%s: %s (layer %zu: %s)\n", stage, difference->path, difference->what, difference->layer,
+		    difference->step);
 	else
-		printf("%s: not reproducible: %s\n", stage, difference->what);
+		say("%s: not reproducible: %s\n", stage, difference->what);
 }
 
 static int verify(struct session *session, struct build_request *request, int *ret_status, struct ix_err *err)

@@ -43,18 +43,6 @@ static void usage(void)
 	printf("\nix COMMAND --help says more; so do ix(1) and ix.yaml(5).\n");
 }
 
-int complain(const struct ix_err *err)
-{
-	if (err->code == IX_ECANCELED) {
-		fprintf(stderr, "ix: canceled\n");
-		return 130;
-	}
-	fprintf(stderr, "ix: %s\n", err->msg);
-	if (err->detail[0])
-		fprintf(stderr, "%s\n", err->detail);
-	return 1;
-}
-
 /* --- signals --- */
 
 static struct ix_cancel *cancel;

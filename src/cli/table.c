@@ -61,12 +61,13 @@ static void draw_line(const struct drawing *self, const char *lead, const struct
 	const char *reason = planned->reason ? planned->reason : look == IX_PLAN_SKIP ? "" : "not needed";
 
 	if (self->color)
-		printf("%s\033[%sm%s\033[0m %s", lead, looks[look].color, looks[look].icon, stage->name);
+		printf("%s\033[%sm%s\033[0m ", lead, looks[look].color, looks[look].icon);
 	else
-		printf("%s%s %s", lead, looks[look].icon, stage->name);
-	printf("%*s  %-10s  %s\n", (int)(self->width > used ? self->width - used : 0), "", looks[look].word, reason);
+		printf("%s%s ", lead, looks[look].icon);
+	say("%s", stage->name);
+	say("%*s  %-10s  %s\n", (int)(self->width > used ? self->width - used : 0), "", looks[look].word, reason);
 	for (size_t i = 1; i < planned->causes.count; i++)
-		printf("%*s%s\n", (int)self->width + 16, "", planned->causes.items[i]);
+		say("%*s%s\n", (int)self->width + 16, "", planned->causes.items[i]);
 }
 
 /* One entry of the way down the tree: children are drawn below their parents, with an explicit stack. */
@@ -131,14 +132,14 @@ void print_plan(const struct session *session)
 	for (size_t i = 0; i < session->plan->nstages; i++)
 		found += !session->graph->stages[i]->inner &&
 			 (session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND);
-	printf("\n");
+	say("\n");
 	for (size_t i = 0; i < session->graph->nstages; i++)
 		if (shown(session, session->graph->stages[i]))
-			printf("%-*s  %s\n", (int)self.width, session->graph->stages[i]->name, session->plan->stages[i].ref);
+			say("%-*s  %s\n", (int)self.width, session->graph->stages[i]->name, session->plan->stages[i].ref);
 	if (session->plan->builds == 0)
-		printf("\nNothing to build.\n");
+		say("\nNothing to build.\n");
 	else
-		printf("\n%zu to build, %zu found.\n", session->plan->builds, found);
+		say("\n%zu to build, %zu found.\n", session->plan->builds, found);
 }
 
 void print_plan_json(const struct session *session)
@@ -170,8 +171,7 @@ void print_plan_json(const struct session *session)
 	json_object_set_new(root, "format", json_integer(1));
 	json_object_set_new(root, "to_build", json_integer((json_int_t)session->plan->builds));
 	json_object_set_new(root, "stages", stages);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	printf("\n");
+	say_json(root);
 	json_decref(root);
 }
 
@@ -191,7 +191,7 @@ void print_plan_env(const struct session *session)
 			if (link)
 				value = session->plan->stages[link->index].ref;
 			if (value)
-				printf("%s.%s=%s\n", spec->name, spec->args[j].name, value);
+				say("%s.%s=%s\n", spec->name, spec->args[j].name, value);
 		}
 	}
 }

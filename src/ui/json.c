@@ -43,6 +43,8 @@ static void put_string(struct ix_buf *out, const char *text, size_t len)
 			ix_buf_printf(out, "\\%c", s[i]);
 		else if (s[i] < 32 || s[i] == 127)
 			ix_buf_printf(out, "\\u%04x", s[i]);
+		else if (s[i] == 0xc2 && s[i + 1] < 0xa0) /* C1: a terminal obeys it */
+			ix_buf_printf(out, "\\u%04x", s[i + 1]);
 		else
 			ix_buf_put(out, s + i, n);
 		i += n;

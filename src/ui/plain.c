@@ -22,10 +22,20 @@ static void log_lines(struct ix_ui *ui, const struct ix_event *event, struct ix_
 		len -= (size_t)(newline + 1 - data);
 		data = newline + 1;
 	}
-	if (lines > row->tail.count)
-		ix_buf_printf(out, "%s | (%zu lines left out)\n", event->stage, lines - row->tail.count);
-	for (size_t i = lines < row->tail.count ? row->tail.count - lines : 0; i < row->tail.count; i++)
+	for (size_t i = row->tail.count - lines; i < row->tail.count; i++)
 		ix_buf_printf(out, "%s | %s\n", event->stage, row->tail.items[i]);
+}
+
+/* What the step printed last, without ending the line. */
+static void last_line(struct ix_ui *ui, const struct ix_event *event, struct ix_buf *out)
+{
+	const struct row *row = ui_row(ui, event->stage);
+
+	if (row->partial.len == 0)
+		return;
+	ix_buf_printf(out, "%s | ", event->stage);
+	ui_clean_line(out, ix_buf_str(&row->partial), row->partial.len);
+	ix_buf_putc(out, '\n');
 }
 
 static void stage_end(const struct ix_event *event, struct ix_buf *out)
@@ -65,6 +75,7 @@ void plain_event(struct ix_ui *ui, const struct ix_event *event)
 		ix_buf_printf(&out, "%s %u/%u CACHED %s\n", event->stage, event->step, event->nsteps, event->text);
 		break;
 	case IX_EVENT_STEP_END:
+		last_line(ui, event, &out);
 		if (event->status == 0)
 			ix_buf_printf(&out, "%s %u/%u done %s\n", event->stage, event->step, event->nsteps, ui_seconds(event->ms, seconds));
 		else

@@ -1,5 +1,6 @@
 #include "ui_int.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,18 @@ static size_t skip_escape(const char *line, size_t len, size_t at)
 	return at < len ? at + 1 : at;
 }
 
+/* Its length. A C1 byte or what is no UTF-8 is shown as a number. */
+static size_t put_character(struct ix_buf *out, const char *at, size_t len)
+{
+	size_t n = ix_showable(at, len);
+
+	if (n > 0)
+		ix_buf_put(out, at, n);
+	else
+		ix_buf_printf(out, "\\x%02x", (unsigned char)*at);
+	return n ? n : 1;
+}
+
 void ui_clean_line(struct ix_buf *out, const char *line, size_t len)
 {
 	size_t start = out->len;
@@ -79,7 +92,7 @@ void ui_clean_line(struct ix_buf *out, const char *line, size_t len)
 		else if (c == '\t')
 			ix_buf_puts(out, "    ");
 		else if (c >= 32 && c != 127)
-			ix_buf_putc(out, (char)c);
+			i += put_character(out, line + i - 1, len - i + 1) - 1;
 	}
 	if (out->data)
 		out->data[out->len] = '\0';
@@ -91,21 +104,36 @@ static void set(char **field, const char *text)
 	*field = ix_strdup(text);
 }
 
+/* Of one line: more would tear the picture. */
+static void set_line(char **field, const char *text)
+{
+	free(*field);
+	*field = text ? ix_printable(text, SIZE_MAX) : NULL;
+}
+
 static void keep_line(struct row *row, const char *line, size_t len)
 {
 	ix_auto_buf clean = { 0 };
 
 	ui_clean_line(&clean, line, len);
-	if (row->tail.count == TAIL_LINES) {
-		free(row->tail.items[0]);
-		memmove(row->tail.items, row->tail.items + 1, (TAIL_LINES - 1) * sizeof(char *));
-		row->tail.count--;
-	}
 	ix_strv_add(&row->tail, ix_buf_str(&clean));
 }
 
+static void trim_tail(struct row *row)
+{
+	size_t extra = row->tail.count > TAIL_LINES ? row->tail.count - TAIL_LINES : 0;
+
+	for (size_t i = 0; i < extra; i++)
+		free(row->tail.items[i]);
+	if (extra > 0)
+		memmove(row->tail.items, row->tail.items + extra, TAIL_LINES * sizeof(char *));
+	row->tail.count -= extra;
+}
+
+/* Before and not behind it: the plain painter prints the new lines from the tail, however many they are. */
 static void keep_log(struct row *row, const char *data, size_t len)
 {
+	trim_tail(row);
 	while (len > 0) {
 		const char *newline = memchr(data, '\n', len);
 		size_t n = newline ? (size_t)(newline - data) : len;
@@ -145,21 +173,21 @@ static void follow(struct ix_ui *ui, const struct ix_event *event)
 		return;
 	switch (event->kind) {
 	case IX_EVENT_STAGE_WAIT:
-		set(&row->what, event->text);
-		set(&row->why, event->why);
+		set_line(&row->what, event->text);
+		set_line(&row->why, event->why);
 		set(&row->parent, event->parent);
 		break;
 	case IX_EVENT_STAGE_BEGIN:
 		row->state = ROW_RUNNING;
 		row->start_ms = ix_now_ms();
 		row->nsteps = event->nsteps;
-		set(&row->why, event->why);
+		set_line(&row->why, event->why);
 		break;
 	case IX_EVENT_STAGE_END:
 		row->state = end_state(event);
 		row->took_ms = event->ms;
 		row->bytes = event->bytes;
-		set(&row->what, event->text);
+		set_line(&row->what, event->text);
 		set(&row->step, NULL);
 		set(&row->transfer, NULL);
 		break;
@@ -169,7 +197,7 @@ static void follow(struct ix_ui *ui, const struct ix_event *event)
 		row->index = event->step;
 		row->nsteps = event->nsteps;
 		row->step_ms = ix_now_ms();
-		set(&row->step, event->text);
+		set_line(&row->step, event->text);
 		set(&row->transfer, NULL);
 		break;
 	case IX_EVENT_LOG:
@@ -198,7 +226,7 @@ void ui_failure(struct ix_ui *ui, const struct row *row, const struct ix_event *
 	if (event->status == 0)
 		return;
 	ix_buf_printf(out, "%s------\n > [%s %u/%u] %s:%s\n", red, row->name, event->step, event->nsteps, event->text, off);
-	for (size_t i = 0; i < row->tail.count; i++)
+	for (size_t i = row->tail.count > TAIL_LINES ? row->tail.count - TAIL_LINES : 0; i < row->tail.count; i++)
 		ix_buf_printf(out, "%s\n", row->tail.items[i]);
 	if (row->partial.len > 0) {
 		ui_clean_line(out, ix_buf_str(&row->partial), row->partial.len);
@@ -216,9 +244,41 @@ static void quiet_event(struct ix_ui *ui, const struct ix_event *event)
 	ui_write(ui, &out);
 }
 
-static void emit(struct ix_sink *sink, const struct ix_event *event)
+/* What people read: an instruction, a name or a reason from outside does nothing to the terminal. Logs are cleaned line by line. */
+struct words {
+	char *text, *why, *stage, *parent;
+};
+
+static void words_release(struct words *words)
+{
+	free(words->text);
+	free(words->why);
+	free(words->stage);
+	free(words->parent);
+}
+
+static char *clean(const char *text)
+{
+	return text ? ix_printable_lines(text) : NULL;
+}
+
+static struct ix_event clean_event(const struct ix_event *event, struct words *ret_words)
+{
+	struct ix_event shown = *event;
+
+	*ret_words = (struct words){ clean(event->text), clean(event->why), clean(event->stage), clean(event->parent) };
+	shown.text = ret_words->text;
+	shown.why = ret_words->why;
+	shown.stage = ret_words->stage;
+	shown.parent = ret_words->parent;
+	return shown;
+}
+
+static void emit(struct ix_sink *sink, const struct ix_event *raw)
 {
 	struct ix_ui *ui = (struct ix_ui *)sink;
+	ix_scoped(words_release) struct words words = { 0 };
+	const struct ix_event shown = clean_event(raw, &words), *event = &shown;
 
 	pthread_mutex_lock(&ui->lock);
 	follow(ui, event);
@@ -227,7 +287,7 @@ static void emit(struct ix_sink *sink, const struct ix_event *event)
 		tty_event(ui, event);
 		break;
 	case IX_PROGRESS_JSON:
-		json_event(ui, event);
+		json_event(ui, raw);
 		break;
 	case IX_PROGRESS_QUIET:
 		quiet_event(ui, event);

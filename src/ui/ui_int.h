@@ -24,7 +24,7 @@ struct row {
 	uint64_t start_ms, step_ms, took_ms, bytes;
 	enum row_state state;
 	struct ix_buf partial; /* a log line without its end */
-	struct ix_strv tail;   /* the last lines of the current step */
+	struct ix_strv tail;   /* the last lines of the current step, and all of the last chunk */
 };
 
 struct ix_ui {
