@@ -3,6 +3,7 @@
 #include <asm/ioctls.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/net.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -57,7 +58,7 @@ static const char *const allowed[] = {
 	/* processes; clone and clone3 are below */
 	"arch_prctl", "arm_fadvise64_64", "breakpoint", "cacheflush", "set_tls", "execve", "execveat", "exit", "exit_group", "fork",
 	"getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getrlimit", "getrusage", "getsid", "gettid", "kill",
-	"landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "modify_ldt", "pause", "pidfd_getfd", "pidfd_open",
+	"landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "modify_ldt", "pause", "pidfd_open",
 	"pidfd_send_signal", "prctl", "prlimit64", "process_mrelease", "process_vm_readv", "process_vm_writev", "ptrace",
 	"restart_syscall", "riscv_flush_icache", "riscv_hwprobe", "rseq", "s390_pci_mmio_read", "s390_pci_mmio_write",
 	"s390_runtime_instr", "seccomp", "set_robust_list", "get_robust_list", "set_thread_area", "get_thread_area", "set_tid_address",
@@ -90,7 +91,7 @@ static const char *const allowed[] = {
 /* clang-format on */
 
 /* Not allowed, but known: they bound what counts as newer. */
-static const char *const newest[] = { "set_mempolicy_home_node", "quotactl_fd", "mount_setattr" };
+static const char *const newest[] = { "pidfd_getfd", "set_mempolicy_home_node", "quotactl_fd", "mount_setattr" };
 
 static const unsigned long namespace_flags =
 	CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
@@ -104,8 +105,9 @@ static const struct refusal {
 	unsigned argument;
 	uint32_t value;
 } refusals[] = {
-	{ "socket", 0, AF_VSOCK }, /* reaches the hypervisor, past every network namespace */
-	{ "ioctl", 1, TIOCSTI },   /* types into the terminal that ix runs in */
+	{ "socket", 0, AF_VSOCK },       /* reaches the hypervisor, past every network namespace */
+	{ "socketcall", 0, SYS_SOCKET }, /* the same with its arguments in memory, where no filter can see them */
+	{ "ioctl", 1, TIOCSTI },         /* types into the terminal that ix runs in */
 	{ "ioctl", 1, TIOCLINUX },
 };
 
@@ -200,9 +202,29 @@ enum {
 	IF_ABOVE = BPF_JMP | BPF_JGT | BPF_K,
 };
 
+static bool has_vsock(void)
+{
+	ix_auto_close int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
+/* The number a call has, or a negative one. The library knows socket(2) of i386 only as a part of socketcall(2). */
+static int call_number(uint32_t arch, const char *name)
+{
+	enum { I386_SOCKET = 359 };
+
+	if (arch == SCMP_ARCH_X86 && strcmp(name, "socket") == 0)
+		return I386_SOCKET;
+	/* Programs that know no other way have no sockets then; where there is nothing to reach they keep theirs. */
+	if (strcmp(name, "socketcall") == 0 && (arch != SCMP_ARCH_X86 || !has_vsock()))
+		return -1;
+	return seccomp_syscall_resolve_name_arch(arch, name);
+}
+
 static void emit_refusal(struct ix_buf *program, uint32_t arch, const struct refusal *refusal)
 {
-	int call = seccomp_syscall_resolve_name_arch(arch, refusal->call);
+	int call = call_number(arch, refusal->call);
 
 	if (call < 0)
 		return;

@@ -175,6 +175,67 @@ def test_the_machine_cannot_be_told_anything(machine, tmp_path):
         assert not out.endswith("\n0\n") and out != "0\n", (line, out)
 
 
+CALLS = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static long old(long number, long a, long b, long c)
+{
+	long r;
+	__asm__ volatile("int $0x80" : "=a"(r) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory", "r8", "r9", "r10", "r11");
+	return r;
+}
+static void say(const char *what, long r) { printf("%s %s\n", what, r < 0 ? strerrorname_np((int)-r) : "ok"); }
+static long now(long number, long a, long b, long c) { long r = syscall(number, a, b, c, 0, 0); return r < 0 ? -errno : r; }
+int main(void)
+{
+	unsigned *args = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	args[0] = 40, args[1] = 1, args[2] = 0;
+	say("vsock", now(SYS_socket, 40, 1, 0));
+	say("vsock-high-bits", now(SYS_socket, 40 | 1L << 32, 1, 0));
+	say("i386-vsock", old(359, 40, 1, 0));
+	say("i386-socketcall-vsock", old(102, 1, (long)args, 0));
+	say("x32-vsock", now(0x40000000 | SYS_socket, 40, 1, 0));
+	say("i386-tiocsti", old(54, 0, 0x5412, (long)args));
+	say("i386-mount", old(21, (long)args, (long)args, 0));
+	say("i386-unshare", old(310, 0x10000000, 0, 0));
+	say("i386-clone3", old(435, (long)args, 64, 0));
+	say("i386-clone-newuser", old(120, 0x10000000 | 17, 0, 0));
+	say("i386-mknod", old(14, (long)strcpy((char *)args + 64, "/n"), 020600, 0x0103));
+	say("pidfd_getfd", now(438, 0, 0, 0));
+	say("i386-pidfd_getfd", old(438, 0, 0, 0));
+	say("bpf", now(SYS_bpf, 0, 0, 0));
+	say("i386-bpf", old(357, 0, 0, 0));
+	say("i386-keyctl", old(288, 0, 0, 0));
+	say("unix", now(SYS_socket, 1, 1, 0));
+	say("i386-unix", old(359, 1, 1, 0));
+	return 0;
+}
+"""
+
+
+def test_refused_calls_are_refused_however_they_are_made(machine, tmp_path):
+    if os.uname().machine != "x86_64" or not shutil.which("cc"):
+        pytest.skip("no compiler, or not the machine for it")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "calls.c").write_text("#define _GNU_SOURCE\n" + CALLS)
+    subprocess.run(["cc", "-static", "-o", tmp_path / "c/calls", tmp_path / "calls.c"], check=True)
+    dockerfile(tmp_path / "c", "FROM busybox:test\nCOPY calls /\nRUN /calls > /out; echo $? >> /out\n")
+    out = machine.root_tar(tmp_path / "c").extractfile("out").read().decode()
+    if out.endswith("139\n"):
+        pytest.skip("a kernel without 32-bit calls")
+    said = dict(line.split() for line in out.splitlines()[:-1])
+    vsock = subprocess.run(["python3", "-c", "import socket; socket.socket(40, 1)"], stderr=subprocess.DEVNULL).returncode == 0
+    assert said.pop("unix") == said.pop("i386-unix") == "ok"
+    if not vsock:
+        assert said.pop("i386-socketcall-vsock") != "ok"
+    assert said.pop("x32-vsock") == said.pop("i386-clone3") == "ENOSYS"
+    assert set(said.values()) == {"EPERM"}, said
+
+
 # --- the program ---
 
 PRELOAD = r"""
