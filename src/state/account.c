@@ -191,15 +191,15 @@ static int put_sources(const struct ix_state *state, const struct ix_stage *stag
 
 /* --- what a step sees --- */
 
-/* Names that the environment hides are no arguments. */
-static json_t *args_json(const struct ix_state *state, const struct ix_step *step, const struct ix_strv *env)
+/* Without those that have no value, or that an ENV line hides. */
+static json_t *args_json(const struct ix_state *state, const struct ix_step *step)
 {
 	json_t *json = json_object();
 
 	for (size_t i = 0; i < step->nargs; i++) {
 		const struct ix_arg *arg = &step->args[i];
 
-		if (!ix_env_get(env, arg->name))
+		if (arg->link || arg->value)
 			json_object_set_new(json, arg->name, arg->link ? stage_json(state, arg->link) : text_or_null(arg->value));
 	}
 	return json;
@@ -270,7 +270,7 @@ static json_t *layer_json(const struct ix_step_made *made)
 }
 
 static int step_json(const struct ix_state *state, const struct ix_stage *stage, size_t i, const struct ix_account_opts *opts,
-		     const struct ix_strv *env, json_t *steps, struct ix_err *err)
+		     json_t *steps, struct ix_err *err)
 {
 	const struct ix_step *step = &stage->steps[i];
 	const struct step_state *known = &state_of(state, stage)->steps[i];
@@ -287,7 +287,7 @@ static int step_json(const struct ix_state *state, const struct ix_stage *stage,
 	if (made && made->has_layer)
 		json_object_set_new(json, "layer", layer_json(made));
 	if (step->nargs > 0 && step->kind != IX_STEP_ARG)
-		json_object_set_new(json, "args", args_json(state, step, env));
+		json_object_set_new(json, "args", args_json(state, step));
 	if (step->kind == IX_STEP_RUN) {
 		settings = settings_json(&step->run);
 		if (json_object_size(settings) > 0)
@@ -297,24 +297,6 @@ static int step_json(const struct ix_state *state, const struct ix_stage *stage,
 	return put_sources(state, stage, i, opts, json, err);
 }
 
-static int steps_json(const struct ix_state *state, const struct ix_stage *stage, const struct ix_account_opts *opts, json_t *steps,
-		      struct ix_err *err)
-{
-	ix_auto_strv env = { 0 };
-	int r = 0;
-
-	if (stage->base.kind == IX_SOURCE_STAGE)
-		ix_strv_copy(&env, &state_of(state, stage->base.stage)->sight.env);
-	for (size_t i = 0; i < stage->nsteps && r == 0; i++) {
-		const struct ix_step *step = &stage->steps[i];
-
-		r = step_json(state, stage, i, opts, &env, steps, err);
-		for (size_t j = 0; step->kind == IX_STEP_ENV && j + 1 < step->nwords; j += 2)
-			ix_env_set(&env, step->words[j], "");
-	}
-	return r;
-}
-
 /* --- stages --- */
 
 /* How the key of one stage came about. */
@@ -322,6 +304,7 @@ static int describe(const struct ix_state *state, const struct ix_stage *stage, 
 		    struct ix_err *err)
 {
 	json_t *steps = json_array(), *labels = json_object();
+	int r = 0;
 
 	json_object_set_new(account, "platform", json_string(stage->platform));
 	json_object_set_new(account, "key", digest_json(ix_state_stage_key(state, stage)));
@@ -332,7 +315,9 @@ static int describe(const struct ix_state *state, const struct ix_stage *stage, 
 	json_object_set_new(account, "labels", labels);
 	if (stage->epoch >= 0)
 		json_object_set_new(account, "epoch", json_integer(stage->epoch));
-	return steps_json(state, stage, opts, steps, err);
+	for (size_t i = 0; i < stage->nsteps && r == 0; i++)
+		r = step_json(state, stage, i, opts, steps, err);
+	return r;
 }
 
 /* The inner stages that a stage is made of stand in its account, because nobody else has one of them. */

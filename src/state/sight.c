@@ -8,7 +8,7 @@
 enum { MARK = 1 };
 
 /* What a mark is made of: never renumbered either. */
-enum { M_NAME = 1, M_ARG, M_TEXT, M_VALUE, M_ENV, M_PLACE, M_PATH, M_LINK, M_KEEP, M_BASE };
+enum { M_NAME = 1, M_TEXT = 3, M_VALUE, M_ENV, M_PLACE, M_PATH, M_LINK, M_KEEP, M_BASE };
 
 /* --- marks --- */
 
@@ -79,11 +79,6 @@ void sight_release(struct sight *sight)
 	free(sight->user);
 	free(sight->workdir);
 	*sight = (struct sight){ 0 };
-}
-
-bool sight_hides(const struct sight *sight, const char *name)
-{
-	return !sight->dynamic && ix_env_get(&sight->env, name);
 }
 
 char *sight_path(const struct sight *sight, const char *path)
@@ -165,13 +160,12 @@ struct cooking {
 	struct ix_strv marks; /* made on the way */
 };
 
-/* A variable that Dockerfiles did not set: what the image says, else what the argument is. */
-static char *mark_variable(const struct cooking *self, const char *name, const char *arg)
+/* A variable that Dockerfiles did not set: what the image says. */
+static char *mark_variable(const struct cooking *self, const char *name)
 {
 	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
 
 	ix_hash_text(hash, M_NAME, name);
-	ix_hash_text(hash, M_ARG, arg);
 	for (size_t i = 0; self->sight->dynamic && i < self->sight->env.count; i++)
 		ix_hash_text(hash, M_ENV, self->sight->env.items[i]);
 	return mark(hash);
@@ -180,16 +174,17 @@ static char *mark_variable(const struct cooking *self, const char *name, const c
 static const char *lookup(void *data, const char *name)
 {
 	struct cooking *self = data;
-	const char *value = self->sight->dynamic ? NULL : ix_env_get(&self->sight->env, name), *arg = NULL;
+	const char *value = NULL;
 
-	if (value)
-		return value;
+	/* An argument that an ENV line behind it hides is none. */
 	for (size_t i = 0; i < self->args->count; i++)
-		if (strcmp(self->step->args[i].name, name) == 0)
-			arg = self->args->values[i];
-	if (self->sight->complete && !self->sight->dynamic)
-		return arg;
-	ix_strv_take(&self->marks, mark_variable(self, name, arg));
+		if (strcmp(self->step->args[i].name, name) == 0 && self->args->values[i])
+			value = self->args->values[i];
+	if (!value && !self->sight->dynamic)
+		value = ix_env_get(&self->sight->env, name);
+	if (value || (self->sight->complete && !self->sight->dynamic))
+		return value;
+	ix_strv_take(&self->marks, mark_variable(self, name));
 	return self->marks.items[self->marks.count - 1];
 }
 

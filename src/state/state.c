@@ -145,8 +145,8 @@ static int find_args(struct compute *self, const struct ix_step *step, struct ar
 static void hash_args(struct compute *self, const struct ix_step *step, const struct args *args)
 {
 	for (size_t i = 0; i < step->nargs; i++) {
-		if (sight_hides(&self->sight, step->args[i].name))
-			continue;
+		if (!args->values[i])
+			continue; /* declared, or hidden by an ENV line: it leaves what is there */
 		ix_hash_text(self->hash, T_ARG_NAME, step->args[i].name);
 		ix_hash_text(self->hash, T_ARG_VALUE, args->values[i]);
 	}

@@ -98,8 +98,6 @@ char *cook_link(const struct ix_digest *stage);
 char *cook(const struct sight *sight, const struct ix_step *step, const struct args *args, const char *word);
 /* The same of a text that keeps its quotes: a heredoc. */
 char *cook_text(const struct sight *sight, const struct ix_step *step, const struct args *args, const char *text);
-/* Is the variable's value one that the instructions of Dockerfiles set, so that no argument of its name is seen? */
-bool sight_hides(const struct sight *sight, const char *name);
 bool cooked_is_known(const char *cooked); /* there is no mark in it */
 
 /* --- what keys were made of --- */

@@ -94,7 +94,7 @@ def label(project, rng):
 
 def plain_steps(block):
     """What users write is another matter: the model's RUNs hang on USER."""
-    return [j for j, step in enumerate(block["steps"]) if step[0] not in ("user", "from")]
+    return [j for j, step in enumerate(block["steps"]) if step[0] not in ("user", "from", "arg")]
 
 
 def no_step(project, rng):
@@ -131,6 +131,15 @@ def environment(project, rng):
     return "instruction changed: ENV"
 
 
+def default(project, rng):
+    found = [(block, j) for _, block in blocks(project) for j, step in enumerate(block["steps"]) if step[0] == "arg"]
+    if not found:
+        return None
+    block, j = rng.choice(found)
+    block["steps"][j] = ("arg", block["steps"][j][1], "another")
+    return "ARG [EFV] |instruction"  # what names it in an instruction's words is told as that instruction
+
+
 def exchanged(project, rng):
     found = [(block, j) for _, block in blocks(project) for j in plain_steps(block) if j + 1 in plain_steps(block)]
     if not found:
@@ -144,7 +153,7 @@ def time(project, rng):
     return ""  # writing the project again is the change
 
 
-CHANGES = [contents, mode, new_file, no_file, link, argument, label, no_step, new_step, config, environment, exchanged, time]
+CHANGES = [contents, mode, new_file, no_file, link, argument, label, no_step, new_step, config, environment, default, exchanged, time]
 
 
 # --- another spelling of a Dockerfile ---

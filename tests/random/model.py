@@ -88,7 +88,9 @@ class Project:
             return ("heredoc", f"/doc{n}", f"it's {n} $V $E\n")
         if kind < 0.54:
             return ("env", rng.choice("EFG"), rng.choice(["1", "2", "x$E", "${V:-v}"]))
-        if kind < 0.58:
+        if kind < 0.56:
+            return ("arg", rng.choice("EFV"), str(n))
+        if kind < 0.59:
             return ("workdir", rng.choice(["/w", "sub", "/", "/w/x"]))
         if kind < 0.64:
             return ("config", rng.choice([f"LABEL l={n}", f"EXPOSE {80 + n}", f'CMD ["{n}"]', f"VOLUME /v{n}", "STOPSIGNAL SIGINT"]))
@@ -133,6 +135,8 @@ class Project:
                     yield f"COPY <<EOF {step[1]}\n{step[2]}EOF"
                 elif step[0] == "env":
                     yield f"ENV {step[1]}={step[2]}"
+                elif step[0] == "arg":
+                    yield f"ARG {step[1]}={step[2]}"
                 elif step[0] == "workdir":
                     yield f"WORKDIR {step[1]}"
                 elif step[0] == "user":
