@@ -49,7 +49,7 @@ def test_a_week(team, base_tar):
     # Wednesday: the commit is reverted. Everything is there; the name top:latest moves back, which is one manifest.
     write(team.project, **{"right/src/a": "a\n"})
     built, r = team.built(team.machine(**feature))
-    assert built == [] and size(wire(r)[1]) < 2e3 and size(wire(r)[2]) < 2e3, r
+    assert built == [] and size(wire(r)[1]) < 10e3 and size(wire(r)[2]) < 10e3, r  # and the channels move with it
 
     # A package moves: its lock file is a file like any other, and the stages beside are left alone.
     write(team.project, **{"packages.lock": "one 1.1\n"})
@@ -84,7 +84,7 @@ def test_a_week(team, base_tar):
     assert results["a"].out == results["b"].out
     last = team.machine(CI_COMMIT_BRANCH="main")
     built, r = team.built(last)
-    assert built == [] and wire(r)[0] == 6
+    assert built == [] and wire(r)[0] == 14
     assert last.ix("run", "top", "--", "cat", "/left", cwd=team.project).out == "friday\none 1.1\n"
 
 
