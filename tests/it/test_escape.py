@@ -280,7 +280,7 @@ def test_the_program_is_not_the_machines_through_proc_self_exe(tmp_path):
     mine = tmp_path / "ix"
     shutil.copy(IX, mine)
     machine.ix("import", tmp_path / "image.tar", "hostile:test")
-    dockerfile(tmp_path / "c", 'FROM hostile:test\nENV LD_PRELOAD=/p.so\nRUN ["/proc/self/exe", "--version"]\n')
+    dockerfile(tmp_path / "c", 'FROM hostile:test\nENV LD_PRELOAD=/p.so ASAN_OPTIONS=verify_asan_link_order=0\nRUN ["/proc/self/exe", "--version"]\n')
     before = (mine.stat().st_mode, mine.read_bytes())
     subprocess.run([mine, "build", "--store", machine.store, "--config", machine.config, "--progress", "plain", "-o",
                     f"type=tar,dest={tmp_path}/out.tar", tmp_path / "c"], env=machine.env, check=True)
@@ -288,7 +288,7 @@ def test_the_program_is_not_the_machines_through_proc_self_exe(tmp_path):
     assert (mine.stat().st_mode, mine.read_bytes()) == before, out
     assert str(mine) not in out and "open 0" not in out and "truncate 0" not in out, out
     # Nothing was done to the copy that would keep it from being started again.
-    dockerfile(tmp_path / "c2", 'FROM hostile:test\nENV LD_PRELOAD=/p.so\nRUN ["/proc/self/exe", "--version"]\nRUN ["/proc/self/exe", "--help"]\n')
+    dockerfile(tmp_path / "c2", 'FROM hostile:test\nENV LD_PRELOAD=/p.so ASAN_OPTIONS=verify_asan_link_order=0\nRUN ["/proc/self/exe", "--version"]\nRUN ["/proc/self/exe", "--help"]\n')
     subprocess.run([mine, "build", "--store", machine.store, "--config", machine.config, "-q", tmp_path / "c2"], env=machine.env, check=True)
 
 
