@@ -59,7 +59,7 @@ class Way:
         r = subprocess.run(command, cwd=self.world.place / "project", env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=300, umask=self.umask)
         out, err = r.stdout.decode("utf-8", "replace"), r.stderr.decode("utf-8", "replace")
-        if r.returncode in (101, 134, 139) or "Sanitizer" in err or "runtime error" in err:
+        if r.returncode < 0 or r.returncode in (101, 134, 139) or "Sanitizer" in err or "runtime error" in err:
             raise Difference(f"{self.name}: ix {' '.join(words)} ended with {r.returncode}\n{err}")
         if check and r.returncode:
             raise Refused(next((line for line in err.splitlines() if line.startswith("ix: ")), err))
