@@ -19,6 +19,7 @@ int ix_err_set(struct ix_err *err, enum ix_errc code, const char *fmt, ...)
 	return -(int)code;
 }
 
+static void set_sys(struct ix_err *err, enum ix_errc missing, const char *fmt, va_list args) ix_printf(3, 0);
 static void set_sys(struct ix_err *err, enum ix_errc missing, const char *fmt, va_list args)
 {
 	int saved = errno;
