@@ -40,16 +40,27 @@ static void print_excerpt(const char *text, const struct ix_check *check)
 	say("--------------------\n");
 }
 
-static void print_check(const char *text, const struct ix_check *check)
+static void print_finding(const struct finding *finding)
 {
-	say("\nWARNING: %s - %s\n%s\n", check->rule, check->url, check->message);
-	print_excerpt(text, check);
+	ix_auto_free char *stages = finding_stages(finding);
+
+	say("\nWARNING: %s - %s\n%s%s\n", finding->check->rule, finding->check->url, finding->check->message, stages);
+	print_excerpt(ix_dockerfile_text(finding->file), finding->check);
 }
 
-static json_t *check_json(const struct ix_check *check)
+static json_t *finding_json(const struct finding *finding)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "ruleName", check->rule, "description", check->description, "url", check->url,
-			 "detail", check->message, "file", check->pos.file, "location", location(check->pos.line, check->last_line));
+	const struct ix_check *check = finding->check;
+	json_t *json =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "ruleName", check->rule, "description", check->description, "url", check->url,
+			  "detail", check->message, "file", check->pos.file, "location", location(check->pos.line, check->last_line));
+
+	if (finding->stages.count < 2)
+		return json;
+	json_object_set_new(json, "stages", json_array());
+	for (size_t i = 0; i < finding->stages.count; i++)
+		json_array_append_new(json_object_get(json, "stages"), json_string(finding->stages.items[i]));
+	return json;
 }
 
 /* What is wrong with a Dockerfile, as docker tells it: with the line, when the message begins with a place. */
@@ -70,41 +81,38 @@ static json_t *error_json(const struct ix_err *failure)
 	return json;
 }
 
-/* All Dockerfiles that were read. Exit status 1 when anything was found. failure: what reading ended with, or NULL. */
-static int run_check(struct session *session, bool json, const struct ix_err *failure, int *ret_status)
+static void print_findings(const struct finding *findings, size_t total, const struct ix_err *failure)
 {
-	auto_json *warnings = json_array();
-	size_t total = 0;
-
-	for (size_t i = 0; i < session->nfiles; i++) {
-		size_t n;
-		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
-
-		total += n;
-		for (size_t j = 0; j < n; j++)
-			json_array_append_new(warnings, check_json(&checks[j]));
-	}
-	*ret_status = total > 0 || failure;
-	if (json) {
-		auto_json *all = json_pack("{s:O}", "warnings", warnings);
-
-		if (failure)
-			json_object_set_new(all, "buildError", error_json(failure));
-		say_json(all);
-		return 0;
-	}
+	(void)failure; /* it is told as every error is */
 	if (total == 0)
 		say("Check complete, no warnings found.\n");
 	else
 		say("Check complete, %zu warning%s been found!\n", total, total == 1 ? " has" : "s have");
-	for (size_t i = 0; i < session->nfiles; i++) {
-		size_t n;
-		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
+	for (size_t i = 0; i < total; i++)
+		print_finding(&findings[i]);
+}
 
-		for (size_t j = 0; j < n; j++)
-			print_check(ix_dockerfile_text(session->files[i]), &checks[j]);
-	}
-	return 0;
+static void print_findings_json(const struct finding *findings, size_t total, const struct ix_err *failure)
+{
+	auto_json *warnings = json_array();
+	auto_json *all = json_pack("{s:O}", "warnings", warnings);
+
+	for (size_t i = 0; i < total; i++)
+		json_array_append_new(warnings, finding_json(&findings[i]));
+	if (failure)
+		json_object_set_new(all, "buildError", error_json(failure));
+	say_json(all);
+}
+
+/* All Dockerfiles that were read. Exit status 1 when anything was found. failure: what reading ended with, or NULL. */
+static void run_check(struct session *session, bool json, const struct ix_err *failure, int *ret_status)
+{
+	size_t total;
+	struct finding *findings = session_findings(session, 0, &total);
+
+	*ret_status = total > 0 || failure;
+	(json ? print_findings_json : print_findings)(findings, total, failure);
+	findings_free(findings, total);
 }
 
 /* --- outline --- */
@@ -230,13 +238,17 @@ int call_run(struct session *session, const char *call, int *ret_status, struct 
 	if (strcmp(what, "check") != 0 && strcmp(what, "outline") != 0 && strcmp(what, "targets") != 0)
 		return ix_err_set(err, IX_EARG, "--call %s: build, check, outline or targets", call);
 	session->checking = true;
+	session->whole = strcmp(what, "check") == 0;
 	r = session_load(session, err);
+	/* Targets are there however wrong what builds them is. */
+	if (r < 0 && strcmp(what, "targets") == 0 && r == -IX_EARG && session->nfiles > 0)
+		r = 0;
 	if (r < 0 && (strcmp(what, "check") != 0 || r != -IX_EARG || (!json && session->nfiles == 0)))
 		return r;
 	ix_ui_finish(session->ui);
 	if (strcmp(what, "check") != 0)
 		return run_outline(session, what, json, err);
-	(void)run_check(session, json, r < 0 ? err : NULL, ret_status);
+	run_check(session, json, r < 0 ? err : NULL, ret_status);
 	return json ? 0 : r;
 }
 

@@ -111,9 +111,10 @@ struct session {
 	struct ix_graph *graph;
 	struct ix_dockerfile **files;
 	size_t nfiles;
-	struct ix_map facts;    /* image -> struct ix_image_facts */
-	struct ix_map contexts; /* directory -> struct ix_context */
-	struct ix_map open;     /* stages being loaded, to notice cycles */
+	struct ix_strv file_stages; /* whose Dockerfile each one is */
+	struct ix_map facts;        /* image -> struct ix_image_facts */
+	struct ix_map contexts;     /* directory -> struct ix_context */
+	struct ix_map open;         /* stages being loaded, to notice cycles */
 	struct ix_stage **targets;
 	size_t ntargets;
 	struct ix_state *state;
@@ -124,6 +125,7 @@ struct session {
 	struct ix_public_key *trusted_keys;
 	struct ix_private_key signing_key;
 	struct ix_strv warned; /* warnings shown already */
+	struct ix_strv told;   /* checks among them, whomever they concern */
 	char *remembered;      /* under which the last builds are remembered: the project, or the Dockerfile and its context */
 	unsigned nlost;        /* blobs of steps that were lost, and made it start over */
 	size_t ndamaged;       /* images that could not be had, and were told */
@@ -133,6 +135,7 @@ struct session {
 	int64_t epoch;          /* SOURCE_DATE_EPOCH for what is built, -1: none; after session_plan */
 	int64_t context_time;   /* of a fetched context: commit time, Last-Modified, newest entry; 0: unknown */
 	bool checking;          /* Dockerfiles are checked, not built: checks are kept for printing, and may fetch configs of base images */
+	bool whole;             /* of a Dockerfile every stage is looked at, needed or not */
 	struct opened_context *opened;         /* named contexts that were fetched, the last one first */
 	struct ix_ignore *lint_ignore;         /* while a file is checked: its context's ignore rules, or NULL */
 	const struct ix_build_secret *secrets; /* borrowed */
@@ -283,7 +286,20 @@ void session_advise(struct session *session);
 
 /* --- lint.c --- */
 
-/* Run the checks of a file, and tell what they found unless the session is only checking. */
+/* Something that a check found, once however many stages of the project share the Dockerfile. */
+struct finding {
+	const struct ix_check *check;
+	const struct ix_dockerfile *file;
+	struct ix_strv stages;
+};
+/* What was found in the files from the first on, in their order. */
+struct finding *session_findings(const struct session *session, size_t first, size_t *ret_count);
+void findings_free(struct finding *findings, size_t count);
+/* " (stages a, b)" when it concerns several, else "". */
+char *finding_stages(const struct finding *finding);
+/* Tell what was found in the files from the first on, unless it was told before or the session is only checking. */
+void session_tell_findings(struct session *session, size_t first);
+/* Run the checks of a file. It fails when something was found and the file wants that to be an error. */
 int session_lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err);
 
 /* --- epoch.c --- */

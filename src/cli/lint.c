@@ -31,27 +31,102 @@ static int read_ignore(const struct ix_dir *dir, struct ix_ignore **ret_ignore, 
 	return r < 0 ? r : ix_ignore_parse(dir->ignore_path, ix_buf_str(&text), text.len, ret_ignore, err);
 }
 
-static int tell_checks(struct session *session, struct ix_dockerfile *file, struct ix_err *err)
+/* --- what was found --- */
+
+static bool same_check(const struct ix_check *a, const struct ix_check *b)
+{
+	return a->pos.line == b->pos.line && a->pos.column == b->pos.column && strcmp(a->pos.file, b->pos.file) == 0 &&
+	       strcmp(a->rule, b->rule) == 0 && strcmp(a->message, b->message) == 0;
+}
+
+/* One that another file has told, not this one: a line may have the same mistake twice. */
+static struct finding *known_finding(struct finding *findings, size_t before, const struct ix_check *check, const char *stage)
+{
+	for (size_t i = 0; i < before; i++)
+		if (same_check(findings[i].check, check) && !ix_strv_has(&findings[i].stages, stage))
+			return &findings[i];
+	return NULL;
+}
+
+struct finding *session_findings(const struct session *session, size_t first, size_t *ret_count)
+{
+	struct finding *findings = NULL;
+	size_t count = 0;
+
+	for (size_t i = first; i < session->nfiles; i++) {
+		size_t n, before = count;
+		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
+		const char *stage = session->file_stages.items[i];
+
+		for (size_t j = 0; j < n; j++) {
+			struct finding *finding = known_finding(findings, before, &checks[j], stage);
+
+			if (!finding) {
+				findings = ix_realloc_array(findings, count + 1, sizeof(*findings));
+				finding = &findings[count++];
+				*finding = (struct finding){ .check = &checks[j], .file = session->files[i] };
+			}
+			ix_strv_add(&finding->stages, stage);
+		}
+	}
+	*ret_count = count;
+	return findings;
+}
+
+void findings_free(struct finding *findings, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ix_strv_release(&findings[i].stages);
+	free(findings);
+}
+
+char *finding_stages(const struct finding *finding)
+{
+	ix_auto_buf text = { 0 };
+
+	if (finding->stages.count < 2)
+		return ix_strdup("");
+	for (size_t i = 0; i < finding->stages.count; i++)
+		ix_buf_printf(&text, "%s%s", i == 0 ? " (stages " : ", ", finding->stages.items[i]);
+	ix_buf_putc(&text, ')');
+	return ix_strdup(ix_buf_str(&text));
+}
+
+void session_tell_findings(struct session *session, size_t first)
+{
+	size_t n = 0;
+	struct finding *findings = session->checking ? NULL : session_findings(session, first, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ix_check *check = findings[i].check;
+		ix_auto_free char *text =
+			ix_asprintf("%s:%u:%u: %s: %s", check->pos.file, check->pos.line, check->pos.column, check->rule, check->message);
+		ix_auto_free char *stages = finding_stages(&findings[i]);
+
+		/* A base that is an argument is how a project's stages are linked; ix check tells of it all the same. */
+		if ((session->project && strcmp(check->rule, "InvalidDefaultArgInFrom") == 0) || ix_strv_has(&session->told, text))
+			continue;
+		ix_strv_add(&session->told, text);
+		session_warn(session, "%s%s", text, stages);
+	}
+	findings_free(findings, n);
+}
+
+/* --- finding --- */
+
+static int refuse_found(const struct session *session, const struct ix_dockerfile *file, struct ix_err *err)
 {
 	size_t n;
 	const struct ix_check *checks = ix_dockerfile_checks(file, &n);
 	ix_auto_buf names = { 0 };
 
-	if (session->checking)
+	if (session->checking || !ix_dockerfile_checks_fail(file))
 		return 0;
-	for (size_t i = 0; i < n; i++) {
-		/* A base that is an argument is how a project's stages are linked; ix check tells of it all the same. */
-		if (session->project && strcmp(checks[i].rule, "InvalidDefaultArgInFrom") == 0)
-			continue;
-		session_warn(session, "%s:%u:%u: %s: %s", checks[i].pos.file, checks[i].pos.line, checks[i].pos.column, checks[i].rule,
-			     checks[i].message);
+	for (size_t i = 0; i < n; i++)
 		if (!strstr(ix_buf_str(&names), checks[i].rule))
 			ix_buf_printf(&names, "%s%s", names.len ? ", " : "", checks[i].rule);
-	}
-	if (ix_dockerfile_checks_fail(file))
-		return ix_err_set(err, IX_EARG, "%s:%u:%u: lint violation found for rules: %s", checks[0].pos.file, checks[0].pos.line,
-				  checks[0].pos.column, ix_buf_str(&names));
-	return 0;
+	return ix_err_set(err, IX_EARG, "%s:%u:%u: lint violation found for rules: %s", checks[0].pos.file, checks[0].pos.line,
+			  checks[0].pos.column, ix_buf_str(&names));
 }
 
 int session_lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
@@ -71,5 +146,5 @@ int session_lint(struct session *session, struct ix_dockerfile *file, const stru
 	ix_dockerfile_lint(file, &opts);
 	ix_ignore_free(session->lint_ignore);
 	session->lint_ignore = NULL;
-	return tell_checks(session, file, err);
+	return refuse_found(session, file, err);
 }

@@ -70,6 +70,7 @@ static int fetch_facts(struct session *session, const struct ix_source *source, 
 	facts = ix_calloc(1, sizeof(*facts));
 	ix_strv_copy(&facts->env, &config.env);
 	ix_strv_copy(&facts->onbuild, &config.onbuild);
+	facts->workdir = config.working_dir && *config.working_dir && strcmp(config.working_dir, "/") != 0;
 	ix_map_set(&session->facts, name, facts);
 	return 0;
 }
@@ -189,11 +190,13 @@ static int lower_text(struct session *session, const char *name, const struct ix
 		return -(int)err->code;
 	session->files = ix_realloc_array(session->files, session->nfiles + 1, sizeof(*session->files));
 	session->files[session->nfiles++] = file; /* the graph points into it */
-	if (session_lint(session, file, &lowering->opts, err) < 0 ||
-	    ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
+	ix_strv_add(&session->file_stages, lowering->opts.name);
+	if (session_lint(session, file, &lowering->opts, err) < 0)
 		return -(int)err->code;
-	/* Without a target a check is about all of it. */
-	if (session->checking && !lowering->opts.target && ix_dockerfile_check_all(file, &lowering->opts, err) < 0)
+	/* Without a target a check is about all of it, from the top. */
+	if (session->whole && !lowering->opts.target && ix_dockerfile_check_all(file, &lowering->opts, err) < 0)
+		return -(int)err->code;
+	if (ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
 		return -(int)err->code;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
 		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
@@ -250,6 +253,7 @@ static int set_common(struct session *session, struct lowering *lowering, const 
 	lowering->opts.allow_insecure = session->request->allow_insecure;
 	lowering->opts.build_platform = session_keep(session, ix_platform_text(&host));
 	lowering->opts.facts = facts_of;
+	lowering->opts.lint_needs_facts = session->checking;
 	lowering->opts.open_context = session_open_context;
 	lowering->opts.data = session;
 	return add_request_args(session, lowering, err);
@@ -490,6 +494,8 @@ static char *remembered_name(const struct session *session)
 static int load_graph(struct session *session, struct ix_err *err)
 {
 	struct ix_stage *stage;
+	size_t first = session->nfiles;
+	int r;
 
 	/* Plan and keys point into the graph they were made of. */
 	ix_plan_free(session->plan);
@@ -503,8 +509,10 @@ static int load_graph(struct session *session, struct ix_err *err)
 	session->run = session->request->run;
 	/* The command line goes before the project. */
 	session->run.image_tls = session->run.image_tls || (!session->request->tls && session->project && session->project->image_tls);
-	if (session->project ? load_targets(session, err) < 0 : load_lone(session, &stage, err) < 0)
-		return -(int)err->code;
+	r = session->project ? load_targets(session, err) : load_lone(session, &stage, err);
+	session_tell_findings(session, first);
+	if (r < 0)
+		return r;
 	if (!session->project)
 		add_target(session, stage);
 	if (apply_request(session, err) < 0)

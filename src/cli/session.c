@@ -300,5 +300,7 @@ void session_close(struct session *session)
 	ix_ui_free(session->ui);
 	ix_strv_release(&session->channels);
 	ix_strv_release(&session->warned);
+	ix_strv_release(&session->told);
+	ix_strv_release(&session->file_stages);
 	free(session->remembered);
 }

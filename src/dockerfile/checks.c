@@ -11,47 +11,56 @@
 static const struct {
 	const char *name, *description;
 	bool experimental;
+	enum df_phase phase; /* when docker finds it */
 } rules[] = {
-	[DF_STAGE_NAME_CASING] = { "StageNameCasing", "Stage names should be lowercase", false },
-	[DF_FROM_AS_CASING] = { "FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword", false },
-	[DF_NO_EMPTY_CONTINUATION] = { "NoEmptyContinuation", "Empty continuation lines will become errors in a future release", false },
+	[DF_STAGE_NAME_CASING] = { "StageNameCasing", "Stage names should be lowercase", false, DF_PHASE_PARSE },
+	[DF_FROM_AS_CASING] = { "FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword", false, DF_PHASE_PARSE },
+	[DF_NO_EMPTY_CONTINUATION] = { "NoEmptyContinuation", "Empty continuation lines will become errors in a future release", false,
+				       DF_PHASE_PARSE },
 	[DF_CONSISTENT_CASING] = { "ConsistentInstructionCasing",
-				   "All commands within the Dockerfile should use the same casing (either upper or lower)", false },
-	[DF_DUPLICATE_STAGE_NAME] = { "DuplicateStageName", "Stage names should be unique", false },
-	[DF_RESERVED_STAGE_NAME] = { "ReservedStageName", "Reserved words should not be used as stage names", false },
+				   "All commands within the Dockerfile should use the same casing (either upper or lower)", false,
+				   DF_PHASE_PARSE },
+	[DF_DUPLICATE_STAGE_NAME] = { "DuplicateStageName", "Stage names should be unique", false, DF_PHASE_PARSE },
+	[DF_RESERVED_STAGE_NAME] = { "ReservedStageName", "Reserved words should not be used as stage names", false, DF_PHASE_PARSE },
 	[DF_JSON_ARGS] = { "JSONArgsRecommended",
-			   "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals", false },
+			   "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals", false,
+			   DF_PHASE_STEPS },
 	[DF_MAINTAINER] = { "MaintainerDeprecated",
-			    "The MAINTAINER instruction is deprecated, use a label instead to define an image author", false },
-	[DF_UNDEFINED_ARG_IN_FROM] = { "UndefinedArgInFrom", "FROM command must use declared ARGs", false },
-	[DF_UNDEFINED_VAR] = { "UndefinedVar", "Variables should be defined before their use", false },
+			    "The MAINTAINER instruction is deprecated, use a label instead to define an image author", false,
+			    DF_PHASE_PARSE },
+	[DF_UNDEFINED_ARG_IN_FROM] = { "UndefinedArgInFrom", "FROM command must use declared ARGs", false, DF_PHASE_FROM },
+	[DF_UNDEFINED_VAR] = { "UndefinedVar", "Variables should be defined before their use", false, DF_PHASE_STEPS },
 	[DF_WORKDIR_RELATIVE] = { "WorkdirRelativePath",
 				  "Relative workdir without an absolute workdir declared within the build can have unexpected results if "
 				  "the base image "
 				  "changes",
-				  false },
+				  false, DF_PHASE_STEPS },
 	[DF_MULTIPLE_INSTRUCTIONS] = { "MultipleInstructionsDisallowed",
-				       "Multiple instructions of the same type should not be used in the same stage", false },
-	[DF_LEGACY_KEY_VALUE] = { "LegacyKeyValueFormat", "Legacy key/value format with whitespace separator should not be used", false },
+				       "Multiple instructions of the same type should not be used in the same stage", false,
+				       DF_PHASE_STEPS },
+	[DF_LEGACY_KEY_VALUE] = { "LegacyKeyValueFormat", "Legacy key/value format with whitespace separator should not be used", false,
+				  DF_PHASE_STEPS },
 	[DF_REDUNDANT_PLATFORM] = { "RedundantTargetPlatform",
 				    "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
-				    false },
-	[DF_SECRETS_IN_ENV] = { "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands", false },
+				    false, DF_PHASE_FROM },
+	[DF_SECRETS_IN_ENV] = { "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands", false,
+				DF_PHASE_STEPS },
 	[DF_INVALID_DEFAULT_ARG] = { "InvalidDefaultArgInFrom",
-				     "Default value for global ARG results in an empty or invalid base image name", false },
-	[DF_PLATFORM_CONST] = { "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value", false },
-	[DF_COPY_IGNORED] = { "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore", true },
+				     "Default value for global ARG results in an empty or invalid base image name", false, DF_PHASE_PARSE },
+	[DF_PLATFORM_CONST] = { "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value", false,
+				DF_PHASE_FROM },
+	[DF_COPY_IGNORED] = { "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore", true, DF_PHASE_STEPS },
 	[DF_DEFINITION_DESCRIPTION] = { "InvalidDefinitionDescription",
 					"Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. "
 					"If this is not "
 					"intended to be a description comment, add an empty line or comment between the instruction and "
 					"the comment.",
-					true },
-	[DF_EXPOSE_PROTO] = { "ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase", false },
+					true, DF_PHASE_PARSE },
+	[DF_EXPOSE_PROTO] = { "ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase", false, DF_PHASE_STEPS },
 	[DF_EXPOSE_FORMAT] = { "ExposeInvalidFormat",
 			       "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in "
 			       "a future release",
-			       false },
+			       false, DF_PHASE_STEPS },
 };
 
 /* --- what is wanted --- */
@@ -159,17 +168,57 @@ void df_check(const struct ix_dockerfile *file, enum df_rule rule, const struct 
 	va_start(args, fmt);
 	ix_buf_vprintf(&text, fmt, args);
 	va_end(args);
-	for (size_t i = 0; i < checks->count; i++)
-		if (checks->items[i].pos.line == pos->line && strcmp(checks->items[i].message, ix_buf_str(&text)) == 0)
-			return;
 	check = IX_ARENA_PUSH(file->arena, checks->items, checks->count);
 	*check = (struct ix_check){ .rule = rules[rule].name,
 				    .description = rules[rule].description,
 				    .url = url_of(file->arena, rules[rule].name),
 				    .pos = *pos,
 				    .last_line = last_line > pos->line ? last_line : pos->line,
+				    .found_line = pos->line,
 				    .message = ix_arena_strdup(file->arena, ix_buf_str(&text)) };
 }
+
+/* --- where the file is refused --- */
+
+void df_checks_refused(const struct ix_dockerfile *file, enum df_phase phase, unsigned line)
+{
+	if (file->checks->refused_line > 0)
+		return;
+	file->checks->refused_phase = phase;
+	file->checks->refused_line = line;
+}
+
+void df_checks_accepted(const struct ix_dockerfile *file)
+{
+	file->checks->refused_line = 0;
+}
+
+static bool is_told(const struct df_checks *checks, const struct ix_check *check)
+{
+	size_t rule = 0;
+
+	while (strcmp(rules[rule].name, check->rule) != 0)
+		rule++;
+	if (rules[rule].phase != checks->refused_phase)
+		return rules[rule].phase < checks->refused_phase;
+	/* Words are read before their form is judged. */
+	return rule == DF_LEGACY_KEY_VALUE ? check->found_line < checks->refused_line : check->found_line <= checks->refused_line;
+}
+
+void df_checks_end(const struct ix_dockerfile *file)
+{
+	struct df_checks *checks = file->checks;
+	size_t n = 0;
+
+	if (checks->refused_line == 0)
+		return;
+	for (size_t i = 0; i < checks->count; i++)
+		if (is_told(checks, &checks->items[i]))
+			checks->items[n++] = checks->items[i];
+	checks->count = n;
+}
+
+/* --- in order --- */
 
 static int by_line(const void *a, const void *b)
 {

@@ -30,6 +30,7 @@ struct ix_check {
 	const char *url;
 	struct ix_pos pos;
 	unsigned last_line;
+	unsigned found_line; /* reading gets this far before it is found */
 	const char *message;
 };
 

@@ -36,11 +36,16 @@ enum df_rule {
 	DF_EXPOSE_FORMAT,
 };
 
+/* How far docker's frontend gets: the whole file is parsed, then every FROM is read, then the instructions one stage after the other. */
+enum df_phase { DF_PHASE_PARSE, DF_PHASE_FROM, DF_PHASE_STEPS };
+
 struct df_checks {
 	const char *skip, *experimental; /* lists of rules, "all", or NULL */
 	bool error;
 	struct ix_check *items;
 	size_t count;
+	enum df_phase refused_phase; /* where the file was refused */
+	unsigned refused_line;       /* 0: it was not */
 };
 
 /* One instruction. words as ix_step documents them; COPY and ADD keep their destination apart in dest. */
@@ -123,6 +128,12 @@ int df_checks_configure(struct ix_dockerfile *file, const char *text, const stru
 /* Something a rule has found, unless the rule is not wanted. comment: what stands right above, which may say so; or NULL. */
 void df_check(const struct ix_dockerfile *file, enum df_rule rule, const struct ix_pos *pos, unsigned last_line, const char *comment,
 	      const char *fmt, ...) ix_printf(6, 7);
+/* The file is refused there, the first time that is said: what is only found behind it is not told. */
+void df_checks_refused(const struct ix_dockerfile *file, enum df_phase phase, unsigned line);
+/* Forget that it was. */
+void df_checks_accepted(const struct ix_dockerfile *file);
+/* Drop what is not told. */
+void df_checks_end(const struct ix_dockerfile *file);
 
 /* --- words.c --- */
 

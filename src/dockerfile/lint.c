@@ -57,14 +57,18 @@ static bool all_upper(const char *word)
 	return true;
 }
 
+/* What stands in stages. */
 static void each(const struct lint *self, void (*visit)(const struct lint *, const struct df_instr *, void *), void *data)
 {
-	for (size_t i = 0; i < self->file->nglobals; i++)
-		visit(self, &self->file->globals[i], data);
 	for (size_t i = 0; i < self->file->nstages; i++) {
 		visit(self, &self->file->stages[i].from, data);
-		for (size_t j = 0; j < self->file->stages[i].ninstrs; j++)
-			visit(self, &self->file->stages[i].instrs[j], data);
+		for (size_t j = 0; j < self->file->stages[i].ninstrs; j++) {
+			const struct df_instr *instr = &self->file->stages[i].instrs[j];
+
+			/* An ARG of several names is one line. */
+			if (j == 0 || instr[-1].pos.line != instr->pos.line)
+				visit(self, instr, data);
+		}
 	}
 }
 
@@ -98,12 +102,12 @@ static const char *nearest(const struct stage_names *names, const char *name)
 	return ix_nearest(name, (const char *const *)names->names.items, names->names.count);
 }
 
-static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
+static void check_text(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *text,
+		       const struct ix_expand_opts *opts)
 {
-	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv used = { 0 };
 
-	ix_expand_names(&opts, word, &used);
+	ix_expand_names(opts, text, &used);
 	for (size_t i = 0; i < used.count && !names->open; i++) {
 		const char *near;
 
@@ -114,6 +118,23 @@ static void check_word(const struct lint *self, const struct df_instr *instr, co
 		     near ? "Usage of undefined variable '$%s' (did you mean $%s?)" : "Usage of undefined variable '$%s'", used.items[i],
 		     near);
 	}
+}
+
+static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
+{
+	const struct ix_expand_opts opts = { .escape = self->file->escape };
+
+	check_text(self, instr, names, word, &opts);
+}
+
+/* The files that a COPY or ADD holds itself. */
+static void check_docs(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
+{
+	const struct ix_expand_opts opts = { .keep_quotes = true };
+
+	for (size_t i = 0; i < instr->ndocs; i++)
+		if (instr->docs[i].expand)
+			check_text(self, instr, names, instr->docs[i].body, &opts);
 }
 
 static void check_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
@@ -132,6 +153,7 @@ static void check_words(const struct lint *self, const struct df_instr *instr, c
 	case IX_STEP_SHELL:
 	case IX_STEP_ONBUILD:
 	case IX_STEP_MAINTAINER:
+	case IX_STEP_EXPOSE:
 		return;
 	default:
 		break;
@@ -141,6 +163,8 @@ static void check_words(const struct lint *self, const struct df_instr *instr, c
 			check_word(self, instr, names, instr->words[i]);
 	if (instr->dest)
 		check_word(self, instr, names, instr->dest);
+	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
+		check_docs(self, instr, names);
 	for (size_t i = 0; i < IX_ARRAY_LEN(flags); i++)
 		if (df_flag_value(instr, flags[i]))
 			check_word(self, instr, names, df_flag_value(instr, flags[i]));
@@ -338,10 +362,15 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 	for (size_t i = 0; i < stage->ninstrs; i++) {
 		if (stage->instrs[i].kind != kind)
 			continue;
-		if (before)
+		if (before) {
+			size_t count = self->file->checks->count;
+
 			warn(self, DF_MULTIPLE_INSTRUCTIONS, before,
 			     "Multiple %s instructions should not be used in the same stage because only the last one will be used",
 			     before->word, NULL);
+			if (self->file->checks->count > count)
+				self->file->checks->items[count].found_line = stage->instrs[i].pos.line;
+		}
 		before = &stage->instrs[i];
 	}
 }
@@ -491,8 +520,6 @@ static void add_globals(const struct lint *self, struct stage_names *globals)
 
 		check_secrets(self, instr);
 		check_description(self, instr, instr->words[0]);
-		if (instr->nwords > 1 && instr->words[1])
-			check_word(self, instr, globals, instr->words[1]);
 		ix_strv_add(&globals->names, instr->words[0]);
 	}
 }

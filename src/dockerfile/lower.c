@@ -1,5 +1,6 @@
 #include "lower_int.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,10 @@ static int inherit(struct making *self)
 		ix_strv_copy(&stage->env, &parent->env);
 	stage->env_complete = !missing;
 	if (missing && lower->opts->facts) {
-		facts = lower->opts->facts(lower->opts->data, root, lower->needs_env, lower->err);
+		struct ix_err ignored;
+
+		facts = lower->opts->facts(lower->opts->data, root, lower->needs_env || lower->opts->lint_needs_facts,
+					   lower->needs_env ? lower->err : &ignored);
 		if (!facts && lower->needs_env)
 			return lower_at(lower, &stage->pos);
 	}
@@ -47,6 +51,8 @@ static int inherit(struct making *self)
 			ix_env_set(&stage->env, name, equals + 1);
 	}
 	stage->env_complete = stage->env_complete || facts;
+	if (!parent)
+		self->workdir = root && (!facts || facts->workdir);
 	for (size_t i = 0; parent && i < parent->nonbuild; i++)
 		if (lower_add_trigger(self, parent->onbuild[i]) < 0)
 			return lower_failed(lower);
@@ -81,40 +87,62 @@ static int check_platform(struct lower *self, const char *platform, const char *
 		      platform, near);
 }
 
+/* The words of a FROM; *ret_platform stays when it names none. */
+static int from_words(struct lower *self, const struct df_instr *from, const char **ret_name, const char **ret_platform)
+{
+	const char *platform = df_flag_value(from, "platform");
+	struct values values = { &self->globals, NULL, false };
+	int r = lower_expand(self, &values, from->words[0], &from->pos, ret_name);
+
+	if (r < 0)
+		return r;
+	if (!**ret_name)
+		return df_err(self->file, self->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
+	if (!platform || !*platform)
+		return 0;
+	r = lower_expand(self, &values, platform, &from->pos, ret_platform);
+	return r < 0 ? r : check_platform(self, *ret_platform, platform, &from->pos);
+}
+
+/* All of them are read before any instruction, needed or not. */
+static int check_froms(struct lower *self)
+{
+	for (size_t i = 0; i < self->file->nstages; i++) {
+		const struct df_instr *from = &self->file->stages[i].from;
+		const char *name, *platform;
+		int r = from_words(self, from, &name, &platform);
+
+		if (r == 0)
+			continue;
+		df_checks_refused(self->file, DF_PHASE_FROM, from->pos.line);
+		return r;
+	}
+	return 0;
+}
+
 static int do_from(struct making *self)
 {
 	struct lower *lower = self->lower;
-	const struct df_stage *source = &lower->file->stages[self->index];
-	const struct df_instr *from = &source->from;
-	const char *platform = df_flag_value(from, "platform"), *name;
+	const struct df_instr *from = &lower->file->stages[self->index].from;
+	const char *name;
 	size_t inner;
+	int r;
 
 	self->stage->pos = from->pos;
 	self->stage->platform = ix_arena_strdup(lower->graph->arena, lower->opts->platform);
-	if (platform && *platform) {
-		struct values values = { &lower->globals, NULL, false };
-
-		if (lower_expand(lower, &values, platform, &from->pos, &self->stage->platform) < 0)
-			return lower_failed(lower);
-		if (check_platform(lower, self->stage->platform, platform, &from->pos) < 0)
-			return lower_failed(lower);
-	}
-	{
-		struct values values = { &lower->globals, NULL, false };
-
-		if (lower_expand(lower, &values, from->words[0], &from->pos, &name) < 0)
-			return lower_failed(lower);
-	}
-	if (!*name)
-		return df_err(lower->file, lower->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
+	r = from_words(lower, from, &name, &self->stage->platform);
+	if (r < 0)
+		return r;
 	if (lower_resolve(lower, name, self->index, false, self->stage->platform, &from->pos, &self->stage->base) < 0)
 		return lower_failed(lower);
 	if (self->stage->base.kind == IX_SOURCE_DIR)
 		return df_err(lower->file, lower->err, &from->pos, "'%s' is a directory of files and cannot be a base image", name);
 	lower_link_source(self, &self->stage->base, true);
 	/* Arguments come along from an inner stage, not from another file. */
-	if (lower_inner_stage(lower, name, self->index, false, &inner) && lower->done[inner].stage == self->stage->base.stage)
+	if (lower_inner_stage(lower, name, self->index, false, &inner) && lower->done[inner].stage == self->stage->base.stage) {
 		scope_copy(lower, &lower->done[inner].scope, &self->scope);
+		self->workdir = lower->done[inner].workdir;
+	}
 	return inherit(self);
 }
 
@@ -122,7 +150,7 @@ int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
 {
 	const struct df_stage *source = &self->file->stages[index];
 	ix_auto_free char *name = NULL;
-	struct making making = { .lower = self, .index = index };
+	struct making making = { .lower = self, .index = index, .workdir = true };
 
 	if (self->done[index].stage) {
 		*ret_stage = self->done[index].stage;
@@ -138,23 +166,27 @@ int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
 	making.stage->name = ix_arena_strdup(self->graph->arena, name);
 	making.stage->inner = index != self->target;
 	making.stage->alias = source->name;
-	if (do_from(&making) < 0)
+	if (do_from(&making) < 0) {
+		df_checks_refused(self->file, DF_PHASE_FROM, source->from.pos.line);
 		goto fail;
+	}
 	for (size_t i = 0; i < source->ninstrs; i++)
-		if (lower_add_step(&making, &source->instrs[i], false) < 0)
+		if (lower_add_step(&making, &source->instrs[i], false) < 0) {
+			df_checks_refused(self->file, DF_PHASE_STEPS, source->instrs[i].pos.line);
 			goto fail;
+		}
 	if (making.stage->inner && making.stage->nsteps == 0 && making.stage->base.kind == IX_SOURCE_STAGE) {
 		/* "FROM $IMAGE AS name" and nothing more is another name for that stage. */
 		ix_strv_release(&making.stage->env);
 		making.stage = making.stage->base.stage;
-		self->done[index] = (struct lowered){ making.stage, making.scope };
+		self->done[index] = (struct lowered){ making.stage, making.scope, making.workdir };
 		self->depth--;
 		*ret_stage = making.stage;
 		return 0;
 	}
 	making.stage->index = self->graph->nstages;
 	*IX_ARENA_PUSH(self->graph->arena, self->graph->stages, self->graph->nstages) = making.stage;
-	self->done[index] = (struct lowered){ making.stage, making.scope };
+	self->done[index] = (struct lowered){ making.stage, making.scope, making.workdir };
 	self->depth--;
 	*ret_stage = making.stage;
 	return 0;
@@ -280,8 +312,10 @@ static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 			const struct df_instr *instr = &file->stages[i].instrs[j];
 			const char *from = instr->kind == IX_STEP_COPY ? df_flag_value(instr, "from") : NULL;
 
-			if (from && (strcmp(from, number) == 0 || (file->stages[i].name && ix_strcaseeq(from, file->stages[i].name))))
-				return df_err(file, err, &instr->pos, "--from=%s: a stage cannot copy from itself", from);
+			if (!from || !(strcmp(from, number) == 0 || (file->stages[i].name && ix_strcaseeq(from, file->stages[i].name))))
+				continue;
+			df_checks_refused(file, DF_PHASE_FROM, UINT_MAX);
+			return df_err(file, err, &instr->pos, "--from=%s: a stage cannot copy from itself", from);
 		}
 	}
 	return 0;
@@ -327,7 +361,7 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 	self.done = done;
 	self.used_args = used;
 	self.needs_env = needs_env(file);
-	if (find_target(&self) < 0 || lower_globals(&self) < 0 || check_circles(file, err) < 0 ||
+	if (find_target(&self) < 0 || lower_globals(&self) < 0 || check_froms(&self) < 0 || check_circles(file, err) < 0 ||
 	    lower_stage(&self, self.target, ret_stage) < 0)
 		return -(int)err->code;
 	/* An argument of a stage that is not needed is not unused. */
@@ -351,8 +385,11 @@ int ix_dockerfile_check_all(const struct ix_dockerfile *file, const struct ix_lo
 		struct ix_stage *stage;
 
 		one.target = number;
-		if (ix_dockerfile_lower(file, &one, graph, &stage, NULL, err) == -IX_EARG)
+		df_checks_accepted(file);
+		if (ix_dockerfile_lower(file, &one, graph, &stage, NULL, err) == -IX_EARG) {
+			df_checks_end(file);
 			return -IX_EARG;
+		}
 	}
 	return 0;
 }

@@ -20,6 +20,7 @@ struct scope {
 struct lowered {
 	struct ix_stage *stage; /* NULL: not yet */
 	struct scope scope;     /* at its end: what a stage built FROM it inherits */
+	bool workdir;           /* of the same */
 };
 
 struct lower {
@@ -47,6 +48,7 @@ struct making {
 	size_t index; /* in the file */
 	struct ix_stage *stage;
 	struct scope scope;
+	bool workdir; /* it may have a working directory other than the root */
 };
 
 /* --- scope.c: errors, arguments, words --- */

@@ -12,6 +12,8 @@ struct listing {
 	struct ix_outline *out;
 	bool *seen; /* by stage */
 	struct scope globals;
+	struct scope *scopes;  /* what is set at the end of a stage, by stage */
+	struct ix_strv wanted; /* global arguments that an ARG of a stage takes over */
 };
 
 /* "# NAME text" right above: the text. */
@@ -46,29 +48,72 @@ static const char *lookup(void *data, const char *name)
 	return arg ? arg->value : NULL;
 }
 
-static const char *value_of(struct listing *self, const struct df_instr *instr)
+static void set(struct listing *self, struct scope *scope, const char *name, const char *value)
 {
-	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = lookup, .data = &self->globals };
+	struct scope_arg *arg = scope_find(scope, name);
+
+	if (!arg)
+		arg = IX_ARENA_PUSH(self->file->arena, scope->args, scope->nargs);
+	*arg = (struct scope_arg){ .name = name, .value = value };
+}
+
+/* The word with what the scope knows; as it is written when it cannot be read. */
+static const char *expanded(struct listing *self, struct scope *scope, const char *word)
+{
+	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = lookup, .data = scope };
 	ix_auto_free char *text = NULL;
 	struct ix_err ignored;
+
+	return ix_expand(&opts, word, &text, &ignored) == 0 ? ix_arena_strdup(self->file->arena, text) : word;
+}
+
+/* What is given, else the default. */
+static const char *value_of(struct listing *self, struct scope *scope, const struct df_instr *instr)
+{
 
 	for (size_t i = 0; i < self->opts->nargs; i++)
 		if (strcmp(self->opts->args[i].name, instr->words[0]) == 0)
 			return self->opts->args[i].value;
 	if (instr->nwords < 2 || !instr->words[1])
-		return lookup(&self->globals, instr->words[0]);
-	return ix_expand(&opts, instr->words[1], &text, &ignored) == 0 ? ix_arena_strdup(self->file->arena, text) : instr->words[1];
+		return NULL;
+	return expanded(self, scope, instr->words[1]);
 }
 
-static void add_arg(struct listing *self, const struct df_instr *instr)
+/* An argument of that name that is there already is this one now. */
+static void put_arg(struct listing *self, const struct df_instr *instr, const char *value)
 {
-	const char *value = value_of(self, instr), *text = description(self->file, instr, instr->words[0]);
+	const char *text = description(self->file, instr, instr->words[0]);
 	struct ix_outline_item *arg = item(self, &self->out->args, &self->out->nargs, instr->words[0], instr);
 
+	arg->line = instr->pos.line;
+	arg->value = value && *value ? value : NULL;
+	arg->description = text;
+}
+
+static bool is_platform(const char *name)
+{
+	static const char *const words[] = { "PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION", "STAGE" };
+	const char *rest = ix_starts(name, "TARGET") ? name + 6 : ix_starts(name, "BUILD") ? name + 5 : "";
+
+	for (size_t i = 0; i < IX_ARRAY_LEN(words); i++)
+		if (strcmp(rest, words[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Without a value of its own it is the global one, which may be one that is always there and belongs to nobody. */
+static void add_arg(struct listing *self, const struct df_instr *instr, struct scope *scope)
+{
+	const char *name = instr->words[0], *value = value_of(self, scope, instr);
+
+	if (!value && (scope_find(&self->globals, name) || is_platform(name))) {
+		ix_strv_add(&self->wanted, name);
+		value = lookup(&self->globals, name);
+	} else {
+		put_arg(self, instr, value);
+	}
 	if (value)
-		arg->value = value;
-	if (text)
-		arg->description = text;
+		set(self, scope, name, value);
 }
 
 static void add_mount(struct listing *self, const struct df_instr *instr, const struct df_flag *flag)
@@ -104,6 +149,25 @@ static bool find_inner(const struct ix_dockerfile *file, const char *name, size_
 	return *ret_index < limit;
 }
 
+/* The environment of an image, as far as it is known. */
+static void know_image(struct listing *self, struct scope *scope, const char *base)
+{
+	const struct ix_source image = { .kind = IX_SOURCE_IMAGE, .text = base, .platform = self->opts->platform };
+	const struct ix_image_facts *facts = NULL;
+	struct ix_err ignored;
+
+	set(self, scope, "PATH", IX_DEFAULT_PATH);
+	if (self->opts->facts && strcmp(base, "scratch") != 0 && df_reference_valid(base))
+		facts = self->opts->facts(self->opts->data, &image, false, &ignored);
+	for (size_t i = 0; facts && i < facts->env.count; i++) {
+		const char *equals = strchr(facts->env.items[i], '=');
+
+		if (equals)
+			set(self, scope, ix_arena_strndup(self->file->arena, facts->env.items[i], (size_t)(equals - facts->env.items[i])),
+			    ix_arena_strdup(self->file->arena, equals + 1));
+	}
+}
+
 static void add_stage(struct listing *self, size_t index);
 
 static void follow(struct listing *self, const char *name, size_t limit)
@@ -116,8 +180,12 @@ static void follow(struct listing *self, const char *name, size_t limit)
 
 static void add_instr(struct listing *self, const struct df_instr *instr, size_t index)
 {
+	struct scope *scope = &self->scopes[index];
+
 	if (instr->kind == IX_STEP_ARG)
-		add_arg(self, instr);
+		add_arg(self, instr, scope);
+	for (size_t i = 0; instr->kind == IX_STEP_ENV && i + 1 < instr->nwords; i += 2)
+		set(self, scope, instr->words[i], expanded(self, scope, instr->words[i + 1]));
 	follow(self, df_flag_value(instr, "from"), index);
 	for (size_t i = 0; i < instr->nflags; i++) {
 		struct df_mount parsed;
@@ -135,14 +203,16 @@ static void add_instr(struct listing *self, const struct df_instr *instr, size_t
 static void add_stage(struct listing *self, size_t index)
 {
 	const struct df_stage *stage = &self->file->stages[index];
-
-	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = lookup, .data = &self->globals };
-	ix_auto_free char *base = NULL;
-	struct ix_err ignored;
+	const char *base = expanded(self, &self->globals, stage->from.words[0]);
+	size_t inner;
 
 	self->seen[index] = true;
-	if (ix_expand(&opts, stage->from.words[0], &base, &ignored) == 0)
-		follow(self, base, index);
+	follow(self, base, index);
+	if (!find_inner(self->file, base, index, &inner))
+		know_image(self, &self->scopes[index], base);
+	else
+		for (size_t i = 0; i < self->scopes[inner].nargs; i++)
+			set(self, &self->scopes[index], self->scopes[inner].args[i].name, self->scopes[inner].args[i].value);
 	for (size_t i = 0; i < stage->ninstrs; i++)
 		add_instr(self, &stage->instrs[i], index);
 }
@@ -153,24 +223,19 @@ static void add_globals(struct listing *self)
 	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv names = { 0 };
 
+	ix_strv_copy(&names, &self->wanted);
 	for (size_t i = 0; i < self->file->nstages; i++)
 		if (self->seen[i])
 			ix_expand_names(&opts, self->file->stages[i].from.words[0], &names);
 	/* The last ones first: those may be used by others. */
 	for (size_t i = self->file->nglobals; i-- > 0;) {
 		const struct df_instr *instr = &self->file->globals[i];
-		bool used = ix_strv_has(&names, instr->words[0]);
+		bool used = ix_strv_has(&names, instr->words[0]), there = false;
 
-		for (size_t j = 0; j < self->out->nargs; j++) {
-			struct ix_outline_item *arg = &self->out->args[j];
-
-			if (strcmp(arg->name, instr->words[0]) != 0)
-				continue;
-			used = true;
-			arg->line = instr->pos.line;
-		}
-		if (used)
-			add_arg(self, instr);
+		for (size_t j = 0; j < self->out->nargs; j++)
+			there = there || strcmp(self->out->args[j].name, instr->words[0]) == 0;
+		if (used && !there)
+			put_arg(self, instr, lookup(&self->globals, instr->words[0]));
 		if (used && instr->nwords > 1 && instr->words[1])
 			ix_expand_names(&opts, instr->words[1], &names);
 	}
@@ -179,10 +244,9 @@ static void add_globals(struct listing *self)
 static void know_globals(struct listing *self)
 {
 	for (size_t i = 0; i < self->file->nglobals; i++) {
-		const char *value = value_of(self, &self->file->globals[i]);
-		struct scope_arg *arg = IX_ARENA_PUSH(self->file->arena, self->globals.args, self->globals.nargs);
+		const struct df_instr *instr = &self->file->globals[i];
 
-		*arg = (struct scope_arg){ .name = self->file->globals[i].words[0], .value = value };
+		set(self, &self->globals, instr->words[0], value_of(self, &self->globals, instr));
 	}
 }
 
@@ -197,7 +261,8 @@ int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lowe
 			  struct ix_err *err)
 {
 	ix_auto_free bool *seen = ix_calloc(file->nstages, sizeof(*seen));
-	struct listing self = { .file = file, .opts = opts, .out = ret_outline, .seen = seen };
+	ix_auto_free struct scope *scopes = ix_calloc(file->nstages, sizeof(*scopes));
+	struct listing self = { .file = file, .opts = opts, .out = ret_outline, .seen = seen, .scopes = scopes };
 	size_t target = file->nstages - 1;
 
 	*ret_outline = (struct ix_outline){ 0 };
@@ -206,6 +271,7 @@ int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lowe
 	know_globals(&self);
 	add_stage(&self, target);
 	add_globals(&self);
+	ix_strv_release(&self.wanted);
 	if (ret_outline->nargs > 0)
 		qsort(ret_outline->args, ret_outline->nargs, sizeof(*ret_outline->args), by_line);
 	ret_outline->name = file->stages[target].name;

@@ -231,14 +231,14 @@ static int do_copy(struct making *self, const struct df_instr *instr, struct ix_
 	copy_flags(self, instr, step);
 	if (from && !*from)
 		from = NULL; /* as if it were not there */
-	if (from && copy_from(self, instr, from, &step->from) < 0)
-		return lower_failed(self->lower);
 	step->words = ix_arena_alloc(self->lower->graph->arena, (instr->nwords + 1) * sizeof(char *));
 	step->nwords = instr->nwords;
 	for (size_t i = 0; i < instr->nwords; i++)
 		if (copy_word(self, instr, step, i, &files) < 0)
 			return lower_failed(self->lower);
-	return files && !from ? context_source(self, instr, &step->from) : 0;
+	if (!files)
+		return 0; /* then nothing is needed of where they would come from */
+	return from ? copy_from(self, instr, from, &step->from) : context_source(self, instr, &step->from);
 }
 
 static int expand_mount(void *data, const char *word, const struct ix_pos *pos, const char **ret_text)
@@ -257,6 +257,9 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 
 	if (r < 0)
 		return r;
+	/* It stands on the working directory. */
+	if (parsed.mount.target && !*parsed.mount.target && !self->workdir)
+		return df_err(lower->file, lower->err, &flag->pos, "invalid mount target \"/\": the working directory is the root here");
 	if (parsed.from && *parsed.from) {
 		r = lower_resolve(lower, parsed.from, self->index, true, self->stage->platform, &flag->pos, &parsed.mount.from);
 		if (r < 0)
@@ -342,6 +345,8 @@ int lower_add_step(struct making *self, const struct df_instr *instr, bool trigg
 	r = lower_validate(self, instr);
 	if (r < 0)
 		return r;
+	if (instr->kind == IX_STEP_WORKDIR)
+		self->workdir = strcmp(instr->words[0], "/") != 0;
 	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
 		r = do_copy(self, instr, step);
 	else if (instr->kind == IX_STEP_RUN)

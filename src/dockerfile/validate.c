@@ -59,12 +59,24 @@ static int check_mode(struct making *self, const struct df_instr *instr, const c
 	return bad(self, instr, "it should be octal between 0 and 07777, or as u=rwX,go=rX: invalid chmod parameter: ", text);
 }
 
+/* Whether they can be read at all; what they are is seen when they are used. */
+static int check_destination(struct making *self, const struct df_instr *instr)
+{
+	const char *owner = df_flag_value(instr, "chown"), *text;
+	int r = owner ? known_word(self, instr, owner, &text) : 0;
+
+	return r < 0 || !instr->dest ? r : known_word(self, instr, instr->dest, &text);
+}
+
 int lower_validate(struct making *self, const struct df_instr *instr)
 {
 	const char *mode = df_flag_value(instr, "chmod"), *text;
 	int r = mode ? check_mode(self, instr, mode) : 0;
 
 	switch (instr->kind) {
+	case IX_STEP_COPY:
+	case IX_STEP_ADD:
+		return r < 0 ? r : check_destination(self, instr);
 	case IX_STEP_EXPOSE:
 	case IX_STEP_VOLUME:
 	case IX_STEP_STOPSIGNAL:

@@ -231,6 +231,8 @@ static int braced(struct expander *self, struct ix_buf *out)
 	if (strchr("{}:", *self->at))
 		return malformed(self, "bad substitution: ${ is followed by a name");
 	name = read_name(self);
+	if (!*self->at)
+		return malformed(self, "missing '}' in variable");
 	value = value_of(self, name);
 	if (*self->at != '}' && self->opts->opaque && self->opts->opaque(self->opts->data, name))
 		return ix_err_set(self->err, IX_EARG, "the value of %s is not known", name);
@@ -243,8 +245,6 @@ static int braced(struct expander *self, struct ix_buf *out)
 		return modified(self, name, value, true, out);
 	case '/':
 		return replace(self, value, out);
-	case '\0':
-		return malformed(self, "missing '}' in variable");
 	default:
 		return modified(self, name, value, false, out);
 	}

@@ -285,6 +285,7 @@ const char *ix_step_word(enum ix_step_kind kind); /* "COPY" */
 struct ix_image_facts {
 	struct ix_strv env;
 	struct ix_strv onbuild;
+	bool workdir; /* it has one that is not the root */
 };
 
 /*

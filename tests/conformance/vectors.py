@@ -103,6 +103,8 @@ def ignore_files():
         files.append([first, second])
     for a, b, c in itertools.product(["*", "d", "**"], ["!d", "!d/e", "!*/a"], ["d/e/a", "**/ab", "a", "d/*"]):
         files.append([a, b, c])
+    for first, second in itertools.product(["[^d]*", "d/**", "**/f"], ["!d/e/a", "!?", "!**/e", "!x/y", "!a*b"]):
+        files.append([first, second])
     return unique("\n".join(f) for f in files)
 
 

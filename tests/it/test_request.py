@@ -187,7 +187,7 @@ COPY a \\
  /b
 FROM --platform=$TARGETPLATFORM scratch as x
 FROM scratch AS x
-FROM $NONE
+FROM scratch$NONE
 ARG E
 FROM scratch
 """
@@ -195,7 +195,7 @@ FROM scratch
 RULES = {"StageNameCasing", "ConsistentInstructionCasing", "MaintainerDeprecated", "ExposeInvalidFormat", "ExposeProtoCasing", "LegacyKeyValueFormat",
          "SecretsUsedInArgOrEnv", "UndefinedVar", "WorkdirRelativePath", "JSONArgsRecommended", "MultipleInstructionsDisallowed",
          "FromPlatformFlagConstDisallowed", "ReservedStageName", "NoEmptyContinuation", "RedundantTargetPlatform", "FromAsCasing", "DuplicateStageName",
-         "UndefinedArgInFrom", "InvalidDefaultArgInFrom"}
+         "UndefinedArgInFrom"}
 
 
 def rules(result):
@@ -208,6 +208,13 @@ def test_check_finds_what_docker_finds(machine, tmp_path):
     assert r.status == 1 and rules(r) == RULES
     r = machine.ix("build", "--check", str(tmp_path), check=False)
     assert r.status == 1 and ">>> From scratch as Base" in r.out and "warnings have been found!" in r.out
+
+
+def test_check_ends_where_the_file_is_refused(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch AS A\nCMD a\nEXPOSE x\nCMD b\nFROM scratch AS b\nENV a b\nMAINTAINER me\n")
+    assert rules(machine.ix("check", "--json", str(tmp_path), check=False)) == {"StageNameCasing", "JSONArgsRecommended", "MaintainerDeprecated"}
+    dockerfile(tmp_path, "FROM scratch AS A\nCMD a\nFROM $NONE\nFROM $NONE\n")
+    assert rules(machine.ix("check", "--json", str(tmp_path), check=False)) == {"StageNameCasing", "UndefinedArgInFrom", "InvalidDefaultArgInFrom"}
 
 
 def test_check_of_a_clean_file(machine, tmp_path):
@@ -306,3 +313,23 @@ def test_certificates_of_the_host_are_left_out_when_asked(machine, tmp_path):
     assert text(machine.root_tar(tmp_path, "--no-cache", "--tls", "image"), "n") == "0\n"
     assert text(machine.root_tar(tmp_path, "--no-cache", "--tls", "host"), "n") != "0\n"
     assert "host or image" in machine.failure("build", "--tls", "x", tmp_path).err
+
+
+SHARED = "stages:\n  a: {dockerfile: D, target: one}\n  b: {dockerfile: D, target: two}\n"
+WARNING = "WorkdirRelativePath: Relative workdir \"x\" can have unexpected results if the base image changes"
+
+
+def test_a_shared_file_is_warned_of_once(machine, tmp_path):
+    (tmp_path / "ix.yaml").write_text(SHARED)
+    (tmp_path / "D").write_text("FROM scratch AS one\nWORKDIR x\nFROM scratch AS two\nCOPY D /\n")
+    r = machine.ix("build", cwd=tmp_path)
+    assert (r.out + r.err).count(WARNING) == 1 and f"{WARNING} (stages a, b)" in r.out + r.err
+    r = machine.ix("check", cwd=tmp_path, check=False)
+    assert "1 warning has been found" in r.out and "changes (stages a, b)" in r.out
+    warnings = json.loads(machine.ix("check", "--json", cwd=tmp_path, check=False).out)["warnings"]
+    assert [w["stages"] for w in warnings] == [["a", "b"]]
+
+
+def test_the_same_mistake_twice_in_a_line_is_two(machine, tmp_path):
+    dockerfile(tmp_path, "FROM scratch\nLABEL a=$NONE b=$NONE\n")
+    assert len(json.loads(machine.ix("check", "--json", str(tmp_path), check=False).out)["warnings"]) == 2
