@@ -26,6 +26,7 @@ struct out *copy_put(struct copy *self, const char *path)
 		return out;
 	}
 	ix_tar_entry_release(&out->entry);
+	free(out->text);
 	*out = (struct out){ .path = out->path };
 	return out;
 }
