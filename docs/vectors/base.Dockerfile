@@ -1,4 +1,4 @@
 FROM scratch
 ENV GREETING=hello
-WORKDIR /work
+WORKDIR /made
 COPY src/ /src/

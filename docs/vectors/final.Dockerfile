@@ -1,6 +1,6 @@
 FROM scratch
 ARG APP
-COPY --from=$APP /work/out /out/
+COPY --from=$APP /made/out /out/
 COPY <<END /note
 made of $APP
 END

@@ -22,8 +22,8 @@ struct job {
 	struct ix_selection *selection;
 	const struct ix_cancel *cancel;
 	bool attributes; /* user attributes count, too */
-	size_t *todo;    /* indexes of entries that the cache does not know */
-	size_t ntodo;
+	size_t *unknown; /* indexes of entries that the cache does not know */
+	size_t nunknown;
 	atomic_size_t next;
 	pthread_mutex_t lock;
 	struct ix_err err; /* the first failure */
@@ -127,20 +127,20 @@ static void *worker(void *data)
 	for (;;) {
 		size_t from = atomic_fetch_add(&job->next, BATCH);
 
-		for (size_t i = from; i < from + BATCH && i < job->ntodo; i++) {
+		for (size_t i = from; i < from + BATCH && i < job->nunknown; i++) {
 			struct ix_err err = { 0 };
 
-			if (hash_entry(job, &job->selection->entries[job->todo[i]], hash, chunk, &err) == 0)
+			if (hash_entry(job, &job->selection->entries[job->unknown[i]], hash, chunk, &err) == 0)
 				continue;
 			pthread_mutex_lock(&job->lock);
 			if (!job->failed)
 				job->err = err;
 			job->failed = true;
 			pthread_mutex_unlock(&job->lock);
-			atomic_store(&job->next, job->ntodo);
+			atomic_store(&job->next, job->nunknown);
 			return NULL;
 		}
-		if (from + BATCH >= job->ntodo)
+		if (from + BATCH >= job->nunknown)
 			return NULL;
 	}
 }
@@ -153,8 +153,8 @@ static void run_workers(struct job *job)
 
 	if (want > THREADS_MAX)
 		want = THREADS_MAX;
-	if (want > (job->ntodo + BATCH - 1) / BATCH)
-		want = (job->ntodo + BATCH - 1) / BATCH;
+	if (want > (job->nunknown + BATCH - 1) / BATCH)
+		want = (job->nunknown + BATCH - 1) / BATCH;
 	while (n + 1 < want && pthread_create(&threads[n], NULL, worker, job) == 0)
 		n++;
 	worker(job);
@@ -174,15 +174,15 @@ int context_hash(const struct ix_context *context, struct ix_selection *selectio
 {
 	struct job job = { .context = context, .selection = selection, .cancel = opts->cancel, .attributes = opts->image };
 
-	job.todo = ix_malloc((selection->nentries + 1) * sizeof(*job.todo));
+	job.unknown = ix_malloc((selection->nentries + 1) * sizeof(*job.unknown));
 	for (size_t i = 0; i < selection->nentries; i++)
 		if (S_ISREG(selection->entries[i].mode) && !known(context, &selection->entries[i]))
-			job.todo[job.ntodo++] = i;
+			job.unknown[job.nunknown++] = i;
 	pthread_mutex_init(&job.lock, NULL);
-	if (job.ntodo > 0)
+	if (job.nunknown > 0)
 		run_workers(&job);
 	pthread_mutex_destroy(&job.lock);
-	free(job.todo);
+	free(job.unknown);
 	if (job.failed)
 		*err = job.err;
 	return job.failed ? -(int)err->code : 0;

@@ -19,14 +19,14 @@ enum { LINKS_MAX = 255 };
 struct walk {
 	const struct ix_context *context;
 	struct ix_buf done; /* resolved so far: "a/b", no links in it */
-	char *todo;         /* what is left, owned */
+	char *left;         /* what is left, owned */
 	unsigned links;
 };
 
 static void walk_release(struct walk *walk)
 {
 	ix_buf_release(&walk->done);
-	free(walk->todo);
+	free(walk->left);
 }
 
 static void climb(struct ix_buf *done)
@@ -55,7 +55,7 @@ static int read_link(const struct walk *walk, char **ret_target, struct ix_err *
 	if (S_ISDIR(st.st_mode))
 		return 0;
 	if (!S_ISLNK(st.st_mode))
-		return *walk->todo ? ix_err_set(err, IX_EARG, "/%s is not a directory", ix_buf_str(&walk->done)) : 0;
+		return *walk->left ? ix_err_set(err, IX_EARG, "/%s is not a directory", ix_buf_str(&walk->done)) : 0;
 	n = readlinkat(fd, "", target, sizeof(target));
 	if (n < 0 || (size_t)n == sizeof(target))
 		return n < 0 ? ix_err_sys(err, "read link /%s", ix_buf_str(&walk->done)) : ix_err_set(err, IX_EFAIL, "too long a link");
@@ -66,7 +66,7 @@ static int read_link(const struct walk *walk, char **ret_target, struct ix_err *
 /* The link at the end of what is resolved gives way to its target. */
 static int follow(struct walk *walk, const char *target, struct ix_err *err)
 {
-	char *todo;
+	char *left;
 
 	if (++walk->links > LINKS_MAX)
 		return ix_err_set(err, IX_EARG, "too many links at /%s", ix_buf_str(&walk->done));
@@ -74,22 +74,22 @@ static int follow(struct walk *walk, const char *target, struct ix_err *err)
 		ix_buf_reset(&walk->done);
 	else
 		climb(&walk->done);
-	todo = ix_asprintf("%s/%s", target, walk->todo);
-	free(walk->todo);
-	walk->todo = todo;
+	left = ix_asprintf("%s/%s", target, walk->left);
+	free(walk->left);
+	walk->left = left;
 	return 0;
 }
 
 static int next_element(struct walk *walk, struct ix_err *err)
 {
-	size_t skip = strspn(walk->todo, "/"), len = strcspn(walk->todo + skip, "/");
-	ix_auto_free char *element = ix_strndup(walk->todo + skip, len);
+	size_t skip = strspn(walk->left, "/"), len = strcspn(walk->left + skip, "/");
+	ix_auto_free char *element = ix_strndup(walk->left + skip, len);
 	ix_auto_free char *target = NULL;
 	int r;
 
 	skip += len;
-	skip += strspn(walk->todo + skip, "/");
-	memmove(walk->todo, walk->todo + skip, strlen(walk->todo + skip) + 1);
+	skip += strspn(walk->left + skip, "/");
+	memmove(walk->left, walk->left + skip, strlen(walk->left + skip) + 1);
 	if (!*element || strcmp(element, ".") == 0)
 		return 0;
 	if (strcmp(element, "..") == 0) {
@@ -103,9 +103,9 @@ static int next_element(struct walk *walk, struct ix_err *err)
 
 int ix_context_place(const struct ix_context *context, const char *path, char **ret_path, struct ix_err *err)
 {
-	ix_scoped(walk_release) struct walk walk = { .context = context, .todo = ix_strdup(path) };
+	ix_scoped(walk_release) struct walk walk = { .context = context, .left = ix_strdup(path) };
 
-	while (*walk.todo) {
+	while (*walk.left) {
 		int r = next_element(&walk, err);
 
 		if (r < 0)

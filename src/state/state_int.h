@@ -8,7 +8,7 @@
 /* Bumped whenever what a key means changes. */
 enum { KEY_FORMAT = 3 };
 
-/* Field tags: never reused, never renumbered. docs/identity.md lists them. */
+/* Field tags: never reused, never renumbered; those that are left out belonged to earlier formats. docs/identity.md lists them. */
 enum {
 	T_FORMAT = 1,
 	T_PLATFORM = 2,
@@ -24,7 +24,6 @@ enum {
 	T_DOC_FLAGS = 12,
 	T_ARG_NAME = 13,
 	T_ARG_VALUE = 14,
-	T_ARG_LINK = 15,
 	T_FROM_STAGE = 16,
 	T_FROM_IMAGE = 17,
 	T_FROM_FILES = 18,
@@ -33,7 +32,6 @@ enum {
 	T_CHMOD = 21,
 	T_LINK = 22,
 	T_MOUNT = 23,
-	T_MOUNT_SOURCE = 24,
 	T_MOUNT_TARGET = 25,
 	T_MOUNT_ID = 26,
 	T_MOUNT_ENV = 27,

@@ -117,7 +117,7 @@ class Stage:
 def expected(root):
     base = Stage()
     base.do_env("GREETING", "hello")
-    base.do_workdir("/work")
+    base.do_workdir("/made")
     base.copy(field(FROM_FILES, tree(root, "src/")), "/src", 1)
     base.end()
 
@@ -129,7 +129,7 @@ def expected(root):
     app.end(team="web")
 
     final = Stage()
-    final.copy(field(FROM_STAGE, app.files) + field(WORD, "/work/out"), "/out", 1)
+    final.copy(field(FROM_STAGE, app.files) + field(WORD, "/made/out"), "/out", 1)
     link = mark(field(8, app.key))
     final.copy(field(DOC_NAME, "END") + field(DOC_BODY, f"made of {link}\n"), "/note", 0)
     final.set("HEALTHCHECK", "CMD", "true", form=0, more=b"".join(flag(HEALTH, n) for n in (5_000_000_000, 0, 0, 0, 3)))

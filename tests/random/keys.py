@@ -7,25 +7,19 @@ needless: it is counted and told, by kind of change. ix explain has to name the 
 usage: keys.py [--ix PROGRAM] [--count N] [--seed S] [--jobs N] [--show-needless]
 """
 
-import argparse
 import collections
-import concurrent.futures
 import copy
 import json
-import os
 import pathlib
 import random
 import re
-import shutil
 import sys
-import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "it")]
 
-import ixlib  # noqa: E402
 from model import Project  # noqa: E402
-from projects import Difference, Refused, Way, World, show  # noqa: E402
+from projects import Difference, Refused, Way, options_of, run, show  # noqa: E402
 
 
 # --- changes: each returns what a cause has to say, or None when the project has nothing of the kind ---
@@ -235,33 +229,10 @@ def attempt(world, seed, needless):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ix", default=ixlib.IX)
-    parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser = options_of(__doc__)
     parser.add_argument("--show-needless", action="store_true")
-    options = parser.parse_args()
-    failed, needless = 0, []
-    with tempfile.TemporaryDirectory(prefix="ix-keys-", dir="/var/tmp") as place:
-        place = pathlib.Path(place)
-        program = shutil.copy(options.ix, place / "ix")
-        with ixlib.registry(place / "registry") as host:
-            maker = ixlib.Machine(place / "maker")
-            tar = ixlib.make_base(maker, place)
-            maker.ix("import", tar, "base:1")
-            maker.ix("push", "base:1", f"{host}/library/base:1")
-
-            def lane(number):
-                world = World(str(program), host, number, place / f"w{number}", False)
-                found = [attempt(world, seed, needless) for seed in range(options.seed + number, options.seed + options.count, options.jobs)]
-                return [text for text in found if text]
-
-            with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-                for wrong in pool.map(lane, range(options.jobs)):
-                    failed += len(wrong)
-                    for text in wrong:
-                        print(text, flush=True)
+    options, needless = parser.parse_args(), []
+    failed = run(options, False, lambda world, seed: attempt(world, seed, needless))
     for item in needless if options.show_needless else []:
         print("needless:", *item)
     kinds = collections.Counter(item[0] for item in needless)

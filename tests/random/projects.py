@@ -170,16 +170,17 @@ def show(project, wrong):
     return "\n".join(out)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options_of(doc):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ix", default=ixlib.IX)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    user = os.geteuid() == 0 and bool(shutil.which("newuidmap")) and bool(shutil.which("useradd"))
-    if user and not any(p.pw_name == USER for p in pwd.getpwall()):
-        subprocess.run(["useradd", "-m", USER], check=True)
+    return parser
+
+
+def run(options, user, one):
+    """one(world, seed) for each seed, several at a time beside a registry that has the base image. What it returns is printed as a failure; how many."""
     failed = 0
     with tempfile.TemporaryDirectory(prefix="ix-random-", dir="/var/tmp") as place:
         os.chmod(place, 0o755)
@@ -191,20 +192,31 @@ def main():
             maker.ix("import", tar, "base:1")
             maker.ix("push", "base:1", f"{host}/library/base:1")
 
-            def one(lane):
-                world, wrong = World(str(program), host, lane, place / f"w{lane}", user), []
-                for seed in range(options.seed + lane, options.seed + options.count, options.jobs):
-                    project = Project(seed)
-                    found = attempt(world, project, user)
-                    if found:
-                        wrong.append(show(*shrink(world, project, user, found)))
-                return wrong
+            def lane(number):
+                world = World(str(program), host, number, place / f"w{number}", user)
+                found = [one(world, seed) for seed in range(options.seed + number, options.seed + options.count, options.jobs)]
+                return [text for text in found if text]
 
             with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-                for wrong in pool.map(one, range(options.jobs)):
+                for wrong in pool.map(lane, range(options.jobs)):
                     failed += len(wrong)
                     for text in wrong:
                         print(text, flush=True)
+    return failed
+
+
+def main():
+    options = options_of(__doc__).parse_args()
+    user = os.geteuid() == 0 and bool(shutil.which("newuidmap")) and bool(shutil.which("useradd"))
+    if user and not any(p.pw_name == USER for p in pwd.getpwall()):
+        subprocess.run(["useradd", "-m", USER], check=True)
+
+    def one(world, seed):
+        project = Project(seed)
+        found = attempt(world, project, user)
+        return show(*shrink(world, project, user, found)) if found else None
+
+    failed = run(options, user, one)
     print(f"random projects: seeds {options.seed} to {options.seed + options.count - 1}{'' if user else ', no ordinary user'}; "
           f"{len(set(REFUSED))} were refused, in the same words each way")
     print(f"{options.count - failed} passed, {failed} failed, 0 skipped")
