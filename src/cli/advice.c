@@ -10,33 +10,24 @@
 
 /* --- links --- */
 
-static bool uses(const struct session *session, const struct ix_stage *stage, const char *name)
+/* Directly, or by one of its inner stages; what its parents use is theirs. */
+static bool uses(const struct ix_parts *parts, const char *name)
 {
-	const struct ix_stage *other = ix_graph_find(session->graph, name);
-	ix_auto_free bool *needed = ix_calloc(session->graph->nstages, sizeof(*needed));
-	struct ix_stage *one = session->graph->stages[stage->index];
-
-	/* Directly, or by one of its inner stages; what its parents use is theirs. */
-	ix_graph_reach(session->graph, &one, 1, needed);
-	for (size_t i = 0; other && i < session->graph->nstages; i++) {
-		const struct ix_stage *part = session->graph->stages[i];
-
-		if (!needed[i] ||
-		    (part != stage && !(part->inner && ix_starts(part->name, stage->name) && part->name[strlen(stage->name)] == '.')))
-			continue;
-		for (size_t j = 0; j < part->nlinks; j++)
-			if (part->links[j].stage == other)
-				return true;
-	}
+	for (size_t i = 0; i < parts->nothers; i++)
+		if (strcmp(parts->others[i]->name, name) == 0)
+			return true;
 	return false;
 }
 
 static void check_links(struct session *session, const struct ix_project_stage *spec, const struct ix_stage *stage)
 {
+	ix_auto_parts parts = { 0 };
+
+	ix_stage_parts(stage, &parts);
 	for (size_t i = 0; i < spec->nargs + spec->ncontexts; i++) {
 		const struct ix_project_pair *pair = i < spec->nargs ? &spec->args[i] : &spec->contexts[i - spec->nargs];
 
-		if (pair->value && ix_starts(pair->value, "stage:") && !uses(session, stage, pair->value + 6))
+		if (pair->value && ix_starts(pair->value, "stage:") && !uses(&parts, pair->value + 6))
 			session_warn(session, "%s:%u:%u: stage '%s': its Dockerfile does not use the link %s to stage '%s'",
 				     session->project->path, pair->place.line, pair->place.column, spec->name, pair->name, pair->value + 6);
 	}

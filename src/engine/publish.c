@@ -315,28 +315,12 @@ static int publication_job(void *data, struct ix_err *err)
 static void put_after_parents(struct publication *self)
 {
 	const struct ix_engine *engine = self->engine;
-	size_t n = engine->graph->nstages, count = 0;
-	ix_auto_free const struct ix_stage **queue = ix_calloc(n + 1, sizeof(struct ix_stage *));
-	ix_auto_free bool *met = ix_calloc(n, sizeof(*met));
+	ix_auto_parts parts = { 0 };
 
-	self->parents = ix_calloc(n, sizeof(struct publication *));
-	queue[count++] = self->planned->stage;
-	for (size_t i = 0; i < count; i++) {
-		for (size_t j = 0; j < queue[i]->nlinks; j++) {
-			const struct ix_stage *other = queue[i]->links[j].stage;
-			const struct publication *parent = &engine->publisher->items[other->index];
-
-			if (met[other->index])
-				continue;
-			met[other->index] = true;
-			if (other->inner)
-				queue[count++] = other;
-			else if (parent->job)
-				self->parents[self->nparents++] = parent;
-		}
-	}
-	for (size_t i = 0; i < self->nparents; i++)
-		ix_job_after(self->job, self->parents[i]->job);
+	ix_stage_parts(self->planned->stage, &parts);
+	for (size_t i = 0; i < parts.nothers; i++)
+		if (engine->publisher->items[parts.others[i]->index].job)
+			ix_job_after(self->job, engine->publisher->items[parts.others[i]->index].job);
 }
 
 void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned)

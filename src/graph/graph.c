@@ -67,6 +67,42 @@ void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_sta
 	*IX_ARENA_PUSH(graph->arena, stage->links, stage->nlinks) = (struct ix_link){ other, is_base };
 }
 
+static void add_once(struct ix_stage ***items, size_t *count, struct ix_stage *stage)
+{
+	for (size_t i = 0; i < *count; i++)
+		if ((*items)[i] == stage)
+			return;
+	*items = ix_realloc_array(*items, *count + 1, sizeof(struct ix_stage *));
+	(*items)[(*count)++] = stage;
+}
+
+static void add_links(const struct ix_stage *stage, struct ix_parts *parts)
+{
+	for (size_t i = 0; i < stage->nlinks; i++) {
+		struct ix_stage *other = stage->links[i].stage;
+
+		if (other->inner)
+			add_once(&parts->inner, &parts->ninner, other);
+		else
+			add_once(&parts->others, &parts->nothers, other);
+	}
+}
+
+void ix_stage_parts(const struct ix_stage *stage, struct ix_parts *ret_parts)
+{
+	*ret_parts = (struct ix_parts){ 0 };
+	add_links(stage, ret_parts);
+	for (size_t i = 0; i < ret_parts->ninner; i++)
+		add_links(ret_parts->inner[i], ret_parts);
+}
+
+void ix_parts_release(struct ix_parts *parts)
+{
+	free(parts->inner);
+	free(parts->others);
+	*parts = (struct ix_parts){ 0 };
+}
+
 void ix_graph_reach(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, bool *needed)
 {
 	ix_auto_free struct ix_stage **stack = ix_calloc(graph->nstages + 1, sizeof(struct ix_stage *));

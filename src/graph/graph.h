@@ -275,6 +275,15 @@ struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name);
 struct ix_stage *ix_graph_find(const struct ix_graph *graph, const char *name);
 /* Record that stage needs other; is_base wins when both kinds occur. */
 void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_stage *other, bool is_base);
+/* What a stage is made of: the inner stages that it is linked to, directly or through each other, and all other stages that it and they are linked
+ * to, each once. Costs what these are, not what the graph is. The stages are the graph's. */
+struct ix_parts {
+	struct ix_stage **inner, **others;
+	size_t ninner, nothers;
+};
+void ix_stage_parts(const struct ix_stage *stage, struct ix_parts *ret_parts);
+void ix_parts_release(struct ix_parts *parts);
+#define ix_auto_parts ix_scoped(ix_parts_release) struct ix_parts
 /* needed[stage->index] = true for every target and everything it can reach. needed has nstages entries. */
 void ix_graph_reach(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, bool *needed);
 /* Stages so that each comes after those it links to. order has nstages entries. A cycle is IX_EARG and names its members. */

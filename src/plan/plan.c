@@ -298,22 +298,18 @@ static int find_records(struct make *self, struct ix_err *err)
 /* A stage of the project that is built and that this one is made from; inner stages are a part of it. */
 static const char *built_parent(const struct make *self, const struct ix_stage *stage)
 {
-	ix_auto_free bool *needed = ix_calloc(self->graph->nstages, sizeof(*needed));
-	struct ix_stage *one = self->graph->stages[stage->index];
+	ix_auto_parts parts = { 0 };
 
-	ix_graph_reach(self->graph, &one, 1, needed);
-	for (size_t i = 0; i < self->graph->nstages; i++) {
-		const struct ix_stage *other = self->graph->stages[i];
-
-		if (needed[i] && other != stage && !other->inner && self->plan->stages[i].decision == IX_PLAN_BUILD)
-			return other->name;
-	}
+	ix_stage_parts(stage, &parts);
+	for (size_t i = 0; i < parts.nothers; i++)
+		if (self->plan->stages[parts.others[i]->index].decision == IX_PLAN_BUILD)
+			return parts.others[i]->name;
 	return NULL;
 }
 
 static void give_reason(struct make *self, struct ix_plan_stage *entry)
 {
-	const char *parent = built_parent(self, entry->stage);
+	const char *parent;
 
 	if (entry->decision != IX_PLAN_BUILD) {
 		entry->reason = ix_strdup(entry->decision == IX_PLAN_DONE ? "unchanged" : "in the registry");
@@ -325,7 +321,8 @@ static void give_reason(struct make *self, struct ix_plan_stage *entry)
 		ix_strv_add(&entry->causes, entry->stage->no_cache ? "forced (--no-cache)" : "forced (--force)");
 	else
 		account_causes(self, entry);
-	if (entry->causes.count == 0 && parent)
+	parent = entry->causes.count == 0 ? built_parent(self, entry->stage) : NULL;
+	if (parent)
 		ix_strv_addf(&entry->causes, "parent %s is built", parent);
 	if (entry->causes.count == 0)
 		ix_strv_add(&entry->causes, ix_cache_is_local(self->cache) ? "not built here before" : "not in the registry");

@@ -325,25 +325,17 @@ static int put_inner(const struct ix_state *state, const struct ix_stage *stage,
 		     struct ix_err *err)
 {
 	const struct ix_account_opts whole = { .put_list = opts->put_list, .data = opts->data };
-	ix_auto_free const struct ix_stage **todo = ix_calloc(state->graph->nstages + 1, sizeof(struct ix_stage *));
+	ix_auto_parts parts = { 0 };
 	json_t *inner = json_object();
-	size_t n = 0;
 	int r = 0;
 
-	for (todo[n++] = stage; n > 0 && r == 0;) {
-		const struct ix_stage *at = todo[--n];
+	ix_stage_parts(stage, &parts);
+	for (size_t i = 0; i < parts.ninner && r == 0; i++) {
+		const struct ix_stage *part = parts.inner[i];
+		json_t *json = json_pack("{s:o, s:I}", "file", text_or_null(part->pos.file), "line", (json_int_t)part->pos.line);
 
-		for (size_t i = 0; i < at->nlinks && r == 0; i++) {
-			const struct ix_stage *part = at->links[i].stage;
-			json_t *json;
-
-			if (!part->inner || json_object_get(inner, name_of(part)))
-				continue;
-			json = json_pack("{s:o, s:I}", "file", text_or_null(part->pos.file), "line", (json_int_t)part->pos.line);
-			json_object_set_new(inner, name_of(part), json);
-			r = describe(state, part, &whole, json, err);
-			todo[n++] = part;
-		}
+		json_object_set_new(inner, name_of(part), json);
+		r = describe(state, part, &whole, json, err);
 	}
 	if (json_object_size(inner) > 0)
 		json_object_set(account, "inner", inner);
