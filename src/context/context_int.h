@@ -50,8 +50,10 @@ int context_walk(const struct ix_context *context, const char *path, struct ix_s
 int context_select_parents(const struct ix_context *context, const char *pattern, const struct ix_select_opts *opts,
 			   const struct ix_ignore *excludes, struct ix_selection *selection, struct ix_err *err);
 
-/* --- door.c --- */
+/* --- file.c --- */
 
+/* The file is not what was selected. Returns -IX_EFAIL. */
+int context_changed(const struct ix_context *context, const struct ix_entry *entry, struct ix_err *err);
 /* Open a regular file as it is now. */
 int context_open(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err);
 

@@ -1,39 +1,8 @@
 /* Reading a file of a selection, and only what was selected. */
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/fsutil.h"
 #include "context_int.h"
-
-static int changed(const struct ix_context *context, const struct ix_entry *entry, struct ix_err *err)
-{
-	return ix_err_set(err, IX_EFAIL, "%s/%s changed while the build was running: build again", context->label, entry->path);
-}
-
-int context_open(const struct ix_context *context, const struct ix_entry *entry, int *ret_fd, struct ix_err *err)
-{
-	struct stat st;
-	int fd;
-
-	if (entry->socket) {
-		*ret_fd = memfd_create("socket", MFD_CLOEXEC);
-		return *ret_fd < 0 ? ix_err_sys(err, "%s/%s", context->label, entry->path) : 0;
-	}
-	/* O_NONBLOCK: a pipe put in the file's place meanwhile must not hang us. */
-	fd = ix_open_beneath(context->root_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, err);
-	if (fd == -IX_ENOTFOUND)
-		return changed(context, entry, err);
-	if (fd < 0)
-		return ix_err_wrap(err, "%s", context->label);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return changed(context, entry, err);
-	}
-	*ret_fd = fd;
-	return 0;
-}
 
 static bool looks_the_same(const struct ix_entry *entry, const struct stat *st)
 {
@@ -51,11 +20,11 @@ static int check(const struct ix_context *context, const struct ix_entry *entry,
 	if (same && (!entry->fresh || !has_digest))
 		return 0;
 	if (!has_digest || (uint64_t)st->st_size != entry->size)
-		return changed(context, entry, err);
+		return context_changed(context, entry, err);
 	if (context_hash_fd(fd, entry->path, &now, err) < 0)
 		return -(int)err->code;
 	if (!ix_digest_eq(&now, &entry->digest))
-		return changed(context, entry, err);
+		return context_changed(context, entry, err);
 	return lseek(fd, 0, SEEK_SET) < 0 ? ix_err_sys(err, "seek %s", entry->path) : 0;
 }
 
@@ -92,14 +61,14 @@ static int check_again(const struct ix_context *context, const struct ix_entry *
 	if (fstat(file->fd, &st) < 0)
 		return ix_err_sys(err, "stat %s", entry->path);
 	if ((uint64_t)st.st_size != file->size || st.st_mtim.tv_sec != file->mtime_s || (uint32_t)st.st_mtim.tv_nsec != file->mtime_ns)
-		return changed(context, entry, err);
+		return context_changed(context, entry, err);
 	if (st.st_ctim.tv_sec == file->ctime_s && (uint32_t)st.st_ctim.tv_nsec == file->ctime_ns)
 		return 0;
 	if (ix_digest_is_zero(&entry->digest) || lseek(file->fd, 0, SEEK_SET) < 0)
-		return changed(context, entry, err);
+		return context_changed(context, entry, err);
 	if (context_hash_fd(file->fd, entry->path, &now, err) < 0)
 		return -(int)err->code;
-	return ix_digest_eq(&now, &entry->digest) ? 0 : changed(context, entry, err);
+	return ix_digest_eq(&now, &entry->digest) ? 0 : context_changed(context, entry, err);
 }
 
 int ix_context_close_entry(const struct ix_context *context, const struct ix_entry *entry, struct ix_context_file *file, struct ix_err *err)
