@@ -318,9 +318,15 @@ static void put_after_parents(struct publication *self)
 	ix_auto_parts parts = { 0 };
 
 	ix_stage_parts(self->planned->stage, &parts);
-	for (size_t i = 0; i < parts.nothers; i++)
-		if (engine->publisher->items[parts.others[i]->index].job)
-			ix_job_after(self->job, engine->publisher->items[parts.others[i]->index].job);
+	self->parents = ix_calloc(parts.nothers, sizeof(struct publication *));
+	for (size_t i = 0; i < parts.nothers; i++) {
+		const struct publication *parent = &engine->publisher->items[parts.others[i]->index];
+
+		if (!parent->job)
+			continue;
+		self->parents[self->nparents++] = parent;
+		ix_job_after(self->job, parent->job);
+	}
 }
 
 void publish_later(struct ix_engine *engine, const struct ix_plan_stage *planned)
