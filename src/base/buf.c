@@ -117,6 +117,7 @@ char *ix_buf_steal(struct ix_buf *buf)
 int ix_buf_read_fd(struct ix_buf *buf, int fd, struct ix_err *err)
 {
 	char chunk[16384];
+	int r;
 
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof(chunk));
@@ -127,7 +128,8 @@ int ix_buf_read_fd(struct ix_buf *buf, int fd, struct ix_err *err)
 			return ix_err_sys(err, "read");
 		if (n == 0)
 			return 0;
-		if (ix_buf_append(buf, chunk, (size_t)n, err) < 0)
-			return -(int)err->code;
+		r = ix_buf_append(buf, chunk, (size_t)n, err);
+		if (r < 0)
+			return r;
 	}
 }

@@ -94,13 +94,15 @@ int ix_cancel_check(const struct ix_cancel *cancel, struct ix_err *err)
 int ix_cancel_sleep(const struct ix_cancel *cancel, uint64_t ms, struct ix_err *err)
 {
 	uint64_t end = ix_now_ms() + ms;
+	int r;
 
 	for (;;) {
 		struct pollfd fd = { .fd = ix_cancel_fd(cancel), .events = POLLIN };
 		uint64_t now = ix_now_ms();
 
-		if (ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_check(cancel, err);
+		if (r < 0)
+			return r;
 		if (now >= end)
 			return 0;
 		if (poll(&fd, 1, end - now > 60000 ? 60000 : (int)(end - now)) < 0 && errno != EINTR)

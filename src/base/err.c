@@ -42,7 +42,7 @@ int ix_err_sys(struct ix_err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	set_sys(err, IX_ESYS, fmt, args);
 	va_end(args);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 int ix_err_lookup(struct ix_err *err, const char *fmt, ...)
@@ -52,7 +52,7 @@ int ix_err_lookup(struct ix_err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	set_sys(err, IX_ENOTFOUND, fmt, args);
 	va_end(args);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 int ix_err_wrap(struct ix_err *err, const char *fmt, ...)
@@ -67,7 +67,7 @@ int ix_err_wrap(struct ix_err *err, const char *fmt, ...)
 	va_end(args);
 	if (n >= 0 && (size_t)n < sizeof(err->msg))
 		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", old);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 int ix_err_detail(struct ix_err *err, const char *fmt, ...)
@@ -78,7 +78,7 @@ int ix_err_detail(struct ix_err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(err->detail + used, sizeof(err->detail) - used, fmt, args);
 	va_end(args);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 /* The start of the given 1-based line, or NULL when text has fewer. */
@@ -93,6 +93,12 @@ static const char *find_line(const char *text, unsigned line)
 	return text;
 }
 
+int ix_err_copy(struct ix_err *err, const struct ix_err *kept)
+{
+	*err = *kept;
+	return ix_err_code(err);
+}
+
 int ix_err_excerpt(struct ix_err *err, const char *text, unsigned line, unsigned column)
 {
 	const char *start = find_line(text, line);
@@ -100,7 +106,7 @@ int ix_err_excerpt(struct ix_err *err, const char *text, unsigned line, unsigned
 	unsigned skip = 0;
 
 	if (!start)
-		return -(int)err->code;
+		return ix_err_code(err);
 	len = strcspn(start, "\r\n");
 	/* A very long line is shown around the column. */
 	if (column > 100)
@@ -117,7 +123,7 @@ int ix_err_excerpt(struct ix_err *err, const char *text, unsigned line, unsigned
 	}
 	if (column > 0)
 		ix_err_detail(err, "\n      | %*s^", (int)(column - 1 - skip), "");
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 void ix_bug(const char *fmt, ...)

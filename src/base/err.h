@@ -48,6 +48,13 @@ int ix_err_detail(struct ix_err *err, const char *fmt, ...) ix_printf(2, 3) ix_c
 /* Excerpt for an error at a position of a text file: the line with its number and a caret below column (1-based bytes; 0: no caret).
  * text is the whole file. Sets detail; returns -code. */
 int ix_err_excerpt(struct ix_err *err, const char *text, unsigned line, unsigned column);
+/* Take over an error that was kept. Returns -code. */
+int ix_err_copy(struct ix_err *err, const struct ix_err *kept) ix_cold;
+/* The code that err holds, negated: for who gave context or a reason to an error and returns it again. */
+static inline int ix_err_code(const struct ix_err *err)
+{
+	return -(int)err->code;
+}
 /* A broken invariant: prints and aborts. Never for bad input. */
 void ix_bug(const char *fmt, ...) ix_printf(1, 2) ix_noreturn ix_cold;
 

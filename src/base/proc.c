@@ -79,6 +79,7 @@ static void feed(struct talk *talk)
 static int converse(struct talk *talk, struct ix_err *err)
 {
 	uint64_t start = ix_now_ms();
+	int r;
 
 	while (talk->in >= 0 || talk->out >= 0 || talk->errs >= 0) {
 		struct pollfd fds[4] = { { talk->in, POLLOUT, 0 },
@@ -99,14 +100,15 @@ static int converse(struct talk *talk, struct ix_err *err)
 			return ix_err_set(err, IX_EFAIL, "no answer within %u ms", talk->opts->timeout_ms);
 		if (n < 0)
 			continue;
-		if (ix_cancel_check(talk->opts->cancel, err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_check(talk->opts->cancel, err);
+		if (r < 0)
+			return r;
 		if (fds[0].revents)
 			feed(talk);
-		if (fds[1].revents && drain(&talk->out, talk->opts->output, err) < 0)
-			return -(int)err->code;
-		if (fds[2].revents && drain(&talk->errs, talk->opts->errors, err) < 0)
-			return -(int)err->code;
+		if (fds[1].revents && (r = drain(&talk->out, talk->opts->output, err)) < 0)
+			return r;
+		if (fds[2].revents && (r = drain(&talk->errs, talk->opts->errors, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -153,13 +155,14 @@ int ix_proc_run(const struct ix_proc_opts *opts, int *ret_status, struct ix_err 
 	pid_t pid;
 	int r, status;
 
-	if ((opts->input && pipe_new(&in, err) < 0) || (opts->output && pipe_new(&out, err) < 0) ||
-	    (opts->errors && pipe_new(&errs, err) < 0))
-		return -(int)err->code;
+	if ((opts->input && (r = pipe_new(&in, err)) < 0) || (opts->output && (r = pipe_new(&out, err)) < 0) ||
+	    (opts->errors && (r = pipe_new(&errs, err)) < 0))
+		return r;
 	if (in.write >= 0)
 		(void)fcntl(in.write, F_SETFL, O_NONBLOCK);
-	if (spawn(opts, in.read, out.write, errs.write, &pid, err) < 0)
-		return -(int)err->code;
+	r = spawn(opts, in.read, out.write, errs.write, &pid, err);
+	if (r < 0)
+		return r;
 	shut(&in.read);
 	shut(&out.write);
 	shut(&errs.write);

@@ -41,11 +41,13 @@ int cache_places(struct ix_cache *cache, const char *image, const struct ix_dige
 {
 	ix_auto_strv known = { 0 };
 	ix_auto_ref ref = { 0 };
+	int r;
 
-	if (image && ix_ref_parse(image, &ref, err) < 0)
-		return -(int)err->code;
-	if (ix_blob_places(cache->store, blob, &known, err) < 0)
-		return -(int)err->code;
+	if (image && (r = ix_ref_parse(image, &ref, err)) < 0)
+		return r;
+	r = ix_blob_places(cache->store, blob, &known, err);
+	if (r < 0)
+		return r;
 	if (image)
 		ix_strv_addf(places, "%s/%s", ref.host, ref.repository);
 	for (size_t i = 0; i < known.count; i++)
@@ -157,8 +159,9 @@ static int look(struct ix_cache *cache, const char *image, const struct ix_descr
 	uint64_t size;
 	int fd, r;
 
-	if (ix_blob_open(cache->store, &blob->digest, &fd, &size, err) < 0)
-		return err->code == IX_ENOTFOUND ? 0 : -(int)err->code;
+	r = ix_blob_open(cache->store, &blob->digest, &fd, &size, err);
+	if (r < 0)
+		return r == -IX_ENOTFOUND ? 0 : r;
 	close(fd);
 	if (size == blob->size)
 		return 1;
@@ -179,7 +182,7 @@ static int gone(struct ix_cache *cache, const struct ix_digest *blob, bool only_
 	if (err->code != IX_ECANCELED && (only_here || ix_blob_is_made(cache->store, blob, &ignored) > 0) &&
 	    ix_blob_note_lost(cache->store, blob))
 		atomic_fetch_add(&cache->known.lost_here, 1);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 unsigned ix_cache_lost(struct ix_cache *cache)
@@ -196,8 +199,9 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (cache_places(cache, image, &blob->digest, &places, err) < 0)
-		return -(int)err->code;
+	r = cache_places(cache, image, &blob->digest, &places, err);
+	if (r < 0)
+		return r;
 	if (places.count == 0) {
 		ix_err_set(err, IX_EGONE, "blob %s is not in the store, and no repository is known to have it",
 			   ix_digest_text(&blob->digest, text));
@@ -206,8 +210,9 @@ int ix_cache_need_blob(struct ix_cache *cache, const char *image, const struct i
 	if (cache->offline)
 		return ix_err_set(err, IX_EFAIL, "blob %s of %s is not in the store, and --offline asks nobody for it",
 				  ix_digest_text(&blob->digest, text), image ? image : places.items[0]);
-	if (ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err) < 0)
-		return -(int)err->code;
+	r = ix_store_lock(cache->store, "blob", &blob->digest, cache->cancel, &lock, err);
+	if (r < 0)
+		return r;
 	r = look(cache, image, blob, err);
 	if (r != 0)
 		return r < 0 ? r : 0; /* another process was first */
@@ -239,28 +244,34 @@ int ix_cache_mend_blob(struct ix_cache *cache, const char *image, const struct i
 		return r;
 	if (r == -IX_ECORRUPT)
 		cache_warn_damaged(cache, &blob->digest);
-	return ix_cache_need_blob(cache, image, blob, stage, err) < 0 ? -(int)err->code : 1;
+	r = ix_cache_need_blob(cache, image, blob, stage, err);
+	return r < 0 ? r : 1;
 }
 
 int ix_cache_need_sound(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, const char *stage, struct ix_err *err)
 {
-	if (ix_cache_need_blob(cache, image, blob, stage, err) < 0)
-		return -(int)err->code;
-	return ix_cache_mend_blob(cache, image, blob, stage, err) < 0 ? -(int)err->code : 0;
+	int r = ix_cache_need_blob(cache, image, blob, stage, err);
+
+	if (r < 0)
+		return r;
+	r = ix_cache_mend_blob(cache, image, blob, stage, err);
+	return r < 0 ? r : 0;
 }
 
 int cache_read_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, struct ix_buf *buf, struct ix_err *err)
 {
 	int r;
 
-	if (ix_cache_need_blob(cache, image, blob, NULL, err) < 0)
-		return -(int)err->code;
+	r = ix_cache_need_blob(cache, image, blob, NULL, err);
+	if (r < 0)
+		return r;
 	r = ix_blob_read(cache->store, &blob->digest, buf, err);
 	if (r != -IX_ECORRUPT)
 		return r;
 	cache_warn_damaged(cache, &blob->digest);
 	ix_buf_reset(buf);
-	if (ix_cache_need_blob(cache, image, blob, NULL, err) < 0)
-		return -(int)err->code;
+	r = ix_cache_need_blob(cache, image, blob, NULL, err);
+	if (r < 0)
+		return r;
 	return ix_blob_read(cache->store, &blob->digest, buf, err);
 }

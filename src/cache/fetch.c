@@ -12,15 +12,18 @@ static int get_manifest(struct ix_cache *cache, const char *place, const struct 
 	char media_type[128], text[IX_DIGEST_TEXT];
 	ix_auto_ref pinned = { 0 };
 	struct ix_digest got;
+	int r = ix_ref_parse(place, &pinned, err);
 
-	if (ix_ref_parse(place, &pinned, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	free(pinned.digest);
 	pinned.digest = ix_strdup(ix_digest_text(digest, text));
-	if (ix_registry_get_manifest(cache->registry, &pinned, buf, media_type, &got, err) < 0)
-		return -(int)err->code;
-	if (ix_blob_put(cache->store, buf->data, buf->len, &got, err) < 0)
-		return -(int)err->code;
+	r = ix_registry_get_manifest(cache->registry, &pinned, buf, media_type, &got, err);
+	if (r < 0)
+		return r;
+	r = ix_blob_put(cache->store, buf->data, buf->len, &got, err);
+	if (r < 0)
+		return r;
 	cache_note_there(cache, &pinned, digest);
 	return 0;
 }
@@ -45,8 +48,9 @@ int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const
 
 		return cache_offline(err, name);
 	}
-	if (cache_places(cache, image, digest, &places, err) < 0)
-		return -(int)err->code;
+	r = cache_places(cache, image, digest, &places, err);
+	if (r < 0)
+		return r;
 	if (places.count == 0)
 		return ix_err_set(err, IX_ENOTFOUND, "image %s is not in the store", ix_digest_text(digest, text));
 	r = get_manifest(cache, places.items[0], digest, buf, err);
@@ -69,17 +73,20 @@ static int select_platform(struct ix_cache *cache, const struct ix_ref *ref, con
 	const struct ix_descriptor *entry;
 	ix_auto_index index = { 0 };
 	bool is_index;
+	int r = cache_fetch_manifest(cache, ref, index_digest, &body, err);
 
-	if (cache_fetch_manifest(cache, ref, index_digest, &body, err) < 0)
-		return -(int)err->code;
-	if (ix_is_index("", body.data, body.len, &is_index, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
+	r = ix_is_index("", body.data, body.len, &is_index, err);
+	if (r < 0)
+		return r;
 	if (!is_index) {
 		*ret_manifest = *index_digest;
 		return 0;
 	}
-	if (ix_index_parse(body.data, body.len, &index, err) < 0)
-		return -(int)err->code;
+	r = ix_index_parse(body.data, body.len, &index, err);
+	if (r < 0)
+		return r;
 	entry = ix_index_select(&index, platform);
 	if (!entry) {
 		ix_auto_free char *text = ix_platform_text(platform);
@@ -104,6 +111,7 @@ static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, cons
 			  struct ix_digest *ret_manifest, struct ix_err *err)
 {
 	struct ix_manifest_head head = { 0 };
+	int r;
 
 	ix_registry_head_many(cache->registry, &ref, 1, &head);
 	if (head.result < 0) {
@@ -113,9 +121,9 @@ static int resolve_remote(struct ix_cache *cache, const struct ix_ref *ref, cons
 	if (ix_digest_is_zero(&head.digest)) {
 		ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 
-		if (ix_registry_get_manifest(cache->registry, ref, &body, head.media_type, &head.digest, err) < 0 ||
-		    ix_blob_put(cache->store, body.data, body.len, &head.digest, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_registry_get_manifest(cache->registry, ref, &body, head.media_type, &head.digest, err)) < 0 ||
+		    (r = ix_blob_put(cache->store, body.data, body.len, &head.digest, err)) < 0)
+			return r;
 	}
 	cache_note_there(cache, ref, &head.digest);
 	if (names_a_manifest(head.media_type) && !names_an_index(head.media_type)) {
@@ -244,8 +252,9 @@ static int copy_blob(struct ix_cache *cache, int blobs_fd, const struct ix_descr
 	if (fd < 0)
 		return ix_err_sys(err, "blobs/sha256/%s", hex);
 	reader = ix_fd_reader_new_take(fd);
-	if (ix_blob_begin(cache->store, &blob, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_begin(cache->store, &blob, err);
+	if (r < 0)
+		return r;
 	verify = ix_verify_writer_new(ix_blob_stream(blob), &descriptor->digest, descriptor->size);
 	if (ix_copy(reader, verify, cache->cancel, err) < 0 || ix_write_finish(verify, err) < 0)
 		return ix_err_wrap(err, "blobs/sha256/%s", hex);
@@ -272,31 +281,34 @@ static int copy_image(struct ix_cache *cache, int blobs_fd, const struct ix_desc
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest manifest = { 0 };
 	struct ix_digest digest;
+	int r = copy_blob(cache, blobs_fd, entry, err);
 
-	if (copy_blob(cache, blobs_fd, entry, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (names_an_index(entry->media_type)) {
 		ix_auto_index index = { 0 };
 		const struct ix_descriptor *inner;
 
-		if (ix_blob_read(cache->store, &entry->digest, &body, err) < 0 || ix_index_parse(body.data, body.len, &index, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_blob_read(cache->store, &entry->digest, &body, err)) < 0 ||
+		    (r = ix_index_parse(body.data, body.len, &index, err)) < 0)
+			return r;
 		inner = ix_index_select(&index, platform);
 		if (!inner)
 			return ix_err_set(err, IX_ENOTFOUND, "no image for the platform in the layout's index");
-		if (copy_blob(cache, blobs_fd, inner, err) < 0)
-			return -(int)err->code;
+		r = copy_blob(cache, blobs_fd, inner, err);
+		if (r < 0)
+			return r;
 		digest = inner->digest;
 	} else {
 		digest = entry->digest;
 	}
 	ix_buf_reset(&body);
-	if (ix_blob_read(cache->store, &digest, &body, err) < 0 || ix_manifest_parse(body.data, body.len, &manifest, err) < 0 ||
-	    copy_blob(cache, blobs_fd, &manifest.config, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_blob_read(cache->store, &digest, &body, err)) < 0 || (r = ix_manifest_parse(body.data, body.len, &manifest, err)) < 0 ||
+	    (r = copy_blob(cache, blobs_fd, &manifest.config, err)) < 0)
+		return r;
 	for (size_t i = 0; i < manifest.nlayers; i++)
-		if (copy_blob(cache, blobs_fd, &manifest.layers[i], err) < 0)
-			return -(int)err->code;
+		if ((r = copy_blob(cache, blobs_fd, &manifest.layers[i], err)) < 0)
+			return r;
 	*ret_manifest = digest;
 	return 0;
 }

@@ -120,14 +120,14 @@ int cache_note_damage(struct ix_cache *cache, const char *image, const struct ix
 	struct damage *damage;
 
 	if (!image || cache->offline || why->code == IX_ECANCELED || why->code == IX_ESYS || find_damage(cache, image))
-		return -(int)why->code;
+		return ix_err_code(why);
 	damage = ix_calloc(1, sizeof(*damage));
 	damage->why = ix_strdup(why->msg);
 	damage->gone = why->code == IX_ENOTFOUND || why->code == IX_EGONE || why->code == IX_ECORRUPT;
 	pthread_mutex_lock(&cache->known.lock);
 	ix_map_set(&cache->known.damaged, image, damage);
 	pthread_mutex_unlock(&cache->known.lock);
-	return -(int)why->code;
+	return ix_err_code(why);
 }
 
 const char *ix_cache_damage(struct ix_cache *cache, const char *image, bool *ret_gone)
@@ -166,8 +166,9 @@ int cache_go_without(struct ix_cache *cache, const char *host, const struct ix_e
 	ix_auto_free char *text = NULL;
 
 	if (why->code == IX_ECANCELED || cache->required) {
-		*err = *why;
-		return cache->required && why->code != IX_ECANCELED ? ix_err_wrap(err, "--require-cache") : -(int)err->code;
+		int r = ix_err_copy(err, why);
+
+		return cache->required && r != -IX_ECANCELED ? ix_err_wrap(err, "--require-cache") : r;
 	}
 	/* Who says no says it at once; who does not answer is not asked again and waited for. */
 	if (why->code != IX_EAUTH && (!host || ix_streq(host, cache->repository.host)))

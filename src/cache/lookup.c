@@ -253,8 +253,8 @@ static int take_batch(struct ix_cache *cache, struct ix_lookup *lookup, size_t n
 		/* A name's digest is not asked for in another way: it only saves pushing it again. */
 		if (r == 0)
 			lookup->name_digests[i] = batch->heads[at].digest;
-		else if (r != -IX_ENOTFOUND && cache_go_without(cache, batch->refs[at].host, &batch->heads[at].err, err) < 0)
-			return -(int)err->code;
+		else if (r != -IX_ENOTFOUND && (r = cache_go_without(cache, batch->refs[at].host, &batch->heads[at].err, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -341,8 +341,12 @@ int ix_cache_find_second(struct ix_cache *cache, const char *stage, const struct
 	if (r == 0 && atomic_load(&cache->known.lost) && !ix_cache_is_whole(cache, ret_manifest))
 		r = -IX_ENOTFOUND;
 	there = remote_second(cache, stage, second, &digest, &why);
-	if (there < 0 && there != -IX_ENOTFOUND && cache_go_without(cache, NULL, &why, err) < 0)
-		return -(int)err->code;
+	if (there < 0 && there != -IX_ENOTFOUND) {
+		int without = cache_go_without(cache, NULL, &why, err);
+
+		if (without < 0)
+			return without;
+	}
 	if (there < 0)
 		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s", why.msg);
 	*ret_remote = true;

@@ -158,8 +158,9 @@ static int push_image(struct push *self, const struct ix_digest *manifest_digest
 			cache_note_there(self->cache, self->to, manifest_digest);
 		if (r != -IX_ENOTFOUND || i + 1 == TRIES)
 			return r;
-		if (ix_cancel_sleep(self->cache->cancel, (uint64_t)FIRST_WAIT_MS << (2 * i), err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_sleep(self->cache->cancel, (uint64_t)FIRST_WAIT_MS << (2 * i), err);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -169,9 +170,10 @@ static int publish(struct ix_cache *cache, const char *name, const struct ix_dig
 	struct ix_published published = { 0 };
 	ix_auto_ref to = { 0 }, from = { 0 };
 	struct push self = { .cache = cache, .to = &to, .source_text = source, .to_text = name, .stage = stage, .published = &published };
+	int r;
 
-	if (ix_ref_parse(name, &to, err) < 0 || (source && ix_ref_parse(source, &from, err) < 0))
-		return -(int)err->code;
+	if ((r = ix_ref_parse(name, &to, err)) < 0 || (source && (r = ix_ref_parse(source, &from, err)) < 0))
+		return r;
 	if (source)
 		self.source = &from;
 	if (ix_fault("publish.begin"))

@@ -19,10 +19,11 @@ int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const 
 	ix_scoped(ix_writer_freep) struct ix_writer *to = ix_buf_writer_new(&packed);
 	ix_scoped(ix_writer_freep) struct ix_writer *compress = ix_compress_writer_new(to, IX_COMPRESSION_ZSTD, ZSTD_LEVEL, 1);
 	struct ix_digest digest;
+	int r;
 
-	if (ix_write(compress, bytes->data, bytes->len, err) < 0 || ix_write_finish(compress, err) < 0 ||
-	    ix_blob_put(cache->store, packed.data, packed.len, &digest, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_write(compress, bytes->data, bytes->len, err)) < 0 || (r = ix_write_finish(compress, err)) < 0 ||
+	    (r = ix_blob_put(cache->store, packed.data, packed.len, &digest, err)) < 0)
+		return r;
 	*ret_descriptor = (struct ix_descriptor){ .media_type = ix_strdup(media_type), .digest = digest, .size = packed.len };
 	return 0;
 }
@@ -39,9 +40,11 @@ static int get_document(struct ix_cache *cache, const struct ix_descriptor *blob
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
 	int fd;
+	int r;
 
-	if (ix_cache_need_sound(cache, repository, blob, NULL, err) < 0 || ix_blob_open(cache->store, &blob->digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_sound(cache, repository, blob, NULL, err)) < 0 ||
+	    (r = ix_blob_open(cache->store, &blob->digest, &fd, NULL, err)) < 0)
+		return r;
 	file = ix_fd_reader_new_take(fd);
 	plain = ix_decompress_reader_new(file);
 	return ix_read_all(plain, ret_bytes, err);
@@ -74,18 +77,20 @@ int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *rec
 			struct ix_buf *ret_list, struct ix_err *err)
 {
 	const struct ix_descriptor *list;
+	int r = need_part(&record->manifest, IX_MEDIA_RECORD_FILES, digest, &list, err);
 
-	if (need_part(&record->manifest, IX_MEDIA_RECORD_FILES, digest, &list, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return get_document(cache, list, ret_list, err);
 }
 
 int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err)
 {
 	const struct ix_descriptor *log;
+	int r = need_part(&record->manifest, IX_MEDIA_RECORD_LOG, NULL, &log, err);
 
-	if (need_part(&record->manifest, IX_MEDIA_RECORD_LOG, NULL, &log, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return get_document(cache, log, ret_log, err);
 }
 
@@ -98,12 +103,13 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 	const struct ix_descriptor *json;
 	ix_auto_ref ref = { 0 };
 	const char *key, *second, *distrust;
+	int r;
 
-	if (repository && ix_ref_parse(repository, &ref, err) < 0)
-		return -(int)err->code;
-	if (cache_fetch_manifest(cache, repository ? &ref : NULL, digest, &body, err) < 0 ||
-	    ix_manifest_parse(body.data, body.len, &record.manifest, err) < 0)
-		return -(int)err->code;
+	if (repository && (r = ix_ref_parse(repository, &ref, err)) < 0)
+		return r;
+	if ((r = cache_fetch_manifest(cache, repository ? &ref : NULL, digest, &body, err)) < 0 ||
+	    (r = ix_manifest_parse(body.data, body.len, &record.manifest, err)) < 0)
+		return r;
 	key = ix_annotation(&record.manifest.annotations, CACHE_KEY);
 	if (!ix_streq(record.manifest.artifact_type, IX_MEDIA_RECORD) || !record.manifest.subject.media_type || !key ||
 	    !ix_unhex(key, record.key.bytes, sizeof(record.key.bytes)))
@@ -114,8 +120,9 @@ static int load(struct ix_cache *cache, const struct ix_digest *digest, bool our
 	second = ix_annotation(&record.manifest.annotations, CACHE_SECOND);
 	if (second && !ix_unhex(second, record.second.bytes, sizeof(record.second.bytes)))
 		return ix_err_set(err, IX_ECORRUPT, "its second key is no key");
-	if (need_part(&record.manifest, IX_MEDIA_RECORD_JSON, NULL, &json, err) < 0 || get_document(cache, json, &record.json, err) < 0)
-		return -(int)err->code;
+	if ((r = need_part(&record.manifest, IX_MEDIA_RECORD_JSON, NULL, &json, err)) < 0 ||
+	    (r = get_document(cache, json, &record.json, err)) < 0)
+		return r;
 	record.digest = *digest;
 	*ret_record = record;
 	record = (struct ix_kept_record){ 0 };
@@ -139,25 +146,28 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 	ix_auto_free char *name = kept_name(stage, key);
 	ix_auto_close int fd = -1;
 	ix_auto_buf body = { 0 };
+	int r;
 
 	manifest.config.media_type = ix_strdup(IX_MEDIA_EMPTY);
 	manifest.config.size = 2;
 	manifest.subject.media_type = ix_strdup(IX_MEDIA_MANIFEST);
 	manifest.subject.digest = *image;
-	if (ix_blob_open(cache->store, image, &fd, &manifest.subject.size, err) < 0 ||
-	    ix_blob_put(cache->store, "{}", 2, &manifest.config.digest, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_blob_open(cache->store, image, &fd, &manifest.subject.size, err)) < 0 ||
+	    (r = ix_blob_put(cache->store, "{}", 2, &manifest.config.digest, err)) < 0)
+		return r;
 	for (size_t i = 0; i < nparts; i++)
 		ix_descriptor_copy(&parts[i], ix_manifest_add_layer(&manifest));
 	ix_pairs_set(&manifest.annotations, CACHE_KEY, ix_digest_hex(key, hex));
 	ix_pairs_set(&manifest.annotations, CACHE_STAGE, stage);
 	if (second)
 		ix_pairs_set(&manifest.annotations, CACHE_SECOND, ix_digest_hex(second, second_hex));
-	if (cache_sign(cache, &manifest, err) < 0)
-		return -(int)err->code;
+	r = cache_sign(cache, &manifest, err);
+	if (r < 0)
+		return r;
 	ix_manifest_json(&manifest, &body);
-	if (ix_blob_put(cache->store, body.data, body.len, ret_record, err) < 0)
-		return -(int)err->code;
+	r = ix_blob_put(cache->store, body.data, body.len, ret_record, err);
+	if (r < 0)
+		return r;
 	ix_digest_text(ret_record, text);
 	return ix_store_set_fact(cache->store, "record of", name, text, strlen(text), err);
 }
@@ -201,9 +211,10 @@ int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char 
 	ix_auto_free char *image_name = cache_channel_ref(cache, stage, channel, false);
 	ix_auto_free char *record_name = cache_channel_ref(cache, stage, channel, true);
 	struct ix_published moved;
+	int r = ix_cache_publish_name(cache, image_name, image, image_from, NULL, &moved, err);
 
-	if (ix_cache_publish_name(cache, image_name, image, image_from, NULL, &moved, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_cache_publish_name(cache, record_name, record, record_from, NULL, &moved, err);
 }
 
@@ -243,7 +254,7 @@ int cache_record_manifest(struct ix_cache *cache, const char *stage, const struc
 	if (r == -IX_ECORRUPT)
 		err->code = IX_EFAIL;
 	if (r < 0)
-		return -(int)err->code;
+		return ix_err_code(err);
 	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
 }
 
@@ -312,8 +323,8 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 			find->channel = channels[i];
 			return 0;
 		}
-		if (r != -IX_ENOTFOUND && cache_go_without(cache, NULL, &why, err) < 0)
-			return -(int)err->code;
+		if (r != -IX_ENOTFOUND && (r = cache_go_without(cache, NULL, &why, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -355,9 +366,10 @@ int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *r
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest image = { 0 };
 	ix_auto_ref ref = { 0 };
+	int r;
 
-	if (repository && ix_ref_parse(repository, &ref, err) < 0)
-		return -(int)err->code;
+	if (repository && (r = ix_ref_parse(repository, &ref, err)) < 0)
+		return r;
 	if (cache_fetch_manifest(cache, repository ? &ref : NULL, &record->manifest.subject.digest, &body, err) < 0 ||
 	    ix_manifest_parse(body.data, body.len, &image, err) < 0)
 		return ix_err_wrap(err, "the image of a record");

@@ -33,8 +33,9 @@ int cache_sign(const struct ix_cache *cache, struct ix_manifest *record, struct 
 	if (!cache->trust.signing_key)
 		return 0;
 	statement(record, &text);
-	if (ix_sign(cache->trust.signing_key, text.data, text.len, signature, err) < 0)
-		return -(int)err->code;
+	int r = ix_sign(cache->trust.signing_key, text.data, text.len, signature, err);
+	if (r < 0)
+		return r;
 	ix_pairs_set(&record->annotations, CACHE_SIGNATURE, signature);
 	return 0;
 }

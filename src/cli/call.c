@@ -217,8 +217,9 @@ static int run_outline(struct session *session, const char *what, bool json, str
 
 	if (session->project || session->nfiles == 0)
 		return ix_err_set(err, IX_EARG, "--call %s is about a Dockerfile: name its directory", what);
-	if (session_outline(session, &outline, err) < 0)
-		return -(int)err->code;
+	int r = session_outline(session, &outline, err);
+	if (r < 0)
+		return r;
 	if (strcmp(what, "targets") == 0)
 		(json ? print_targets_json : print_targets)(&outline);
 	else

@@ -183,8 +183,8 @@ static int attempt(struct session *session, struct build_opts *opts, struct ix_e
 	engine->epoch = session->epoch;
 	engine->remembered = session->remembered;
 	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
-	if (opts->no_build && refuse_builds(session, err) < 0)
-		return -(int)err->code;
+	if (opts->no_build && (r = refuse_builds(session, err)) < 0)
+		return r;
 	session_advise(session);
 	announce(session);
 	r = ix_engine_new(engine, session->graph, session->state, session->plan, &run, err);
@@ -255,14 +255,16 @@ static int check_options(const struct build_opts *opts, const struct build_reque
 /* Everything that can be wrong with the command line is found before anything is opened. */
 static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
 {
+	int r;
+
 	request->publish = !opts->no_push && !request->offline;
 	request->complete = request->publish;
-	if (docker_opts_check(&opts->docker, err) < 0 ||
-	    request_operands(&opts->operands, request, session->common.project_file != NULL, err) < 0 ||
-	    check_options(opts, request, session, err) < 0 || request_settle(request, session, err) < 0 ||
-	    outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err) < 0 ||
-	    ssh_parse(&opts->ssh, &opts->agents, err) < 0)
-		return -(int)err->code;
+	if ((r = docker_opts_check(&opts->docker, err)) < 0 ||
+	    (r = request_operands(&opts->operands, request, session->common.project_file != NULL, err)) < 0 ||
+	    (r = check_options(opts, request, session, err)) < 0 || (r = request_settle(request, session, err)) < 0 ||
+	    (r = outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err)) < 0 ||
+	    (r = ssh_parse(&opts->ssh, &opts->agents, err)) < 0)
+		return r;
 	return 0;
 }
 
@@ -270,13 +272,16 @@ static int run(struct session *session, struct build_opts *opts, struct build_re
 {
 	struct ix_engine_opts engine;
 	const char *call = opts->check ? "check" : opts->call;
+	int r = prepare(opts, request, session, err);
 
-	if (prepare(opts, request, session, err) < 0)
-		return -(int)err->code;
-	if (call && strcmp(call, "build") != 0)
-		return session_open(session, request, false, err) < 0 ? -(int)err->code : call_run(session, call, ret_status, err);
-	if (session_open(session, request, true, err) < 0 || engine_fill(session, opts, &engine, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
+	if (call && strcmp(call, "build") != 0) {
+		r = session_open(session, request, false, err);
+		return r < 0 ? r : call_run(session, call, ret_status, err);
+	}
+	if ((r = session_open(session, request, true, err)) < 0 || (r = engine_fill(session, opts, &engine, err)) < 0)
+		return r;
 	return build(session, opts, &engine, err);
 }
 

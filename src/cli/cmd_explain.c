@@ -45,9 +45,11 @@ static int record_of_image(struct session *session, const struct ix_stage *stage
 	ix_auto_free char *ref = NULL;
 	struct ix_digest digest, key;
 	const char *hex;
+	int r;
 
-	if (find_image(session, name, &digest, &ref, err) < 0 || ix_cache_image(session->cache, ref, &digest, &manifest, &config, err) < 0)
-		return -(int)err->code;
+	if ((r = find_image(session, name, &digest, &ref, err)) < 0 ||
+	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0)
+		return r;
 	hex = ix_annotation(&manifest.annotations, "dev.ix.key");
 	if (!hex || !ix_unhex(hex, key.bytes, sizeof(key.bytes)))
 		return ix_err_set(err, IX_EARG, "image %s was not built by ix: it says no key", name);
@@ -199,8 +201,10 @@ static int explain(struct session *session, const char *against, bool json, stru
 	ix_auto_free char *from = ix_strdup(against);
 	int r = against ? record_against(session, stage, against, &then, err) : record_default(session, stage, &then, &from, err);
 
-	if (r < 0 || collect(&self, stage, &then, err) < 0)
-		return -(int)err->code;
+	if (r == 0)
+		r = collect(&self, stage, &then, err);
+	if (r < 0)
+		return r;
 	ix_ui_finish(session->ui);
 	if (json) {
 		print_json(&self, stage, &then, from);

@@ -34,8 +34,9 @@ int find_image(struct session *session, const char *name, struct ix_digest *ret_
 
 	if (r != -IX_ENOTFOUND)
 		return r;
-	if (ix_store_names(session->store, &names, err) < 0)
-		return -(int)err->code;
+	r = ix_store_names(session->store, &names, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < names.count && strlen(name) >= 8; i++) {
 		char text[IX_DIGEST_TEXT];
 
@@ -46,8 +47,9 @@ int find_image(struct session *session, const char *name, struct ix_digest *ret_
 		}
 	}
 	ix_platform_host(&host);
-	if (ix_cache_resolve(session->cache, full, &host, ret_manifest, err) < 0)
-		return -(int)err->code;
+	r = ix_cache_resolve(session->cache, full, &host, ret_manifest, err);
+	if (r < 0)
+		return r;
 	*ret_ref = ix_steal(&full);
 	return 0;
 }
@@ -126,9 +128,10 @@ static int images(struct session *session, const struct ix_strv *operands, void 
 	json_t *list = json_array();
 
 	(void)operands;
-	if (ix_store_names(session->store, &names, err) < 0) {
+	int r = ix_store_names(session->store, &names, err);
+	if (r < 0) {
 		json_decref(list);
-		return -(int)err->code;
+		return r;
 	}
 	ix_ui_finish(session->ui);
 	if (!opts->json)
@@ -172,13 +175,14 @@ static int inspect(struct session *session, const struct ix_strv *operands, void
 	struct ix_digest digest;
 	char text[IX_DIGEST_TEXT];
 	json_t *json;
+	int r;
 
 	(void)data;
-	if (find_image(session, operands->items[0], &digest, &ref, err) < 0 ||
-	    ix_cache_image(session->cache, ref, &digest, &manifest, &config, err) < 0 ||
-	    ix_blob_read(session->store, &digest, &manifest_body, err) < 0 ||
-	    ix_blob_read(session->store, &manifest.config.digest, &config_body, err) < 0)
-		return -(int)err->code;
+	if ((r = find_image(session, operands->items[0], &digest, &ref, err)) < 0 ||
+	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0 ||
+	    (r = ix_blob_read(session->store, &digest, &manifest_body, err)) < 0 ||
+	    (r = ix_blob_read(session->store, &manifest.config.digest, &config_body, err)) < 0)
+		return r;
 	ix_ui_finish(session->ui);
 	json = json_pack("{s:s, s:s, s:o, s:o}", "name", operands->items[0], "digest", ix_digest_text(&digest, text), "manifest",
 			 json_loadb(manifest_body.data, manifest_body.len, 0, NULL), "config",
@@ -204,6 +208,7 @@ struct rm_opts {
 static int rm(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err)
 {
 	const struct rm_opts *opts = data;
+	int r;
 
 	if (opts->everything && operands->count > 0)
 		return ix_err_set(err, IX_EARG, "--everything leaves nothing to name");
@@ -214,8 +219,9 @@ static int rm(struct session *session, const struct ix_strv *operands, void *dat
 	for (size_t i = 0; i < operands->count; i++) {
 		ix_auto_free char *name = full_name(session, operands->items[i]);
 
-		if (ix_store_untag(session->store, name, err) < 0)
-			return -(int)err->code;
+		r = ix_store_untag(session->store, name, err);
+		if (r < 0)
+			return r;
 		ix_ui_finish(session->ui);
 		say("removed %s\n", name);
 	}
@@ -251,12 +257,14 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 	ix_auto_ref ref = { 0 };
 	ix_auto_free char *name = NULL;
 	char text[IX_DIGEST_TEXT];
+	int r;
 
 	if (fd < 0)
 		return ix_err_sys(err, "open %s", operands->items[0]);
 	ix_platform_host(&platform);
-	if ((opts->platform && ix_platform_parse(opts->platform, &platform, err) < 0) || ix_ref_parse(operands->items[1], &ref, err) < 0)
-		return -(int)err->code;
+	if ((opts->platform && (r = ix_platform_parse(opts->platform, &platform, err)) < 0) ||
+	    (r = ix_ref_parse(operands->items[1], &ref, err)) < 0)
+		return r;
 	name = ix_ref_text(&ref);
 	engine_options(session, &engine);
 	if (ix_import_rootfs(&engine, fd, name, &platform, &manifest, err) < 0)
@@ -307,8 +315,9 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 	if (!opts->output && isatty(STDOUT_FILENO))
 		return ix_err_set(err, IX_EARG, "not writing an archive to a terminal: use --output FILE");
 	engine_options(session, &engine);
-	if (find_image(session, operands->items[0], &manifest, &ref, err) < 0)
-		return -(int)err->code;
+	int r = find_image(session, operands->items[0], &manifest, &ref, err);
+	if (r < 0)
+		return r;
 	return ix_export_image(&engine, &manifest, ref, &spec, err);
 }
 
@@ -332,11 +341,12 @@ static int push(struct session *session, const struct ix_strv *operands, void *d
 	ix_auto_free char *ref = NULL;
 	struct ix_published moved;
 	struct ix_digest manifest;
+	int r;
 
 	(void)data;
-	if (find_image(session, operands->items[0], &manifest, &ref, err) < 0 ||
-	    ix_cache_publish_name(session->cache, to, &manifest, ref, NULL, &moved, err) < 0)
-		return -(int)err->code;
+	if ((r = find_image(session, operands->items[0], &manifest, &ref, err)) < 0 ||
+	    (r = ix_cache_publish_name(session->cache, to, &manifest, ref, NULL, &moved, err)) < 0)
+		return r;
 	return 0;
 }
 

@@ -46,15 +46,16 @@ static int lock_image(struct locking *self, const struct ix_source *source, stru
 	struct ix_platform platform;
 	struct ix_digest digest;
 	char hex[IX_DIGEST_TEXT];
+	int r;
 
 	if (source->kind != IX_SOURCE_IMAGE || strchr(source->text, '@') ||
 	    ix_lock_get(self->lock, IX_LOCK_IMAGE, source->text, source->platform))
 		return 0;
 	pin = kept(self, IX_LOCK_IMAGE, source->text, source->platform);
 	if (!pin) {
-		if (ix_platform_parse(source->platform, &platform, err) < 0 ||
-		    ix_cache_resolve(self->session->cache, source->text, &platform, &digest, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_platform_parse(source->platform, &platform, err)) < 0 ||
+		    (r = ix_cache_resolve(self->session->cache, source->text, &platform, &digest, err)) < 0)
+			return r;
 		pin = ix_digest_text(&digest, hex);
 	}
 	ix_lock_set(self->lock, IX_LOCK_IMAGE, source->text, source->platform, pin);
@@ -68,26 +69,29 @@ static int lock_remote(struct locking *self, const struct ix_remote *remote, str
 	const char *name = git ? git : remote->url;
 	ix_auto_free char *identity = NULL;
 	const char *pin;
+	int r;
 
 	if (remote->kind == IX_REMOTE_NONE || (!git && remote->checksum))
 		return 0;
 	pin = kept(self, kind, name, NULL);
-	if (!pin && ix_remote_identity(self->session->remotes, remote, &identity, err) < 0)
-		return -(int)err->code;
+	if (!pin && (r = ix_remote_identity(self->session->remotes, remote, &identity, err)) < 0)
+		return r;
 	ix_lock_set(self->lock, kind, name, NULL, pin ? pin : identity);
 	return 0;
 }
 
 static int lock_step(struct locking *self, const struct ix_step *step, struct ix_err *err)
 {
-	if (lock_image(self, &step->from, err) < 0)
-		return -(int)err->code;
+	int r = lock_image(self, &step->from, err);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < step->nmounts; i++)
-		if (lock_image(self, &step->mounts[i].from, err) < 0)
-			return -(int)err->code;
+		if ((r = lock_image(self, &step->mounts[i].from, err)) < 0)
+			return r;
 	for (size_t i = 0; step->remotes && i < step->nwords; i++)
-		if (lock_remote(self, &step->remotes[i], err) < 0)
-			return -(int)err->code;
+		if ((r = lock_remote(self, &step->remotes[i], err)) < 0)
+			return r;
 	return 0;
 }
 
@@ -151,17 +155,19 @@ static int run(struct session *session, const struct ix_strv *names, bool update
 	struct locking self = { session, lock, names, update };
 	ix_auto_free char *path = NULL;
 	ix_auto_buf body = { 0 };
+	int r;
 
 	if (!session->project)
 		return ix_err_set(err, IX_EARG, "no ix.yaml here: a lock file belongs to a project");
 	if (names->count > 0 && !update)
 		return ix_err_set(err, IX_EARG, "names go with --update");
-	if (session_load(session, err) < 0 || lock_all(&self, err) < 0 || check_names(&self, err) < 0)
-		return -(int)err->code;
+	if ((r = session_load(session, err)) < 0 || (r = lock_all(&self, err)) < 0 || (r = check_names(&self, err)) < 0)
+		return r;
 	path = pins_path(session);
 	ix_lock_text(lock, &body);
-	if (ix_publish_file(AT_FDCWD, path, body.data, body.len, 0644, err) < 0)
-		return -(int)err->code;
+	r = ix_publish_file(AT_FDCWD, path, body.data, body.len, 0644, err);
+	if (r < 0)
+		return r;
 	ix_ui_finish(session->ui);
 	if (tell(&self) == 0)
 		say("ix.lock is up to date\n");

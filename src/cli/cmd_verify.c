@@ -58,23 +58,27 @@ static int verify(struct session *session, struct build_request *request, int *r
 	ix_auto_free char *ref = NULL;
 	struct ix_engine_opts engine;
 	struct ix_digest before;
+	int r;
 
-	if (session_plan(session, err) < 0 || find_original(session, &before, &ref, err) < 0)
-		return -(int)err->code;
+	if ((r = session_plan(session, err)) < 0 || (r = find_original(session, &before, &ref, err)) < 0)
+		return r;
 	force_stage(session, request, name);
-	if (session_plan(session, err) < 0)
-		return -(int)err->code;
+	r = session_plan(session, err);
+	if (r < 0)
+		return r;
 	engine_options(session, &engine);
 	engine.epoch = session->epoch;
 	engine.remembered = session->remembered;
 	perturbed = ix_perturbed_new(session->store);
 	engine.perturbed = perturbed;
 	/* Another second at least. */
-	if (ix_cancel_sleep(session->cancel, 1100, err) < 0)
-		return -(int)err->code;
-	if (ix_engine_new(&engine, session->graph, session->state, session->plan, &run, err) < 0 || ix_engine_run(run, err) < 0 ||
-	    ix_image_compare(&engine, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err) < 0)
-		return -(int)err->code;
+	r = ix_cancel_sleep(session->cancel, 1100, err);
+	if (r < 0)
+		return r;
+	if ((r = ix_engine_new(&engine, session->graph, session->state, session->plan, &run, err)) < 0 ||
+	    (r = ix_engine_run(run, err)) < 0 ||
+	    (r = ix_image_compare(&engine, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err)) < 0)
+		return r;
 	ix_ui_finish(session->ui);
 	tell(name, &difference);
 	*ret_status = difference.what && !difference.times_only;

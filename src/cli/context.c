@@ -20,8 +20,10 @@
 
 static int temporary_dir(struct session *session, char **ret_dir, struct ix_err *err)
 {
-	if (ix_store_tmpdir(session->store, ret_dir, err) < 0)
-		return -(int)err->code;
+	int r = ix_store_tmpdir(session->store, ret_dir, err);
+
+	if (r < 0)
+		return r;
 	ix_strv_add(&session->dirs, *ret_dir);
 	return chmod(*ret_dir, 0755) < 0 ? ix_err_sys(err, "mode of %s", *ret_dir) : 0;
 }
@@ -33,9 +35,10 @@ static int unpack(struct session *session, int fd, char **ret_dir, struct ix_err
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
 	ix_auto_free char *dir = NULL;
 	ix_auto_close int dir_fd = -1;
+	int r = temporary_dir(session, &dir, err);
 
-	if (temporary_dir(session, &dir, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return ix_err_sys(err, "open %s", dir);
@@ -66,9 +69,11 @@ static int fetch_archive(struct session *session, const struct ix_remote *remote
 {
 	struct ix_remote_file file;
 	ix_auto_close int fd = -1;
+	int r;
 
-	if (ix_remote_file(session->remotes, remote, &file, err) < 0 || ix_blob_open(session->store, &file.digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_remote_file(session->remotes, remote, &file, err)) < 0 ||
+	    (r = ix_blob_open(session->store, &file.digest, &fd, NULL, err)) < 0)
+		return r;
 	session->context_time = file.mtime_s;
 	if (ix_tar_detect(fd))
 		return unpack(session, fd, ret_dir, err);
@@ -89,16 +94,19 @@ int remote_context(struct session *session, const char *text, char **ret_dir, st
 	struct ix_remote remote;
 	ix_auto_free char *root = NULL;
 	struct stat st;
+	int r = ix_remote_parse(session->graph->arena, text, &remote, err);
 
-	if (ix_remote_parse(session->graph->arena, text, &remote, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (remote.kind == IX_REMOTE_NONE)
 		return 0;
-	if (remote.kind == IX_REMOTE_HTTP)
-		return fetch_archive(session, &remote, ret_dir, ret_text, err) < 0 ? -(int)err->code : 1;
+	if (remote.kind == IX_REMOTE_HTTP) {
+		r = fetch_archive(session, &remote, ret_dir, ret_text, err);
+		return r < 0 ? r : 1;
+	}
 	remote.keep_git_dir = remote.keep_git_dir || request_truth(session->request, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-	if (ix_remote_checkout(session->remotes, &remote, &root, err) < 0 || below(root, remote.subdir, ret_dir, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_remote_checkout(session->remotes, &remote, &root, err)) < 0 || (r = below(root, remote.subdir, ret_dir, err)) < 0)
+		return r;
 	if (stat(*ret_dir, &st) == 0)
 		session->context_time = st.st_mtim.tv_sec;
 	return 1;
@@ -163,7 +171,7 @@ int session_context(struct session *session, const char *value, const char *base
 		ret_source->stage = session_stage(session, value + 6, &failed, err);
 		if (ret_source->stage)
 			return 0;
-		return failed ? -(int)err->code : ix_project_unknown_stage(session->project, value + 6, err);
+		return failed ? ix_err_code(err) : ix_project_unknown_stage(session->project, value + 6, err);
 	}
 	switch (remote_context(session, value, &path, NULL, err)) {
 	case 0:
@@ -174,11 +182,12 @@ int session_context(struct session *session, const char *value, const char *base
 	case 1:
 		break;
 	default:
-		return -(int)err->code;
+		return ix_err_code(err);
 	}
-	if (need_directory(path, "context", err) < 0) {
+	int r = need_directory(path, "context", err);
+	if (r < 0) {
 		free(path);
-		return -(int)err->code;
+		return r;
 	}
 	ret_source->kind = IX_SOURCE_DIR;
 	ret_source->dir = session_dir(session, path, NULL, value);
@@ -247,9 +256,10 @@ static int from_stdin(struct session *session, struct ix_err *err)
 	ix_auto_close int fd = -1;
 	ix_scoped(ix_reader_freep) struct ix_reader *in = ix_fd_reader_new(STDIN_FILENO);
 	ix_scoped(ix_writer_freep) struct ix_writer *out = NULL;
+	int r = temporary_dir(session, &dir, err);
 
-	if (temporary_dir(session, &dir, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	path = ix_asprintf("%s/stdin", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -261,8 +271,9 @@ static int from_stdin(struct session *session, struct ix_err *err)
 		return ix_err_sys(err, "seek");
 	if (!ix_tar_detect(fd))
 		return ix_buf_read_fd(&lone->text, fd, err);
-	if (unpack(session, fd, &lone->dir, err) < 0)
-		return -(int)err->code;
+	r = unpack(session, fd, &lone->dir, err);
+	if (r < 0)
+		return r;
 	session->context_time = newest(lone->dir);
 	return 0;
 }
@@ -306,13 +317,15 @@ static int fetch_dockerfile(struct session *session, const char *url, struct ix_
 {
 	struct ix_remote remote;
 	struct ix_remote_file file;
+	int r = ix_remote_parse(session->graph->arena, url, &remote, err);
 
-	if (ix_remote_parse(session->graph->arena, url, &remote, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (remote.kind != IX_REMOTE_HTTP)
 		return ix_err_set(err, IX_EARG, "--file %s: a path, - or a http(s) URL of a file", url);
-	if (ix_remote_file(session->remotes, &remote, &file, err) < 0)
-		return -(int)err->code;
+	r = ix_remote_file(session->remotes, &remote, &file, err);
+	if (r < 0)
+		return r;
 	session->lone.path = ix_strdup(remote.name);
 	session->lone.shown = ix_strdup(url);
 	return ix_blob_read(session->store, &file.digest, &session->lone.text, err);
@@ -356,8 +369,8 @@ int lone_prepare(struct session *session, struct ix_err *err)
 	}
 	if (r < 0)
 		return r;
-	if (lone->dir && read_dockerfile(session, inside, err) < 0)
-		return -(int)err->code;
+	if (lone->dir && (r = read_dockerfile(session, inside, err)) < 0)
+		return r;
 	if (!lone->path) {
 		lone->path = ix_strdup("Dockerfile");
 		lone->shown = ix_strdup("Dockerfile");

@@ -136,8 +136,8 @@ int session_lint(struct session *session, struct ix_dockerfile *file, const stru
 
 	for (size_t i = 0; i < opts.nargs; i++)
 		if (strcmp(opts.args[i].name, "BUILDKIT_DOCKERFILE_CHECK") == 0 && opts.args[i].value &&
-		    ix_dockerfile_set_checks(file, opts.args[i].value, err) < 0)
-			return -(int)err->code;
+		    (r = ix_dockerfile_set_checks(file, opts.args[i].value, err)) < 0)
+			return r;
 	opts.ignored = is_ignored;
 	opts.lint_needs_facts = session->checking;
 	r = read_ignore(opts.context, &session->lint_ignore, err);

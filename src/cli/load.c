@@ -30,12 +30,14 @@ static int resolve_image(void *data, const struct ix_source *source, struct ix_d
 
 	bool pinned;
 
-	if (ix_platform_parse(source->platform, &platform, err) < 0)
-		return -(int)err->code;
+	int r = ix_platform_parse(source->platform, &platform, err);
+	if (r < 0)
+		return r;
 	if (source->kind == IX_SOURCE_LAYOUT)
 		return ix_cache_resolve_layout(session->cache, source->text, source->layout_ref, &platform, ret_digest, err);
-	if (pins_image(session, source, &pinned, ret_digest, err) < 0)
-		return -(int)err->code;
+	r = pins_image(session, source, &pinned, ret_digest, err);
+	if (r < 0)
+		return r;
 	if (pinned)
 		return 0;
 	return ix_cache_resolve(session->cache, source->text, &platform, ret_digest, err);
@@ -64,8 +66,9 @@ static int fetch_facts(struct session *session, const struct ix_source *source, 
 
 	if (ix_map_get(&session->facts, name))
 		return 0;
-	if (ix_cache_image(session->cache, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, &manifest, &config, err) < 0)
-		return -(int)err->code;
+	int r = ix_cache_image(session->cache, source->kind == IX_SOURCE_IMAGE ? source->text : NULL, digest, &manifest, &config, err);
+	if (r < 0)
+		return r;
 	check_platform(session, source, &config);
 	facts = ix_calloc(1, sizeof(*facts));
 	ix_strv_copy(&facts->env, &config.env);
@@ -185,19 +188,22 @@ static int lower_text(struct session *session, const char *name, const struct ix
 {
 	struct ix_dockerfile *file;
 	ix_auto_strv unused = { 0 };
+	int r = ix_dockerfile_parse(name, ix_buf_str(text), text->len, &file, err);
 
-	if (ix_dockerfile_parse(name, ix_buf_str(text), text->len, &file, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	session->files = ix_realloc_array(session->files, session->nfiles + 1, sizeof(*session->files));
 	session->files[session->nfiles++] = file; /* the graph points into it */
 	ix_strv_add(&session->file_stages, lowering->opts.name);
-	if (session_lint(session, file, &lowering->opts, err) < 0)
-		return -(int)err->code;
+	r = session_lint(session, file, &lowering->opts, err);
+	if (r < 0)
+		return r;
 	/* Without a target a check is about all of it, from the top. */
-	if (session->whole && !lowering->opts.target && ix_dockerfile_check_all(file, &lowering->opts, err) < 0)
-		return -(int)err->code;
-	if (ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err) < 0)
-		return -(int)err->code;
+	if (session->whole && !lowering->opts.target && (r = ix_dockerfile_check_all(file, &lowering->opts, err)) < 0)
+		return r;
+	r = ix_dockerfile_lower(file, &lowering->opts, session->graph, ret_stage, &unused, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ix_dockerfile_warnings(file)->count; i++)
 		session_warn(session, "%s", ix_dockerfile_warnings(file)->items[i]);
 	for (size_t i = 0; i < lowering->opts.nargs; i++)
@@ -325,24 +331,28 @@ static int load_stage(struct session *session, const struct ix_project_stage *sp
 
 	if (!platform || need_directory(context, "build context", err) < 0)
 		return ix_err_wrap(err, "%s:%u:%u: stage '%s'", session->project->path, spec->place.line, spec->place.column, spec->name);
-	if (read_dockerfile(session, spec, context, &path, &text, err) < 0)
-		return -(int)err->code;
+	int r = read_dockerfile(session, spec, context, &path, &text, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < session->project->nstages; i++)
 		names[i] = session->project->stages[i].name;
-	if (set_common(session, &lowering, spec->name, platform, err) < 0)
-		return -(int)err->code;
+	r = set_common(session, &lowering, spec->name, platform, err);
+	if (r < 0)
+		return r;
 	lowering.opts.target = spec->target;
 	lowering.opts.context = session_dir(session, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
 	lowering.opts.find_stage = session_stage;
 	lowering.opts.stage_names = names;
 	shown = spec->inline_text ? ix_strdup(path) : shown_path(path);
-	if (fill_lowering(session, spec, &lowering, err) < 0)
-		return -(int)err->code;
+	r = fill_lowering(session, spec, &lowering, err);
+	if (r < 0)
+		return r;
 	if (!spec->inline_text && !ix_path_within(session->project->dir, path) && !ix_path_within(context, path) &&
-	    refuse_stranger(shown, &text, err) < 0)
-		return -(int)err->code;
-	if (lower_text(session, shown, &text, &lowering, ret_stage, err) < 0)
-		return -(int)err->code;
+	    (r = refuse_stranger(shown, &text, err)) < 0)
+		return r;
+	r = lower_text(session, shown, &text, &lowering, ret_stage, err);
+	if (r < 0)
+		return r;
 	(*ret_stage)->publish = spec->publish;
 	(*ret_stage)->npublish = spec->npublish;
 	apply_labels(session, *ret_stage, spec);
@@ -378,11 +388,16 @@ static int fill_lone(struct session *session, struct lowering *lowering, struct 
 	const struct build_request *request = session->request;
 	const struct lone *lone = &session->lone;
 	const char *platform = platform_of(session, request->platform, err);
+	int r;
 
-	if (!platform || lone_prepare(session, err) < 0)
-		return -(int)err->code;
-	if (set_common(session, lowering, "image", platform, err) < 0)
-		return -(int)err->code;
+	if (!platform)
+		return ix_err_code(err);
+	r = lone_prepare(session, err);
+	if (r < 0)
+		return r;
+	r = set_common(session, lowering, "image", platform, err);
+	if (r < 0)
+		return r;
 	lowering->opts.target = request->target;
 	if (lone->dir)
 		lowering->opts.context = session_dir(session, ix_strdup(lone->dir), lone->path, request->lone_context);
@@ -394,12 +409,14 @@ static int load_lone(struct session *session, struct ix_stage **ret_stage, struc
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
 	const struct lone *lone = &session->lone;
 	ix_auto_free char *shown = NULL;
+	int r = fill_lone(session, &lowering, err);
 
-	if (fill_lone(session, &lowering, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	shown = lone->shown ? ix_strdup(lone->shown) : shown_path(lone->path);
-	if (lower_text(session, shown, &lone->text, &lowering, ret_stage, err) < 0)
-		return -(int)err->code;
+	r = lower_text(session, shown, &lone->text, &lowering, ret_stage, err);
+	if (r < 0)
+		return r;
 	apply_labels(session, *ret_stage, NULL);
 	return 0;
 }
@@ -442,7 +459,7 @@ static int load_targets(struct session *session, struct ix_err *err)
 		struct ix_stage *stage = session_stage(session, name, &failed, err);
 
 		if (!stage)
-			return failed ? -(int)err->code : ix_project_unknown_stage(session->project, name, err);
+			return failed ? ix_err_code(err) : ix_project_unknown_stage(session->project, name, err);
 		if (named->count)
 			add_target(session, stage);
 	}
@@ -465,9 +482,10 @@ static bool in_list(const char *list, const char *name)
 static int apply_request(struct session *session, struct ix_err *err)
 {
 	const struct build_request *request = session->request;
+	int r = session_epoch(session, &session->epoch, err);
 
-	if (session_epoch(session, &session->epoch, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < session->graph->nstages; i++) {
 		struct ix_stage *stage = session->graph->stages[i];
 
@@ -515,8 +533,9 @@ static int load_graph(struct session *session, struct ix_err *err)
 		return r;
 	if (!session->project)
 		add_target(session, stage);
-	if (apply_request(session, err) < 0)
-		return -(int)err->code;
+	r = apply_request(session, err);
+	if (r < 0)
+		return r;
 	free(session->remembered);
 	session->remembered = remembered_name(session);
 	return session->request->locking ? 0 : pins_apply(session, err);
@@ -527,10 +546,12 @@ static int open_context(void *data, const struct ix_dir *dir, struct ix_context 
 	struct session *session = data;
 	ix_auto_free char *key = ix_asprintf("%s\n%s", dir->path, dir->ignore_path ? dir->ignore_path : "");
 	struct ix_context *context = ix_map_get(&session->contexts, key);
+	int r;
 
 	if (!context) {
-		if (ix_context_open(dir->path, dir->ignore_path, session->stat_cache, &context, err) < 0)
-			return -(int)err->code;
+		r = ix_context_open(dir->path, dir->ignore_path, session->stat_cache, &context, err);
+		if (r < 0)
+			return r;
 		if (session->project && session->project->git_modes)
 			ix_context_git_modes(context);
 		ix_map_set(&session->contexts, key, context);
@@ -572,8 +593,9 @@ static int make_plan(struct session *session, struct ix_err *err)
 	opts.nchannels = session->channels.count;
 	opts.sink = ix_ui_sink(session->ui);
 	ix_graph_reach(session->graph, session->targets, session->ntargets, needed);
-	if (ix_state_new(session->graph, needed, &inputs, &session->state, err) < 0)
-		return -(int)err->code;
+	int r = ix_state_new(session->graph, needed, &inputs, &session->state, err);
+	if (r < 0)
+		return r;
 	return ix_plan_new(session->graph, session->targets, session->ntargets, session->state, session->cache, &opts, &session->plan, err);
 }
 
@@ -613,28 +635,33 @@ static int need_input(const struct session *session, struct ix_err *err)
 int session_plan(struct session *session, struct ix_err *err)
 {
 	bool changed;
+	int r = need_input(session, err);
 
-	if (need_input(session, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* A key computed without knowing a base image's triggers is the right one exactly when it has none, and an image is published only by
 	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
 	do {
-		if (load_graph(session, err) < 0 || make_plan(session, err) < 0 || learn_facts(session, &changed, err) < 0)
-			return -(int)err->code;
+		if ((r = load_graph(session, err)) < 0 || (r = make_plan(session, err)) < 0 ||
+		    (r = learn_facts(session, &changed, err)) < 0)
+			return r;
 	} while (changed);
 	return 0;
 }
 
 int session_load(struct session *session, struct ix_err *err)
 {
-	return need_input(session, err) < 0 ? -(int)err->code : load_graph(session, err);
+	int r = need_input(session, err);
+
+	return r < 0 ? r : load_graph(session, err);
 }
 
 int session_outline(struct session *session, struct ix_outline *ret_outline, struct ix_err *err)
 {
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
+	int r = fill_lone(session, &lowering, err);
 
-	if (fill_lone(session, &lowering, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_dockerfile_outline(session->files[session->nfiles - 1], &lowering.opts, ret_outline, err);
 }

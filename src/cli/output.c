@@ -208,6 +208,8 @@ static int check(struct output *output, struct ix_err *err)
 
 static int parse(const char *text, struct output *output, struct ix_err *err)
 {
+	int r;
+
 	if (strcmp(text, "-") == 0) {
 		output->spec.kind = IX_EXPORT_TAR;
 		return 0;
@@ -227,8 +229,8 @@ static int parse(const char *text, struct output *output, struct ix_err *err)
 			const char *field = output->fields.items[i], *equals = strchr(field, '=');
 			ix_auto_free char *key = equals ? ix_strndup(field, (size_t)(equals - field)) : ix_strdup(field);
 
-			if ((strcmp(key, "type") == 0) == (pass == 0) && set_field(output, key, equals ? equals + 1 : NULL, err) < 0)
-				return -(int)err->code;
+			if ((strcmp(key, "type") == 0) == (pass == 0) && (r = set_field(output, key, equals ? equals + 1 : NULL, err)) < 0)
+				return r;
 		}
 	}
 	return check(output, err);
@@ -305,15 +307,16 @@ static int tag_image(const struct product *product, const struct ix_strv *names,
 	ix_auto_manifest parsed = { 0 };
 	ix_auto_config config = { 0 };
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
+	int r;
 
 	if (names->count == 0)
 		return 0;
-	if (ix_cache_image(session->cache, product->ref, manifest, &parsed, &config, err) < 0 ||
-	    ix_blob_read(session->store, manifest, &body, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_image(session->cache, product->ref, manifest, &parsed, &config, err)) < 0 ||
+	    (r = ix_blob_read(session->store, manifest, &body, err)) < 0)
+		return r;
 	for (size_t i = 0; i < names->count; i++)
-		if (ix_store_tag(session->store, names->items[i], manifest, parsed.media_type, body.len, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_store_tag(session->store, names->items[i], manifest, parsed.media_type, body.len, err)) < 0)
+			return r;
 	return 0;
 }
 
@@ -321,6 +324,7 @@ static int push(const struct product *product, const struct output *output, cons
 		struct ix_err *err)
 {
 	char digest[IX_DIGEST_TEXT];
+	int r;
 
 	if (names->count == 0)
 		return ix_err_set(err, IX_EARG, "pushing needs a name: --tag REGISTRY/NAME");
@@ -332,9 +336,10 @@ static int push(const struct product *product, const struct output *output, cons
 				    names->items[i], ix_digest_text(manifest, digest));
 		struct ix_published moved;
 
-		if (ix_cache_publish_name(product->session->cache, output->by_digest ? by_digest : names->items[i], manifest, product->ref,
-					  product->planned->stage->name, &moved, err) < 0)
-			return -(int)err->code;
+		r = ix_cache_publish_name(product->session->cache, output->by_digest ? by_digest : names->items[i], manifest, product->ref,
+					  product->planned->stage->name, &moved, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -344,10 +349,11 @@ static int empty_directory(const char *path, struct ix_err *err)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ix_auto_closedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
+	int r;
 
 	while (dir && (entry = readdir(dir)) != NULL)
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && ix_remove_tree(fd, entry->d_name, err) < 0)
-			return -(int)err->code;
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && (r = ix_remove_tree(fd, entry->d_name, err)) < 0)
+			return r;
 	return 0;
 }
 
@@ -357,13 +363,14 @@ static int export(const struct product *product, const struct output *output, co
 	struct ix_export spec = output->spec;
 	ix_auto_free char *platform = ix_strdup(product->planned->stage->platform);
 	ix_auto_free char *dest = NULL;
+	int r;
 
 	for (char *c = platform; *c; c++)
 		*c = *c == '/' ? '_' : *c;
 	if (output->split && spec.kind == IX_EXPORT_LOCAL && spec.dest)
 		spec.dest = dest = ix_asprintf("%s/%s", spec.dest, platform);
-	if (output->delete &&spec.dest && empty_directory(spec.dest, err) < 0)
-		return -(int)err->code;
+	if (output->delete &&spec.dest && (r = empty_directory(spec.dest, err)) < 0)
+		return r;
 	spec.names = (const char *const *)names->items;
 	return ix_export_image(product->engine, manifest, product->ref, &spec, err);
 }
@@ -388,20 +395,24 @@ static int write_one(const struct product *product, const struct output *output,
 	ix_auto_strv named = { 0 };
 	const struct ix_strv *names = &product->names;
 	struct ix_digest manifest;
+	int r;
 
 	if (output->where == TO_NOWHERE)
 		return 0;
 	if (output->names.count > 0) {
-		if (full_names(&output->names, "name", &named, err) < 0)
-			return -(int)err->code;
+		r = full_names(&output->names, "name", &named, err);
+		if (r < 0)
+			return r;
 		names = &named;
 	}
-	if (convert(product, output, &manifest, err) < 0)
-		return -(int)err->code;
+	r = convert(product, output, &manifest, err);
+	if (r < 0)
+		return r;
 	if (output->where == TO_ARCHIVE)
 		return export(product, output, names, &manifest, err);
-	if (tag_image(product, names, &manifest, err) < 0)
-		return -(int)err->code;
+	r = tag_image(product, names, &manifest, err);
+	if (r < 0)
+		return r;
 	return output->where == TO_REGISTRY ? push(product, output, names, &manifest, err) : 0;
 }
 
@@ -441,14 +452,15 @@ static int tell(const struct product *product, const struct build_opts *opts, st
 	ix_auto_config config = { 0 };
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	char digest[IX_DIGEST_TEXT];
+	int r;
 
 	if (!opts->iidfile && !opts->metadata_file)
 		return 0;
-	if (ix_cache_image(product->session->cache, product->ref, &product->manifest, &manifest, &config, err) < 0 ||
-	    ix_blob_read(product->session->store, &product->manifest, &body, err) < 0)
-		return -(int)err->code;
-	if (opts->metadata_file && write_metadata(product, opts->metadata_file, &manifest, body.len, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_image(product->session->cache, product->ref, &product->manifest, &manifest, &config, err)) < 0 ||
+	    (r = ix_blob_read(product->session->store, &product->manifest, &body, err)) < 0)
+		return r;
+	if (opts->metadata_file && (r = write_metadata(product, opts->metadata_file, &manifest, body.len, err)) < 0)
+		return r;
 	/* An image's id is its config's digest, to docker and podman alike. */
 	ix_digest_text(&manifest.config.digest, digest);
 	return opts->iidfile && ix_publish_file(AT_FDCWD, opts->iidfile, digest, strlen(digest), 0644, err) < 0
@@ -492,8 +504,9 @@ static int count_base_layers(struct product *product, struct ix_err *err)
 	digest = base->kind == IX_SOURCE_IMAGE || base->kind == IX_SOURCE_LAYOUT ? ix_state_image(product->session->state, base) : NULL;
 	if (!digest)
 		return 0;
-	if (ix_cache_image(product->session->cache, base->kind == IX_SOURCE_IMAGE ? base->text : NULL, digest, &manifest, &config, err) < 0)
-		return -(int)err->code;
+	int r = ix_cache_image(product->session->cache, base->kind == IX_SOURCE_IMAGE ? base->text : NULL, digest, &manifest, &config, err);
+	if (r < 0)
+		return r;
 	product->base_layers = manifest.nlayers;
 	return 0;
 }
@@ -521,13 +534,15 @@ static int recompress(struct product *product, const struct build_opts *opts, st
 
 static int write_all(struct product *product, const struct build_opts *opts, struct ix_err *err)
 {
-	if (full_names(&product->session->request->tags, "--tag", &product->names, err) < 0 ||
-	    (converts(opts) && count_base_layers(product, err) < 0) || recompress(product, opts, err) < 0 || annotate(product, err) < 0 ||
-	    tag_image(product, &product->names, &product->manifest, err) < 0)
-		return -(int)err->code;
+	int r;
+
+	if ((r = full_names(&product->session->request->tags, "--tag", &product->names, err)) < 0 ||
+	    (converts(opts) && (r = count_base_layers(product, err)) < 0) || (r = recompress(product, opts, err)) < 0 ||
+	    (r = annotate(product, err)) < 0 || (r = tag_image(product, &product->names, &product->manifest, err)) < 0)
+		return r;
 	for (size_t i = 0; i < opts->parsed.count; i++)
-		if (write_one(product, &opts->parsed.items[i], err) < 0)
-			return i < opts->outputs.count ? ix_err_wrap(err, "--output %s", opts->outputs.items[i]) : -(int)err->code;
+		if ((r = write_one(product, &opts->parsed.items[i], err)) < 0)
+			return i < opts->outputs.count ? ix_err_wrap(err, "--output %s", opts->outputs.items[i]) : r;
 	return tell(product, opts, err);
 }
 

@@ -103,6 +103,8 @@ static int parse_limits(struct build_request *request, struct ix_err *err)
 
 int request_settle(struct build_request *request, struct session *session, struct ix_err *err)
 {
+	int r;
+
 	request->arena = ix_arena_new();
 	request->run = (struct ix_run_spec)IX_RUN_SPEC_INIT;
 	request->run.hostname = request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME");
@@ -113,10 +115,10 @@ int request_settle(struct build_request *request, struct session *session, struc
 		return ix_err_set(err, IX_EARG, "--shm-size %s: not a size, as 128m", request->shm_size);
 	if (request->run.shm_size == 0)
 		request->run.shm_size = IX_SHM_SIZE;
-	if (parse_network(request->network, &request->run.network, err) < 0 ||
-	    parse_allow(&request->allow, &request->allow_insecure, err) < 0 || parse_hosts(request, err) < 0 ||
-	    parse_limits(request, err) < 0 || secrets_parse(&request->secrets, &request->secret_list, err) < 0)
-		return -(int)err->code;
+	if ((r = parse_network(request->network, &request->run.network, err)) < 0 ||
+	    (r = parse_allow(&request->allow, &request->allow_insecure, err)) < 0 || (r = parse_hosts(request, err)) < 0 ||
+	    (r = parse_limits(request, err)) < 0 || (r = secrets_parse(&request->secrets, &request->secret_list, err)) < 0)
+		return r;
 	session->secrets = request->secret_list.items;
 	session->nsecrets = request->secret_list.count;
 	return 0;

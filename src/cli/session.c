@@ -174,6 +174,7 @@ static int read_signing_key(struct session *session, struct ix_err *err)
 static int open_trust(struct session *session, struct ix_err *err)
 {
 	const struct ix_project *project = session->project;
+	int r;
 
 	if (!project)
 		return 0;
@@ -181,8 +182,8 @@ static int open_trust(struct session *session, struct ix_err *err)
 		return ix_err_set(err, IX_EARG, "%s: trust: signed needs trusted_keys: (ix key generate makes one)", project->path);
 	session->trusted_keys = ix_calloc(project->ntrusted_keys, sizeof(*session->trusted_keys));
 	for (size_t i = 0; i < project->ntrusted_keys; i++)
-		if (read_trusted_key(project, project->trusted_keys[i], &session->trusted_keys[i], err) < 0)
-			return -(int)err->code;
+		if ((r = read_trusted_key(project, project->trusted_keys[i], &session->trusted_keys[i], err)) < 0)
+			return r;
 	session->trust =
 		(struct ix_trust){ .signed_only = project->trust_signed, .keys = session->trusted_keys, .nkeys = project->ntrusted_keys };
 	return read_signing_key(session, err);
@@ -211,24 +212,26 @@ int session_open(struct session *session, const struct build_request *request, b
 	bool root = geteuid() == 0;
 	struct ix_cache_opts cache = { 0 };
 	const struct ix_store_listener listener = { session_waits, session };
+	int r;
 
 	session->request = request;
-	if (session->common.progress && ix_progress_parse(session->common.progress, &progress, err) < 0)
-		return -(int)err->code;
+	if (session->common.progress && (r = ix_progress_parse(session->common.progress, &progress, err)) < 0)
+		return r;
 	if (session->common.quiet)
 		progress = IX_PROGRESS_QUIET;
-	if (ix_user_config_load(session->common.config, &session->config, err) < 0 || open_project(session, request, err) < 0 ||
-	    pins_load(session, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_user_config_load(session->common.config, &session->config, err)) < 0 || (r = open_project(session, request, err)) < 0 ||
+	    (r = pins_load(session, err)) < 0)
+		return r;
 	path = store_path(session, root);
 	/* Before the first thread: namespaces are entered by a process that has only one. */
-	if (enter && ix_sandbox_enter(&degraded, err) < 0)
-		return -(int)err->code;
+	if (enter && (r = ix_sandbox_enter(&degraded, err)) < 0)
+		return r;
 	session->ui = ix_ui_new(progress, STDERR_FILENO);
 	if (degraded)
 		session_warn(session, "%s", degraded);
-	if (open_trust(session, err) < 0 || ix_store_open(path, &listener, &session->store, err) < 0 || open_registry(session, err) < 0)
-		return -(int)err->code;
+	if ((r = open_trust(session, err)) < 0 || (r = ix_store_open(path, &listener, &session->store, err)) < 0 ||
+	    (r = open_registry(session, err)) < 0)
+		return r;
 	session->remotes = ix_remotes_new(&(struct ix_remotes_opts){ .store = session->store,
 								     .cancel = session->cancel,
 								     .secret = session_secret,

@@ -22,9 +22,10 @@ static int run(const char *const *argv, const char *const *env, struct ix_buf *o
 {
 	ix_auto_buf errors = IX_BUF_INIT(64 << 10);
 	int status;
+	int r = ix_proc_run(&(struct ix_proc_opts){ .argv = argv, .env = env, .output = output, .errors = &errors }, &status, err);
 
-	if (ix_proc_run(&(struct ix_proc_opts){ .argv = argv, .env = env, .output = output, .errors = &errors }, &status, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (status == 0)
 		return 0;
 	{
@@ -50,6 +51,7 @@ static int start_agent(struct agents *agents, const char *keys, const char **ret
 	ix_auto_buf said = IX_BUF_INIT(64 << 10);
 	ix_auto_free char *copy = ix_strdup(keys);
 	char *rest = copy, *key;
+	int r;
 
 	if (!agents->dir) {
 		agents->dir = ix_strdup("/tmp/ix-agent-XXXXXX");
@@ -66,9 +68,10 @@ static int start_agent(struct agents *agents, const char *keys, const char **ret
 		ix_auto_free char *where = ix_asprintf("SSH_AUTH_SOCK=%s", path);
 		ix_auto_free char *search = ix_asprintf("PATH=%s", getenv("PATH")); /* NOLINT(concurrency-mt-unsafe) */
 
-		if (run((const char *const[]){ "ssh-add", "-q", key, NULL }, (const char *const[]){ where, search, "DISPLAY=", NULL }, NULL,
-			err) < 0)
-			return -(int)err->code;
+		r = run((const char *const[]){ "ssh-add", "-q", key, NULL }, (const char *const[]){ where, search, "DISPLAY=", NULL }, NULL,
+			err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -78,6 +81,7 @@ static int add(struct agents *agents, const char *spec, struct ix_err *err)
 	const char *equals = strchr(spec, '='), *value = equals ? equals + 1 : getenv("SSH_AUTH_SOCK"); /* NOLINT(concurrency-mt-unsafe) */
 	struct ix_build_ssh ssh = { .id = keep(agents, equals ? ix_strndup(spec, (size_t)(equals - spec)) : ix_strdup(spec)) };
 	struct stat st;
+	int r;
 
 	if (!value || !*value)
 		return ix_err_set(err, IX_EARG, "no SSH agent: SSH_AUTH_SOCK is not set");
@@ -85,8 +89,8 @@ static int add(struct agents *agents, const char *spec, struct ix_err *err)
 		char *real = realpath(value, NULL);
 
 		ssh.socket = keep(agents, real ? real : ix_strdup(value));
-	} else if (start_agent(agents, value, &ssh.socket, err) < 0) {
-		return -(int)err->code;
+	} else if ((r = start_agent(agents, value, &ssh.socket, err)) < 0) {
+		return r;
 	}
 	agents->items = ix_realloc_array(agents->items, agents->count + 1, sizeof(*agents->items));
 	agents->items[agents->count++] = ssh;

@@ -16,9 +16,10 @@
 static int read_ignore(const char *path, struct ix_ignore **ret_ignore, struct ix_err *err)
 {
 	ix_auto_buf text = IX_BUF_INIT(IX_TEXT_MAX);
+	int r = ix_read_file(AT_FDCWD, path, &text, err);
 
-	if (ix_read_file(AT_FDCWD, path, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_ignore_parse(path, ix_buf_str(&text), text.len, ret_ignore, err);
 }
 
@@ -26,6 +27,7 @@ int ix_context_open(const char *path, const char *ignore_path, struct ix_stat_ca
 		    struct ix_err *err)
 {
 	ix_scoped(ix_context_freep) struct ix_context *context = ix_calloc(1, sizeof(*context));
+	int r;
 
 	context->label = ix_strdup(path);
 	context->owns_fd = true;
@@ -33,8 +35,8 @@ int ix_context_open(const char *path, const char *ignore_path, struct ix_stat_ca
 	context->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (context->root_fd < 0)
 		return ix_err_sys(err, "build context %s", path);
-	if (ignore_path && read_ignore(ignore_path, &context->ignore, err) < 0)
-		return -(int)err->code;
+	if (ignore_path && (r = read_ignore(ignore_path, &context->ignore, err)) < 0)
+		return r;
 	*ret_context = ix_steal(&context);
 	return 0;
 }
@@ -265,11 +267,13 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	bool visible;
 
 	*ret_added = false;
-	if (ix_context_real_path(context, path, &real, err) < 0)
-		return -(int)err->code;
+	int r = ix_context_real_path(context, path, &real, err);
+	if (r < 0)
+		return r;
 	visible = context_visible(context, path) && context_visible(context, real);
-	if (context_walk(context, real, selection, cap, opts->cancel, err) < 0)
-		return -(int)err->code;
+	r = context_walk(context, real, selection, cap, opts->cancel, err);
+	if (r < 0)
+		return r;
 	context_drop_excluded(selection, first, excludes);
 	if (!visible && selection->nentries - first <= 1) {
 		context_drop(selection, first);
@@ -365,17 +369,17 @@ static int select_paths(struct ix_context *context, const char *pattern, const s
 	ix_auto_strv paths = { 0 };
 	size_t cap = 0;
 	bool added, wild = context_has_wildcard(clean);
+	int r;
 
 	if (!wild)
 		ix_strv_add(&paths, clean + 1);
-	else if (context_glob(context, clean + 1, &paths, err) < 0)
-		return -(int)err->code;
+	else if ((r = context_glob(context, clean + 1, &paths, err)) < 0)
+		return r;
 	for (size_t i = 0; i < paths.count; i++) {
 		/* What a wildcard finds and is ignored is not there, wherever it may lead. */
-		int r = wild && !context_may_show(context, paths.items[i])
-				? 0
-				: add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
-
+		r = wild && !context_may_show(context, paths.items[i])
+			    ? 0
+			    : add_match(context, paths.items[i], opts, excludes, selection, &cap, &added, err);
 		if (r == -IX_ENOTFOUND || (r == 0 && !added && !wild))
 			return ix_err_set(err, IX_ENOTFOUND, "\"/%s\": not found%s", paths.items[i],
 					  r == 0 ? " (it is excluded by the ignore file)" : "");
@@ -392,8 +396,8 @@ int ix_context_select(struct ix_context *context, const char *pattern, const str
 	ix_scoped(ix_ignore_freep) struct ix_ignore *excludes = NULL;
 	int r;
 
-	if (opts->nexcludes > 0 && ix_ignore_new(opts->excludes, opts->nexcludes, &excludes, err) < 0)
-		return -(int)err->code;
+	if (opts->nexcludes > 0 && (r = ix_ignore_new(opts->excludes, opts->nexcludes, &excludes, err)) < 0)
+		return r;
 	if (opts->parents) {
 		r = context_select_parents(context, pattern, opts, excludes, &selection, err);
 	} else {

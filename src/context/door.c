@@ -21,8 +21,9 @@ static int check(const struct ix_context *context, const struct ix_entry *entry,
 		return 0;
 	if (!has_digest || (uint64_t)st->st_size != entry->size)
 		return context_changed(context, entry, err);
-	if (context_hash_fd(fd, entry->path, &now, err) < 0)
-		return -(int)err->code;
+	int r = context_hash_fd(fd, entry->path, &now, err);
+	if (r < 0)
+		return r;
 	if (!ix_digest_eq(&now, &entry->digest))
 		return context_changed(context, entry, err);
 	return lseek(fd, 0, SEEK_SET) < 0 ? ix_err_sys(err, "seek %s", entry->path) : 0;
@@ -33,13 +34,14 @@ int ix_context_open_entry(const struct ix_context *context, const struct ix_entr
 {
 	ix_auto_close int fd = -1;
 	struct stat st;
+	int r = context_open(context, entry, &fd, err);
 
-	if (context_open(context, entry, &fd, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (fstat(fd, &st) < 0)
 		return ix_err_sys(err, "stat %s", entry->path);
-	if (context->owns_fd && !entry->socket && check(context, entry, fd, &st, err) < 0)
-		return -(int)err->code;
+	if (context->owns_fd && !entry->socket && (r = check(context, entry, fd, &st, err)) < 0)
+		return r;
 	*ret_file = (struct ix_context_file){
 		.fd = ix_steal_fd(&fd),
 		.size = (uint64_t)st.st_size,
@@ -66,8 +68,9 @@ static int check_again(const struct ix_context *context, const struct ix_entry *
 		return 0;
 	if (ix_digest_is_zero(&entry->digest) || lseek(file->fd, 0, SEEK_SET) < 0)
 		return context_changed(context, entry, err);
-	if (context_hash_fd(file->fd, entry->path, &now, err) < 0)
-		return -(int)err->code;
+	int r = context_hash_fd(file->fd, entry->path, &now, err);
+	if (r < 0)
+		return r;
 	return ix_digest_eq(&now, &entry->digest) ? 0 : context_changed(context, entry, err);
 }
 

@@ -105,11 +105,17 @@ static int hash_entry(struct job *job, struct ix_entry *entry, struct ix_hash *h
 	ix_auto_close int fd = -1;
 	int64_t now = ix_time_s();
 	struct stat before, after;
+	int r;
 
-	if (ix_cancel_check(job->cancel, err) < 0 || context_open(job->context, entry, &fd, err) < 0)
-		return -(int)err->code;
-	if (fstat(fd, &before) < 0 || hash_fd(fd, entry->path, hash, chunk, &entry->digest, err) < 0 || fstat(fd, &after) < 0)
-		return err->code ? -(int)err->code : ix_err_sys(err, "stat %s", entry->path);
+	if ((r = ix_cancel_check(job->cancel, err)) < 0 || (r = context_open(job->context, entry, &fd, err)) < 0)
+		return r;
+	if (fstat(fd, &before) < 0)
+		return ix_err_sys(err, "stat %s", entry->path);
+	r = hash_fd(fd, entry->path, hash, chunk, &entry->digest, err);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &after) < 0)
+		return ix_err_sys(err, "stat %s", entry->path);
 	if (job->attributes)
 		return hash_attributes(fd, entry->path, hash, &entry->digest, err);
 	if (before.st_size == after.st_size && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
@@ -183,7 +189,5 @@ int context_hash(const struct ix_context *context, struct ix_selection *selectio
 		run_workers(&job);
 	pthread_mutex_destroy(&job.lock);
 	free(job.unknown);
-	if (job.failed)
-		*err = job.err;
-	return job.failed ? -(int)err->code : 0;
+	return job.failed ? ix_err_copy(err, &job.err) : 0;
 }

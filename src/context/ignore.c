@@ -95,6 +95,7 @@ int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ig
 	ix_scoped(ix_ignore_freep) struct ix_ignore *ignore = ix_calloc(1, sizeof(*ignore));
 	const char *end = text + len;
 	unsigned line = 0;
+	int r;
 
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		text += 3;
@@ -115,8 +116,8 @@ int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ig
 		used = strlen(start);
 		while (used > 0 && strchr(" \t\r", start[used - 1]))
 			start[--used] = '\0';
-		if (used > 0 && add_rule(ignore, name, line, start, err) < 0)
-			return -(int)err->code;
+		if (used > 0 && (r = add_rule(ignore, name, line, start, err)) < 0)
+			return r;
 	}
 	*ret_ignore = ix_steal(&ignore);
 	return 0;
@@ -125,12 +126,13 @@ int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ig
 int ix_ignore_new(const char *const *patterns, size_t count, struct ix_ignore **ret_ignore, struct ix_err *err)
 {
 	ix_scoped(ix_ignore_freep) struct ix_ignore *ignore = ix_calloc(1, sizeof(*ignore));
+	int r;
 
 	for (size_t i = 0; i < count; i++) {
 		ix_auto_free char *copy = ix_strdup(patterns[i]);
 
-		if (*copy && add_rule(ignore, "--exclude", (unsigned)i + 1, copy, err) < 0)
-			return -(int)err->code;
+		if (*copy && (r = add_rule(ignore, "--exclude", (unsigned)i + 1, copy, err)) < 0)
+			return r;
 	}
 	*ret_ignore = ix_steal(&ignore);
 	return 0;

@@ -117,6 +117,7 @@ static int find(struct parents *self, const char *pattern, struct ix_err *err)
 static int add_ancestors(struct parents *self, const char *path, struct ix_map *added, struct ix_err *err)
 {
 	size_t start = strlen(self->pivot);
+	int r;
 
 	for (const char *slash = strchr(path + start + (start > 0), '/'); slash; slash = strchr(slash + 1, '/')) {
 		ix_auto_free char *dir = ix_strndup(path, (size_t)(slash - path));
@@ -124,8 +125,9 @@ static int add_ancestors(struct parents *self, const char *path, struct ix_map *
 		if (ix_map_get(added, dir))
 			continue;
 		ix_map_set(added, dir, self);
-		if (context_add(self->context, dir, self->selection, &self->cap, err) < 0)
-			return -(int)err->code;
+		r = context_add(self->context, dir, self->selection, &self->cap, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -134,9 +136,10 @@ static int collect(struct parents *self, struct ix_err *err)
 {
 	ix_auto_map added = { 0 };
 	const char *last = NULL;
+	int r = context_add(self->context, self->pivot, self->selection, &self->cap, err);
 
-	if (context_add(self->context, self->pivot, self->selection, &self->cap, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	ix_map_set(&added, self->pivot, self);
 	for (size_t i = 0; i < self->found.count; i++) {
 		const char *path = self->found.items[i];
@@ -145,10 +148,11 @@ static int collect(struct parents *self, struct ix_err *err)
 		/* What is below an earlier match is there already. */
 		if ((last && (ix_path_within(last, path))) || !context_may_show(self->context, path))
 			continue;
-		if (strcmp(path, self->pivot) != 0 && add_ancestors(self, path, &added, err) < 0)
-			return -(int)err->code;
-		if (context_walk(self->context, path, self->selection, &self->cap, self->opts->cancel, err) < 0)
-			return -(int)err->code;
+		if (strcmp(path, self->pivot) != 0 && (r = add_ancestors(self, path, &added, err)) < 0)
+			return r;
+		r = context_walk(self->context, path, self->selection, &self->cap, self->opts->cancel, err);
+		if (r < 0)
+			return r;
 		if (ix_map_get(&added, path) || !context_visible(self->context, path))
 			context_drop(self->selection, first); /* listed as an ancestor already, or there only for what is below it */
 		last = path;

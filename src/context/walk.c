@@ -89,9 +89,10 @@ static int add_entry(struct walk *walk, int dirfd, const char *name, const struc
 		entry.mode = S_IFREG | (st->st_mode & 07777);
 		entry.socket = true;
 	}
-	if (S_ISLNK(st->st_mode) && read_link(dirfd, name, path_take, &entry.link, err) < 0) {
+	int r = S_ISLNK(st->st_mode) ? read_link(dirfd, name, path_take, &entry.link, err) : 0;
+	if (r < 0) {
 		free(path_take);
-		return -(int)err->code;
+		return r;
 	}
 	IX_GROW(&selection->entries, selection->nentries, walk->cap);
 	selection->entries[selection->nentries++] = entry;
@@ -103,6 +104,7 @@ static int push(struct walk *walk, int dirfd, const char *name, const char *path
 {
 	int fd;
 	DIR *dir;
+	int r;
 
 	if (walk->nlevels >= DEPTH_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%s is nested deeper than %d directories", path, DEPTH_MAX);
@@ -111,9 +113,9 @@ static int push(struct walk *walk, int dirfd, const char *name, const char *path
 		return ix_err_sys(err, "open %s", path);
 	dir = fdopendir(fd);
 	if (!dir) {
-		ix_err_sys(err, "read %s", path);
+		r = ix_err_sys(err, "read %s", path);
 		close(fd);
-		return -(int)err->code;
+		return r;
 	}
 	IX_GROW(&walk->levels, walk->nlevels, &walk->levels_cap);
 	walk->levels[walk->nlevels++] = (struct level){ dir, ix_strdup(path), listed };
@@ -174,6 +176,8 @@ static int visit(struct walk *walk, const char *name, struct ix_err *err)
 
 static int run(struct walk *walk, const struct ix_cancel *cancel, struct ix_err *err)
 {
+	int r;
+
 	while (walk->nlevels > 0) {
 		struct level *top = &walk->levels[walk->nlevels - 1];
 		struct dirent *entry;
@@ -184,12 +188,13 @@ static int run(struct walk *walk, const struct ix_cancel *cancel, struct ix_err 
 			return ix_err_sys(err, "read %s", top->path);
 		if (!entry) {
 			pop(walk);
-			if (ix_cancel_check(cancel, err) < 0)
-				return -(int)err->code;
+			r = ix_cancel_check(cancel, err);
+			if (r < 0)
+				return r;
 			continue;
 		}
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && visit(walk, entry->d_name, err) < 0)
-			return -(int)err->code;
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && (r = visit(walk, entry->d_name, err)) < 0)
+			return r;
 	}
 	return 0;
 }

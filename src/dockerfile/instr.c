@@ -46,8 +46,10 @@ static int operands_command(struct df_making *self, struct ix_err *err)
 
 static int parse_run(struct df_making *self, struct ix_err *err)
 {
-	if (operands_command(self, err) < 0)
-		return -(int)err->code;
+	int r = operands_command(self, err);
+
+	if (r < 0)
+		return r;
 	if (self->instr->exec && self->instr->nwords == 0)
 		return err_here(self, err, "requires at least one argument");
 	return self->instr->exec ? 0 : df_read_heredocs(self->lexer, self->line, self->operands, self->instr, err);
@@ -72,13 +74,15 @@ static void name_heredocs(struct df_making *self)
 static int parse_copy(struct df_making *self, struct ix_err *err)
 {
 	struct df_instr *instr = self->instr;
+	int r;
 
 	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) == DF_JSON_LIST) {
 		instr->exec = true;
 	} else {
 		df_split_blanks(self->file->arena, self->operands, &instr->words, &instr->nwords);
-		if (df_read_heredocs(self->lexer, self->line, self->operands, instr, err) < 0)
-			return -(int)err->code;
+		r = df_read_heredocs(self->lexer, self->line, self->operands, instr, err);
+		if (r < 0)
+			return r;
 	}
 	if (instr->nwords == 0)
 		return err_here(self, err, "requires at least two arguments, but none were provided");
@@ -233,8 +237,9 @@ static int parse_healthcheck(struct df_making *self, struct ix_err *err)
 	ix_auto_free char *type = ix_strndup(self->operands, len);
 
 	rest += strspn(rest, " \t");
-	if (health_flags(self, err) < 0)
-		return -(int)err->code;
+	int r = health_flags(self, err);
+	if (r < 0)
+		return r;
 	if (!*type)
 		return err_here(self, err, "requires at least one argument");
 	if (ix_strcaseeq(type, "NONE")) {
@@ -261,15 +266,17 @@ static int parse_onbuild(struct df_making *self, struct ix_err *err)
 	size_t skip = (size_t)(self->operands - self->line->text);
 	struct df_instr trigger;
 	ix_auto_buf text = { 0 };
+	int r = operands_one(self, err);
 
-	if (operands_one(self, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* Checked here, though it is used only by those who build on this image. */
 	inner.text += skip;
 	inner.len -= skip;
 	inner.at += skip;
-	if (df_parse_instr(self->lexer, &inner, true, &trigger, err) < 0)
-		return -(int)err->code;
+	r = df_parse_instr(self->lexer, &inner, true, &trigger, err);
+	if (r < 0)
+		return r;
 	if (trigger.ndocs > 0) {
 		ix_buf_puts(&text, self->operands);
 		for (size_t i = 0; i < trigger.ndocs; i++)
@@ -352,7 +359,8 @@ int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, s
 	ret_instr->kind = word->kind;
 	self.operands = line->text + len;
 	self.operands += strspn(self.operands, " \t");
-	if (df_parse_flags(&self, word, err) < 0)
-		return -(int)err->code;
+	int r = df_parse_flags(&self, word, err);
+	if (r < 0)
+		return r;
 	return word->parse(&self, err);
 }

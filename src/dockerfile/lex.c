@@ -147,8 +147,9 @@ int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err
 		else if (is_empty(&raw))
 			ret_line->comment = NULL;
 	} while (is_comment(&raw) || is_empty(&raw));
-	if (read_logical(lexer, &raw, &joiner, err) < 0)
-		return -(int)err->code;
+	int r = read_logical(lexer, &raw, &joiner, err);
+	if (r < 0)
+		return r;
 	while (joiner.text.len > 0 && strchr(" \t", joiner.text.data[joiner.text.len - 1]))
 		joiner.text.data[--joiner.text.len] = '\0';
 	ret_line->text = ix_arena_strndup(arena, ix_buf_str(&joiner.text), joiner.text.len);
@@ -222,6 +223,7 @@ int df_read_directives(struct df_lexer *lexer, struct ix_err *err)
 	ix_auto_strv seen = { 0 };
 	struct df_lexer ahead = *lexer;
 	struct raw raw;
+	int r;
 
 	/* A first line "#!" is for the kernel. */
 	if (ix_starts(ahead.next, "#!"))
@@ -237,8 +239,9 @@ int df_read_directives(struct df_lexer *lexer, struct ix_err *err)
 			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
 		if (strcmp(key, "syntax") != 0 && strcmp(key, "escape") != 0 && strcmp(key, "check") != 0)
 			return 0; /* a comment like any other */
-		if (apply_directive(&ahead, key, value, &seen, err) < 0)
-			return -(int)err->code;
+		r = apply_directive(&ahead, key, value, &seen, err);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -320,6 +323,7 @@ int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *o
 	struct ix_pos pos = df_pos(lexer->file, line, operands);
 	char **words = NULL;
 	size_t n = 0;
+	int r;
 
 	if (!strstr(operands, "<<"))
 		return 0;
@@ -329,8 +333,9 @@ int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *o
 
 		if (!heredoc_word(arena, words[i], &doc))
 			continue;
-		if (read_body(lexer, &pos, &doc, err) < 0)
-			return -(int)err->code;
+		r = read_body(lexer, &pos, &doc, err);
+		if (r < 0)
+			return r;
 		*IX_ARENA_PUSH(arena, instr->docs, instr->ndocs) = doc;
 	}
 	instr->last_line = line->last_line = lexer->line;

@@ -357,13 +357,14 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 	struct lower self = { .file = file, .opts = opts, .graph = graph, .err = err };
 	ix_auto_free struct lowered *done = ix_calloc(file->nstages, sizeof(*done));
 	ix_auto_free bool *used = ix_calloc(opts->nargs, sizeof(*used));
+	int r;
 
 	self.done = done;
 	self.used_args = used;
 	self.needs_env = needs_env(file);
-	if (find_target(&self) < 0 || lower_globals(&self) < 0 || check_froms(&self) < 0 || check_circles(file, err) < 0 ||
-	    lower_stage(&self, self.target, ret_stage) < 0)
-		return -(int)err->code;
+	if ((r = find_target(&self)) < 0 || (r = lower_globals(&self)) < 0 || (r = check_froms(&self)) < 0 ||
+	    (r = check_circles(file, err)) < 0 || (r = lower_stage(&self, self.target, ret_stage)) < 0)
+		return r;
 	/* An argument of a stage that is not needed is not unused. */
 	for (size_t i = 0; i < file->nstages; i++)
 		for (size_t j = 0; j < file->stages[i].ninstrs; j++)

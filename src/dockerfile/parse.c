@@ -31,8 +31,9 @@ static int add_stage(struct ix_dockerfile *file, const struct df_instr *from, st
 
 	if (file->nstages >= STAGES_MAX)
 		return df_err(file, err, &from->pos, "more than %d stages", STAGES_MAX);
-	if (check_stage_name(file, from, &stage.name, err) < 0)
-		return -(int)err->code;
+	int r = check_stage_name(file, from, &stage.name, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; stage.name && i < file->nstages; i++)
 		if (file->stages[i].name && strcmp(file->stages[i].name, stage.name) == 0)
 			df_check(file, DF_DUPLICATE_STAGE_NAME, &from->pos, from->last_line, from->comment,
@@ -73,15 +74,18 @@ static int parse_all(struct ix_dockerfile *file, struct ix_err *err)
 	struct df_line line;
 	int r;
 
-	if (df_read_directives(&lexer, err) < 0)
-		return -(int)err->code;
+	r = df_read_directives(&lexer, err);
+	if (r < 0)
+		return r;
 	while ((r = df_next_line(&lexer, &line, err)) > 0) {
 		struct df_instr instr;
 
-		if (df_parse_instr(&lexer, &line, false, &instr, err) < 0)
-			return -(int)err->code;
-		if (instr.kind == DF_FROM ? add_stage(file, &instr, err) < 0 : add_instr(file, &instr, err) < 0)
-			return -(int)err->code;
+		r = df_parse_instr(&lexer, &line, false, &instr, err);
+		if (r < 0)
+			return r;
+		r = instr.kind == DF_FROM ? add_stage(file, &instr, err) : add_instr(file, &instr, err);
+		if (r < 0)
+			return r;
 	}
 	if (r < 0)
 		return r;
@@ -106,7 +110,7 @@ int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct i
 		return 0;
 	}
 	ix_dockerfile_free(file);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 void ix_dockerfile_free(struct ix_dockerfile *file)

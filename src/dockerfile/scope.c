@@ -8,7 +8,7 @@
 
 int lower_failed(const struct lower *self)
 {
-	return -(int)self->err->code;
+	return ix_err_code(self->err);
 }
 
 /* An error of somebody else's, put at a place of this file. */

@@ -21,13 +21,14 @@ static int place_files(struct copy *self, struct scratch *scratch, struct ix_err
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *tar = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
 	struct ix_layer_info info;
+	int r;
 
 	if (file < 0)
 		return ix_err_sys(err, "create %s", path);
 	writer = ix_fd_writer_new(file);
 	tar = ix_layer_begin(writer, &plain);
-	if (copy_write(self, tar, err) < 0 || ix_layer_finish(tar, &info, err) < 0)
-		return -(int)err->code;
+	if ((r = copy_write(self, tar, err)) < 0 || (r = ix_layer_finish(tar, &info, err)) < 0)
+		return r;
 	if (lseek(file, 0, SEEK_SET) < 0)
 		return ix_err_sys(err, "seek");
 	reader = ix_fd_reader_new(file);
@@ -46,11 +47,17 @@ static int unpack_archive(struct copy *self, const struct archive *archive, int 
 	ix_scoped(ix_context_file_release) struct ix_context_file open = { .fd = -1 };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
+	int r;
 
-	if (archive->is_blob ? ix_blob_check(opts->store, &archive->blob, err) < 0 ||
-				       ix_blob_open(opts->store, &archive->blob, &open.fd, NULL, err) < 0
-			     : ix_context_open_entry(archive->context, archive->from, &open, err) < 0)
-		return -(int)err->code;
+	if (archive->is_blob) {
+		r = ix_blob_check(opts->store, &archive->blob, err);
+		if (r == 0)
+			r = ix_blob_open(opts->store, &archive->blob, &open.fd, NULL, err);
+	} else {
+		r = ix_context_open_entry(archive->context, archive->from, &open, err);
+	}
+	if (r < 0)
+		return r;
 	file = ix_fd_reader_new(open.fd);
 	tar = ix_decompress_reader_new(file);
 	if (ix_layer_unpack(tar, dest_fd, &how, err) < 0)
@@ -82,21 +89,23 @@ int copy_archives(struct copy *self, struct ix_step_result *ret_result, struct i
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
 	auto_scratch scratch = { .root_fd = -1 };
+	int r;
 
-	if (scratch_open(opts, &self->build->image, self->build->stage->name, &scratch, err) < 0 || place_files(self, &scratch, err) < 0)
-		return -(int)err->code;
+	if ((r = scratch_open(opts, &self->build->image, self->build->stage->name, &scratch, err)) < 0 ||
+	    (r = place_files(self, &scratch, err)) < 0)
+		return r;
 	{
 		/* The archive sees the destination as its root: nothing in it leads outside. */
 		ix_auto_close int dest = -1;
 
-		if (*self->dest && make_dest(self, scratch.root_fd, err) < 0)
-			return -(int)err->code;
+		if (*self->dest && (r = make_dest(self, scratch.root_fd, err)) < 0)
+			return r;
 		dest = ix_open_beneath(scratch.root_fd, self->dest, O_RDONLY | O_DIRECTORY, err);
 		if (dest < 0)
 			return dest;
 		for (size_t i = 0; i < self->narchives; i++)
-			if (unpack_archive(self, &self->archives[i], dest, err) < 0)
-				return -(int)err->code;
+			if ((r = unpack_archive(self, &self->archives[i], dest, err)) < 0)
+				return r;
 	}
 	return scratch_commit(opts, &scratch, &self->build->image, self->build->stage, ret_result, err);
 }

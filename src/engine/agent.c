@@ -109,8 +109,9 @@ static int open_socket(struct agent *agent, const char *path, const struct agent
 	agent->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (agent->listen_fd < 0)
 		return ix_err_sys(err, "socket");
-	if (address(path, &here, err) < 0)
-		return -(int)err->code;
+	int r = address(path, &here, err);
+	if (r < 0)
+		return r;
 	if (bind(agent->listen_fd, (const struct sockaddr *)&here, sizeof(here)) < 0 || listen(agent->listen_fd, 16) < 0)
 		return ix_err_sys(err, "listen on %s", path);
 	if (chmod(path, mode->mode) < 0 || chown(path, mode->uid, mode->gid) < 0)

@@ -104,11 +104,14 @@ static int apply_entrypoint(struct build *build, const struct ix_step *step, str
 /* ENV and LABEL: pairs, all expanded before any is set. */
 static int expand_pairs(struct build *build, const struct ix_step *step, struct ix_strv *pairs, struct ix_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < step->nwords; i++) {
 		char *text;
 
-		if (build_expand(build, step, step->words[i], &text, err) < 0)
-			return -(int)err->code;
+		r = build_expand(build, step, step->words[i], &text, err);
+		if (r < 0)
+			return r;
 		ix_strv_take(pairs, text);
 	}
 	return 0;
@@ -127,9 +130,10 @@ static void pairs_history(struct build *build, const char *word, const struct ix
 static int apply_env(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	ix_auto_strv pairs = { 0 };
+	int r = expand_pairs(build, step, &pairs, err);
 
-	if (expand_pairs(build, step, &pairs, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	pairs_history(build, "ENV", &pairs);
 	for (size_t i = 0; i + 1 < pairs.count; i += 2)
 		ix_env_set(&build->image.config.env, pairs.items[i], pairs.items[i + 1]);
@@ -139,9 +143,10 @@ static int apply_env(struct build *build, const struct ix_step *step, struct ix_
 static int apply_label(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	ix_auto_strv pairs = { 0 };
+	int r = expand_pairs(build, step, &pairs, err);
 
-	if (expand_pairs(build, step, &pairs, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	pairs_history(build, "LABEL", &pairs);
 	for (size_t i = 0; i + 1 < pairs.count; i += 2)
 		ix_pairs_set(&build->image.config.labels, pairs.items[i], pairs.items[i + 1]);
@@ -201,17 +206,19 @@ static int expose(struct build *build, const struct ix_step *step, const char *s
 static int apply_expose(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	ix_auto_strv shown = { 0 };
+	int r;
 
 	for (size_t i = 0; i < step->nwords; i++) {
 		ix_auto_free char *text = NULL;
 		char *rest, *word;
 
-		if (build_expand(build, step, step->words[i], &text, err) < 0)
-			return -(int)err->code;
+		r = build_expand(build, step, step->words[i], &text, err);
+		if (r < 0)
+			return r;
 		/* A variable may hold several ports. */
 		for (word = strtok_r(text, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest))
-			if (expose(build, step, word, &shown, err) < 0)
-				return -(int)err->code;
+			if ((r = expose(build, step, word, &shown, err)) < 0)
+				return r;
 	}
 	{
 		ix_auto_buf text = { 0 };
@@ -318,13 +325,15 @@ static int apply_health(struct build *build, const struct ix_step *step, struct 
 static int apply_volume(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
 	ix_auto_buf shown = { 0 };
+	int r;
 
 	ix_buf_puts(&shown, "VOLUME [");
 	for (size_t i = 0; i < step->nwords; i++) {
 		ix_auto_free char *text = NULL;
 
-		if (build_expand(build, step, step->words[i], &text, err) < 0)
-			return -(int)err->code;
+		r = build_expand(build, step, step->words[i], &text, err);
+		if (r < 0)
+			return r;
 		if (!*text)
 			return ix_err_at(err, &step->pos, "VOLUME specified can not be an empty string");
 		add_sorted(&build->image.config.volumes, text);
@@ -339,9 +348,10 @@ static int apply_volume(struct build *build, const struct ix_step *step, struct 
 static int set_field(struct build *build, const struct ix_step *step, char **field, struct ix_err *err)
 {
 	char *text;
+	int r = build_expand(build, step, step->words[0], &text, err);
 
-	if (build_expand(build, step, step->words[0], &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	free(*field);
 	*field = text;
 	history(build, ix_asprintf("%s %s", ix_step_word(step->kind), text));
@@ -355,8 +365,10 @@ static int apply_user(struct build *build, const struct ix_step *step, struct ix
 
 static int apply_stopsignal(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
-	if (set_field(build, step, &build->image.config.stop_signal, err) < 0)
-		return -(int)err->code;
+	int r = set_field(build, step, &build->image.config.stop_signal, err);
+
+	if (r < 0)
+		return r;
 	if (!ix_signal_known(build->image.config.stop_signal))
 		return ix_err_at(err, &step->pos, "invalid signal: %s", build->image.config.stop_signal);
 	return 0;

@@ -29,10 +29,11 @@ static void plain_release(struct plain *plain)
 static int plain_open(const struct convert *self, const struct ix_descriptor *layer, struct plain *ret_plain, struct ix_err *err)
 {
 	int fd;
+	int r;
 
-	if (ix_cache_need_sound(self->opts->cache, self->image, layer, NULL, err) < 0 ||
-	    ix_blob_open(self->opts->store, &layer->digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_sound(self->opts->cache, self->image, layer, NULL, err)) < 0 ||
+	    (r = ix_blob_open(self->opts->store, &layer->digest, &fd, NULL, err)) < 0)
+		return r;
 	ret_plain->file = ix_fd_reader_new_take(fd);
 	ret_plain->tar = ix_decompress_reader_new(ret_plain->file);
 	return 0;
@@ -41,8 +42,10 @@ static int plain_open(const struct convert *self, const struct ix_descriptor *la
 static int commit(struct ix_blob_writer *blob_take, struct ix_descriptor *layer, const struct ix_digest *digest, uint64_t size,
 		  enum ix_compression kind, struct ix_err *err)
 {
-	if (ix_blob_commit(blob_take, digest, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_commit(blob_take, digest, err);
+
+	if (r < 0)
+		return r;
 	layer->digest = *digest;
 	layer->size = size;
 	free(layer->media_type);
@@ -59,14 +62,15 @@ static int recompress(const struct convert *self, struct ix_descriptor *layer, s
 	ix_scoped(ix_writer_freep) struct ix_writer *packed = NULL;
 	struct ix_digest digest;
 	uint64_t size;
+	int r;
 
-	if (plain_open(self, layer, &plain, err) < 0 || ix_blob_begin(self->opts->store, &blob, err) < 0)
-		return -(int)err->code;
+	if ((r = plain_open(self, layer, &plain, err)) < 0 || (r = ix_blob_begin(self->opts->store, &blob, err)) < 0)
+		return r;
 	hashing = ix_digest_writer_new(ix_blob_stream(blob), &digest, &size);
 	packed = ix_compress_writer_new(hashing, self->spec->compression, self->spec->level, 0);
-	if (ix_copy(plain.tar, packed, self->opts->cancel, err) < 0 || ix_write_finish(packed, err) < 0 ||
-	    ix_write_finish(hashing, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_copy(plain.tar, packed, self->opts->cancel, err)) < 0 || (r = ix_write_finish(packed, err)) < 0 ||
+	    (r = ix_write_finish(hashing, err)) < 0)
+		return r;
 	return commit(ix_steal(&blob), layer, &digest, size, self->spec->compression, err);
 }
 
@@ -77,8 +81,8 @@ static int copy_entries(struct plain *plain, struct ix_layer_writer *layer, cons
 	int r;
 
 	while ((r = ix_tar_next(tar, &entry, err)) > 0)
-		if (ix_layer_add_tar(layer, entry, tar, cancel, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_layer_add_tar(layer, entry, tar, cancel, err)) < 0)
+			return r;
 	return r;
 }
 
@@ -90,14 +94,15 @@ static int clamp(const struct convert *self, struct ix_descriptor *layer, struct
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *writer = NULL;
 	struct ix_layer_opts how = { self->spec->compression, self->spec->level, self->spec->epoch };
 	struct ix_layer_info info;
+	int r;
 
-	if (!self->spec->has_compression && ix_layer_compression(layer->media_type, &how.compression, err) < 0)
-		return -(int)err->code;
-	if (plain_open(self, layer, &plain, err) < 0 || ix_blob_begin(self->opts->store, &blob, err) < 0)
-		return -(int)err->code;
+	if (!self->spec->has_compression && (r = ix_layer_compression(layer->media_type, &how.compression, err)) < 0)
+		return r;
+	if ((r = plain_open(self, layer, &plain, err)) < 0 || (r = ix_blob_begin(self->opts->store, &blob, err)) < 0)
+		return r;
 	writer = ix_layer_begin(ix_blob_stream(blob), &how);
-	if (copy_entries(&plain, writer, self->opts->cancel, err) < 0 || ix_layer_finish(writer, &info, err) < 0)
-		return -(int)err->code;
+	if ((r = copy_entries(&plain, writer, self->opts->cancel, err)) < 0 || (r = ix_layer_finish(writer, &info, err)) < 0)
+		return r;
 	*diff_id = info.diff_id;
 	return commit(ix_steal(&blob), layer, &info.digest, info.size, how.compression, err);
 }
@@ -105,9 +110,10 @@ static int clamp(const struct convert *self, struct ix_descriptor *layer, struct
 static int convert_layer(const struct convert *self, struct ix_descriptor *layer, struct ix_digest *diff_id, bool ours, struct ix_err *err)
 {
 	enum ix_compression kind;
+	int r = ix_layer_compression(layer->media_type, &kind, err);
 
-	if (ix_layer_compression(layer->media_type, &kind, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* Layers of the base image are somebody else's, and shared as they are. */
 	if (self->spec->rewrite_timestamp && ours)
 		return clamp(self, layer, diff_id, err);
@@ -153,16 +159,17 @@ int ix_image_convert(const struct ix_engine_opts *opts, const struct ix_digest *
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
 	ix_auto_buf body = { 0 };
+	int r = ix_cache_image(opts->cache, image, digest, &manifest, &config, err);
 
-	if (ix_cache_image(opts->cache, image, digest, &manifest, &config, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < manifest.nlayers; i++)
 		if (convert_layer(&self, &manifest.layers[i], &config.diff_ids[i], i >= spec->base_layers, err) < 0)
 			return ix_err_wrap(err, "layer %zu", i + 1);
-	if (spec->docker_types && docker_types(&manifest, err) < 0)
-		return -(int)err->code;
-	if (spec->rewrite_timestamp && write_config(&self, &manifest, &config, err) < 0)
-		return -(int)err->code;
+	if (spec->docker_types && (r = docker_types(&manifest, err)) < 0)
+		return r;
+	if (spec->rewrite_timestamp && (r = write_config(&self, &manifest, &config, err)) < 0)
+		return r;
 	for (size_t i = 0; spec->annotations && i + 1 < spec->annotations->count; i += 2)
 		ix_pairs_set(&manifest.annotations, spec->annotations->items[i], spec->annotations->items[i + 1]);
 	ix_manifest_json(&manifest, &body);

@@ -92,9 +92,10 @@ static int prepare_dest(struct copy *self, struct ix_err *err)
 	const char *cwd = self->build->image.config.working_dir;
 	ix_auto_free char *text = NULL;
 	ix_auto_free char *path = NULL;
+	int r = build_expand(self->build, self->step, self->step->dest, &text, err);
 
-	if (build_expand(self->build, self->step, self->step->dest, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* Nothing is the working directory. */
 	self->dest_is_dir = !*text || ix_ends(text, "/") || strcmp(text, ".") == 0 || ix_ends(text, "/.");
 	path = ix_path_resolve(cwd && *cwd ? cwd : "/", text);
@@ -115,8 +116,9 @@ static int prepare_owner(struct copy *self, struct ix_err *err)
 
 	if (!self->step->chown)
 		return 0;
-	if (build_expand(self->build, self->step, self->step->chown, &text, err) < 0)
-		return -(int)err->code;
+	int r = build_expand(self->build, self->step, self->step->chown, &text, err);
+	if (r < 0)
+		return r;
 	if (!*text)
 		return 0;
 	if (copy_lookup_owner(self->root_fd, self->build->image.nlayers == 0, text, &self->uid, &self->gid, err) < 0)
@@ -131,8 +133,9 @@ static int prepare_mode(struct copy *self, struct ix_err *err)
 
 	if (!self->step->chmod)
 		return 0;
-	if (build_expand(self->build, self->step, self->step->chmod, &text, err) < 0)
-		return -(int)err->code;
+	int r = build_expand(self->build, self->step, self->step->chmod, &text, err);
+	if (r < 0)
+		return r;
 	if (!*text)
 		return 0;
 	if (!ix_mode_parse(text, &self->chmod))
@@ -261,6 +264,8 @@ static bool is_archive(const struct copy *self, struct ix_context *context, cons
 
 int copy_list(struct copy *self, struct ix_context *context, const struct ix_selection *files, struct ix_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < files->nmatches; i++) {
 		const char *path = files->matches[i].count ? files->entries[files->matches[i].first].path : "";
 
@@ -268,8 +273,8 @@ int copy_list(struct copy *self, struct ix_context *context, const struct ix_sel
 			*copy_archive(self) = (struct archive){ .context = context,
 								.from = &files->entries[files->matches[i].first],
 								.name = ix_strdup(path) };
-		else if (list_match(self, context, files, &files->matches[i], err) < 0)
-			return -(int)err->code;
+		else if ((r = list_match(self, context, files, &files->matches[i], err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -283,6 +288,7 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 	ix_auto_free char *path = NULL;
 	struct out *out;
 	char *text;
+	int r;
 
 	for (size_t i = 0; i < self->step->ndocs; i++)
 		if (strcmp(self->step->docs[i].name, name) == 0)
@@ -291,8 +297,8 @@ static int list_heredoc(struct copy *self, const char *name, struct ix_err *err)
 		ix_bug("heredoc %s is not there", name);
 	if (!doc->expand)
 		text = ix_strdup(doc->body);
-	else if (build_expand_text(self->build, self->step, doc->body, &text, err) < 0)
-		return -(int)err->code;
+	else if ((r = build_expand_text(self->build, self->step, doc->body, &text, err)) < 0)
+		return r;
 	path = copy_target(self, name);
 	out = copy_put(self, path);
 	out->text = text;
@@ -320,6 +326,7 @@ static int open_source(struct copy *self, struct ix_err *err)
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
 	const struct ix_source *from = &self->step->from;
+	int r;
 
 	if (!takes_files(self->step))
 		return 0;
@@ -327,9 +334,9 @@ static int open_source(struct copy *self, struct ix_err *err)
 		return from->dir ? ix_context_open(from->dir->path, from->dir->ignore_path, NULL, &self->source, err) : 0;
 	if (from->kind == IX_SOURCE_SCRATCH)
 		return 0;
-	if (stage_source(self->build->engine, from, &self->source_image, err) < 0 ||
-	    rootfs_open(opts, &self->source_image, self->build->stage->name, &self->source_fd, err) < 0)
-		return -(int)err->code;
+	if ((r = stage_source(self->build->engine, from, &self->source_image, err)) < 0 ||
+	    (r = rootfs_open(opts, &self->source_image, self->build->stage->name, &self->source_fd, err)) < 0)
+		return r;
 	self->source = ix_context_open_root(self->source_fd, "image");
 	return 0;
 }
@@ -343,18 +350,21 @@ static int list_files(struct copy *self, size_t i, struct ix_err *err)
 					    .cancel = self->build->engine->opts.cancel };
 	/* What the key was computed from, where that was files. */
 	const struct ix_selection *files = ix_state_selection(self->build->engine->state, self->build->stage, self->build->step, i);
+	int r;
 
 	if (!self->source) {
 		/* --from=scratch */
 		const struct image nothing = { 0 };
 
-		if (rootfs_open(&self->build->engine->opts, &nothing, self->build->stage->name, &self->source_fd, err) < 0)
-			return -(int)err->code;
+		r = rootfs_open(&self->build->engine->opts, &nothing, self->build->stage->name, &self->source_fd, err);
+		if (r < 0)
+			return r;
 		self->source = ix_context_open_root(self->source_fd, "scratch");
 	}
 	if (!files) {
-		if (ix_context_select(self->source, step->words[i], &how, &self->selections[i], err) < 0)
-			return -(int)err->code;
+		r = ix_context_select(self->source, step->words[i], &how, &self->selections[i], err);
+		if (r < 0)
+			return r;
 		files = &self->selections[i];
 	}
 	return copy_list(self, self->source, files, err);
@@ -424,10 +434,11 @@ static int check_conflict(const struct copy *self, const struct out *out, struct
 static int add_parents(struct copy *self, struct ix_err *err)
 {
 	size_t listed = self->by_path.count;
+	int r;
 
 	for (size_t i = 0; i < listed; i++)
-		if (check_conflict(self, self->by_path.entries[i].value, err) < 0)
-			return -(int)err->code;
+		if ((r = check_conflict(self, self->by_path.entries[i].value, err)) < 0)
+			return r;
 
 	for (size_t i = 0; i < listed; i++) {
 		const struct out *out = self->by_path.entries[i].value;
@@ -435,8 +446,9 @@ static int add_parents(struct copy *self, struct ix_err *err)
 
 		for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 			*slash = '\0';
-			if (add_parent(self, path, err) < 0)
-				return -(int)err->code;
+			r = add_parent(self, path, err);
+			if (r < 0)
+				return r;
 			*slash = '/';
 		}
 	}
@@ -476,27 +488,31 @@ static void keep_capabilities(struct ix_tar_entry *entry)
 static int write_file(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
 {
 	ix_auto_context_file file = { .fd = -1 };
+	int r;
 
-	if (ix_context_open_entry(out->context, out->from, &file, err) < 0 || ix_xattrs_read(file.fd, out->path, &out->entry, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_context_open_entry(out->context, out->from, &file, err)) < 0 ||
+	    (r = ix_xattrs_read(file.fd, out->path, &out->entry, err)) < 0)
+		return r;
 	if (self->source_fd < 0)
 		keep_capabilities(&out->entry);
 	out->written = true;
-	if (ix_layer_add(layer, &out->entry, file.fd, self->build->engine->opts.cancel, err) < 0)
-		return -(int)err->code;
+	r = ix_layer_add(layer, &out->entry, file.fd, self->build->engine->opts.cancel, err);
+	if (r < 0)
+		return r;
 	return ix_context_close_entry(out->context, out->from, &file, err);
 }
 
 static int write_out(struct copy *self, struct ix_layer_writer *layer, struct out *out, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
+	int r;
 
 	if (out->text)
 		return ix_layer_add_bytes(layer, &out->entry, out->text, err);
 	if (out->is_blob) {
-		if (ix_blob_check(self->build->engine->opts.store, &out->blob, err) < 0 ||
-		    ix_blob_open(self->build->engine->opts.store, &out->blob, &fd, NULL, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_blob_check(self->build->engine->opts.store, &out->blob, err)) < 0 ||
+		    (r = ix_blob_open(self->build->engine->opts.store, &out->blob, &fd, NULL, err)) < 0)
+			return r;
 		return ix_layer_add(layer, &out->entry, fd, self->build->engine->opts.cancel, err);
 	}
 	if (out->from && S_ISREG(out->entry.mode)) {
@@ -515,13 +531,14 @@ int copy_write(struct copy *self, struct ix_layer_writer *layer, struct ix_err *
 {
 	size_t n = self->by_path.count;
 	ix_auto_free struct out **outs = ix_calloc(n, sizeof(struct out *));
+	int r;
 
 	for (size_t i = 0; i < n; i++)
 		outs[i] = self->by_path.entries[i].value;
 	qsort(outs, n, sizeof(struct out *), compare_outs);
 	for (size_t i = 0; i < n; i++)
-		if (write_out(self, layer, outs[i], err) < 0)
-			return -(int)err->code;
+		if ((r = write_out(self, layer, outs[i], err)) < 0)
+			return r;
 	return 0;
 }
 
@@ -532,12 +549,13 @@ static int write_layer(struct copy *self, struct ix_step_result *ret_result, str
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
 	struct ix_layer_info info;
+	int r = ix_blob_begin(opts->store, &blob, err);
 
-	if (ix_blob_begin(opts->store, &blob, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	layer = ix_layer_begin(ix_blob_stream(blob), &how);
-	if (copy_write(self, layer, err) < 0 || ix_layer_finish(layer, &info, err) < 0)
-		return -(int)err->code;
+	if ((r = copy_write(self, layer, err)) < 0 || (r = ix_layer_finish(layer, &info, err)) < 0)
+		return r;
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;
 	ret_result->diff_id = info.diff_id;
@@ -552,12 +570,13 @@ static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct
 	const struct image nothing = { 0 };
 
 	/* --link: as if onto an empty tree, whatever the image below holds; so nothing of it has to be here. */
-	if (rootfs_open(opts, self->step->link ? &nothing : &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
-		return -(int)err->code;
+	int r = rootfs_open(opts, self->step->link ? &nothing : &self->build->image, self->build->stage->name, &self->root_fd, err);
+	if (r < 0)
+		return r;
 	self->root = ix_context_open_root(self->root_fd, "stage");
-	if (prepare_dest(self, err) < 0 || prepare_owner(self, err) < 0 || prepare_mode(self, err) < 0 || open_source(self, err) < 0 ||
-	    list_sources(self, err) < 0 || add_parents(self, err) < 0)
-		return -(int)err->code;
+	if ((r = prepare_dest(self, err)) < 0 || (r = prepare_owner(self, err)) < 0 || (r = prepare_mode(self, err)) < 0 ||
+	    (r = open_source(self, err)) < 0 || (r = list_sources(self, err)) < 0 || (r = add_parents(self, err)) < 0)
+		return r;
 	return self->narchives > 0 ? copy_archives(self, ret_result, err) : write_layer(self, ret_result, err);
 }
 
@@ -576,12 +595,14 @@ static int workdir_run(struct copy *self, const char *path, struct ix_step_resul
 {
 	const struct ix_engine_opts *opts = &self->build->engine->opts;
 	const char *user = self->build->image.config.user;
+	int r = rootfs_open(opts, &self->build->image, self->build->stage->name, &self->root_fd, err);
 
-	if (rootfs_open(opts, &self->build->image, self->build->stage->name, &self->root_fd, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	self->root = ix_context_open_root(self->root_fd, "stage");
-	if (resolve_dest(self, path, &self->dest, &self->dest_exists, err) < 0)
-		return -(int)err->code;
+	r = resolve_dest(self, path, &self->dest, &self->dest_exists, err);
+	if (r < 0)
+		return r;
 	self->newest_s = HEREDOC_TIME;
 	if (user && *user && copy_lookup_owner(self->root_fd, self->build->image.nlayers == 0, user, &self->uid, &self->gid, err) < 0)
 		return ix_err_wrap(err, "USER %s", user);
@@ -591,8 +612,9 @@ static int workdir_run(struct copy *self, const char *path, struct ix_step_resul
 		out->entry = (struct ix_tar_entry){
 			.path = ix_strdup(self->dest), .mode = S_IFDIR | 0755, .uid = self->uid, .gid = self->gid, .mtime_s = HEREDOC_TIME
 		};
-		if (add_parents(self, err) < 0)
-			return -(int)err->code;
+		r = add_parents(self, err);
+		if (r < 0)
+			return r;
 	}
 	return write_layer(self, ret_result, err);
 }

@@ -87,8 +87,9 @@ static int learn_output(struct ix_engine *engine, const struct ix_stage *stage, 
 
 	if (known->has_output)
 		return 0;
-	if (stage_image(engine, stage, &image, err) < 0)
-		return -(int)err->code;
+	int r = stage_image(engine, stage, &image, err);
+	if (r < 0)
+		return r;
 	image_output(&image, &known->output);
 	known->has_output = true;
 	return 0;
@@ -136,14 +137,16 @@ static int select_files(struct ix_engine *engine, const struct ix_stage *stage, 
 	ix_auto_selection files = { 0 };
 	auto_image image = { 0 };
 	ix_auto_close int root_fd = -1;
+	int r;
 
-	if (stage_image(engine, stage, &image, err) < 0 || rootfs_open(&engine->opts, &image, stage->name, &root_fd, err) < 0)
-		return -(int)err->code;
+	if ((r = stage_image(engine, stage, &image, err)) < 0 || (r = rootfs_open(&engine->opts, &image, stage->name, &root_fd, err)) < 0)
+		return r;
 	context = ix_context_open_root(root_fd, "image");
 	how.digest = true;
 	how.image = true;
-	if (ix_context_select(context, path, &how, &files, err) < 0)
-		return -(int)err->code;
+	r = ix_context_select(context, path, &how, &files, err);
+	if (r < 0)
+		return r;
 	*ret_digest = files.digest;
 	return 0;
 }
@@ -159,8 +162,9 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 	char hex[IX_DIGEST_HEX + 1], digest[IX_DIGEST_TEXT];
 	int r;
 
-	if (output_of(data, stage, &output, err) < 0)
-		return -(int)err->code;
+	r = output_of(data, stage, &output, err);
+	if (r < 0)
+		return r;
 	selection_name(&output.files, path, opts, &name);
 	/* All of it is what came out; and of an inner stage nothing is there to select from. */
 	if ((view->through && stage->inner) || (path[strspn(path, "/")] == '\0' && opts->nexcludes == 0)) {
@@ -172,8 +176,9 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 		return 0;
 	if (r < 0 && r != -IX_ENOTFOUND)
 		return r;
-	if (select_files(view->engine, stage, path, opts, ret_digest, err) < 0)
-		return -(int)err->code;
+	r = select_files(view->engine, stage, path, opts, ret_digest, err);
+	if (r < 0)
+		return r;
 	ix_digest_text(ret_digest, digest);
 	return ix_store_set_fact(store, "selected", hex, digest, strlen(digest), err);
 }
@@ -285,8 +290,9 @@ int cutoff_remember(struct ix_engine *engine, const struct ix_stage *stage, stru
 
 	if (stage->nlinks == 0 || engine->opts.no_cutoff)
 		return 0;
-	if (second_of(engine, stage, &second, err) < 0)
-		return -(int)err->code;
+	int r = second_of(engine, stage, &second, err);
+	if (r < 0)
+		return r;
 	return ix_store_set_stage(engine->opts.store, &second, &engine->results[stage->index].manifest, err);
 }
 

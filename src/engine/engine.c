@@ -62,8 +62,9 @@ int engine_tag(struct ix_engine *engine, const struct ix_plan_stage *planned, st
 
 	if (planned->stage->inner)
 		return 0;
-	if (ix_blob_open(engine->opts.store, &result->manifest, &fd, &size, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_open(engine->opts.store, &result->manifest, &fd, &size, err);
+	if (r < 0)
+		return r;
 	close(fd);
 	return ix_store_tag(engine->opts.store, planned->ref, &result->manifest, IX_MEDIA_MANIFEST, size, err);
 }
@@ -81,13 +82,15 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	ix_report(engine->opts.sink,
 		  &(struct ix_event){
 			  .kind = IX_EVENT_STAGE_BEGIN, .stage = stage->name, .why = planned->reason, .nsteps = (unsigned)stage->nsteps });
-	if (stage_build(engine, stage, err) < 0)
-		return -(int)err->code;
+	int r = stage_build(engine, stage, err);
+	if (r < 0)
+		return r;
 	result->outcome = IX_OUTCOME_BUILT;
 	if (engine->opts.perturbed)
 		return 0;
-	if (cutoff_remember(engine, stage, err) < 0)
-		return -(int)err->code;
+	r = cutoff_remember(engine, stage, err);
+	if (r < 0)
+		return r;
 	/* Remembered last: what explains the next difference is what really came to be. */
 	return remember(engine, stage, err);
 }
@@ -97,10 +100,11 @@ static int reuse(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 {
 	const struct ix_stage *stage = planned->stage;
 	struct ix_stage_result *result = &engine->results[stage->index];
+	int r;
 
-	if (record_same(engine, stage, err) < 0 ||
-	    ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err) < 0)
-		return -(int)err->code;
+	if ((r = record_same(engine, stage, err)) < 0 ||
+	    (r = ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err)) < 0)
+		return r;
 	return remember(engine, stage, err);
 }
 

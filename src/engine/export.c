@@ -18,6 +18,7 @@ struct output {
 static int output_open(const char *dest, struct output *ret_output, struct ix_err *err)
 {
 	char random[13];
+	int r;
 
 	*ret_output = (struct output){ .fd = -1 };
 	if (!dest || strcmp(dest, "-") == 0) {
@@ -30,10 +31,10 @@ static int output_open(const char *dest, struct output *ret_output, struct ix_er
 	ret_output->fd = open(ret_output->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644 & ~ix_umask_of_caller());
 	if (ret_output->fd >= 0)
 		return 0;
-	ix_err_sys(err, "create %s", dest);
+	r = ix_err_sys(err, "create %s", dest);
 	free(ret_output->tmp);
 	ret_output->tmp = NULL;
-	return -(int)err->code;
+	return r;
 }
 
 static int output_close(struct output *output, int r, struct ix_err *err)
@@ -95,13 +96,14 @@ static int put_blob(struct archive *self, const char *image, const struct ix_des
 	ix_auto_free char *path = ix_asprintf("blobs/sha256/%s", ix_digest_hex(&blob->digest, hex));
 	struct ix_tar_entry entry = { .path = path, .mode = S_IFREG | 0644 };
 	ix_auto_close int fd = -1;
+	int r;
 
 	if (ix_strv_has(&self->done, path))
 		return 0;
 	ix_strv_add(&self->done, path);
-	if (ix_cache_need_sound(self->opts->cache, image, blob, NULL, err) < 0 ||
-	    ix_blob_open(self->opts->store, &blob->digest, &fd, &entry.size, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_sound(self->opts->cache, image, blob, NULL, err)) < 0 ||
+	    (r = ix_blob_open(self->opts->store, &blob->digest, &fd, &entry.size, err)) < 0)
+		return r;
 	if (self->dir_fd >= 0)
 		return copy_to_dir(self, path, fd, err);
 	return ix_layer_add(self->tar, &entry, fd, self->opts->cancel, err);
@@ -155,24 +157,26 @@ static int write_archive(struct archive *self, const struct ix_digest *digest, c
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
 	struct ix_descriptor itself;
+	int r;
 
-	if (ix_cache_image(self->opts->cache, image, digest, &manifest, &config, err) < 0 ||
-	    ix_blob_read(self->opts->store, digest, &body, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_image(self->opts->cache, image, digest, &manifest, &config, err)) < 0 ||
+	    (r = ix_blob_read(self->opts->store, digest, &body, err)) < 0)
+		return r;
 	itself = (struct ix_descriptor){ .digest = *digest, .size = body.len };
 	index_json(digest, body.len, &manifest, &config.platform, spec->names, &index);
-	if (put_dir(self, "blobs", err) < 0 || put_dir(self, "blobs/sha256", err) < 0)
-		return -(int)err->code;
+	if ((r = put_dir(self, "blobs", err)) < 0 || (r = put_dir(self, "blobs/sha256", err)) < 0)
+		return r;
 	for (size_t i = 0; i < manifest.nlayers; i++)
-		if (put_blob(self, image, &manifest.layers[i], err) < 0)
-			return -(int)err->code;
-	if (put_blob(self, image, &manifest.config, err) < 0 || put_blob(self, image, &itself, err) < 0 ||
-	    put_bytes(self, "index.json", index.data, index.len, err) < 0)
-		return -(int)err->code;
+		if ((r = put_blob(self, image, &manifest.layers[i], err)) < 0)
+			return r;
+	if ((r = put_blob(self, image, &manifest.config, err)) < 0 || (r = put_blob(self, image, &itself, err)) < 0 ||
+	    (r = put_bytes(self, "index.json", index.data, index.len, err)) < 0)
+		return r;
 	if (spec->kind == IX_EXPORT_DOCKER) {
 		docker_manifest(&manifest, spec->names, &docker);
-		if (put_bytes(self, "manifest.json", docker.data, docker.len, err) < 0)
-			return -(int)err->code;
+		r = put_bytes(self, "manifest.json", docker.data, docker.len, err);
+		if (r < 0)
+			return r;
 	}
 	return put_bytes(self, "oci-layout", layout, strlen(layout), err);
 }
@@ -188,8 +192,9 @@ static int export_tar(const struct ix_engine_opts *opts, const char *dest,
 	struct output output;
 	int r;
 
-	if (output_open(dest, &output, err) < 0)
-		return -(int)err->code;
+	r = output_open(dest, &output, err);
+	if (r < 0)
+		return r;
 	writer = ix_fd_writer_new(output.fd);
 	self.tar = ix_layer_begin(writer, &plain);
 	r = fill(&self, digest, image, spec, err);
@@ -207,8 +212,11 @@ static int export_layout_dir(const struct ix_engine_opts *opts, const struct ix_
 	struct archive self = { .opts = opts };
 	int r;
 
-	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err) < 0)
-		return spec->dest ? -(int)err->code : ix_err_set(err, IX_EARG, "a layout directory needs dest=");
+	if (!spec->dest)
+		return ix_err_set(err, IX_EARG, "a layout directory needs dest=");
+	r = ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err);
+	if (r < 0)
+		return r;
 	self.dir_fd = open(spec->dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (self.dir_fd < 0)
 		return ix_err_sys(err, "open %s", spec->dest);
@@ -223,9 +231,10 @@ static int export_layout_dir(const struct ix_engine_opts *opts, const struct ix_
 static int open_root(const struct ix_engine_opts *opts, const struct ix_digest *digest, const char *image, int *ret_fd, struct ix_err *err)
 {
 	auto_image loaded = { 0 };
+	int r = image_load(opts, image, digest, &loaded, err);
 
-	if (image_load(opts, image, digest, &loaded, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return rootfs_open(opts, &loaded, NULL, ret_fd, err);
 }
 
@@ -235,8 +244,9 @@ static int fill_rootfs(struct archive *self, const struct ix_digest *digest, con
 	ix_auto_close int root = -1;
 
 	(void)spec;
-	if (open_root(self->opts, digest, image, &root, err) < 0)
-		return -(int)err->code;
+	int r = open_root(self->opts, digest, image, &root, err);
+	if (r < 0)
+		return r;
 	return ix_layer_pack_tree(self->tar, root, self->opts->cancel, err);
 }
 
@@ -250,13 +260,17 @@ static int export_local(const struct ix_engine_opts *opts, const struct ix_diges
 	ix_auto_close int to = -1;
 	int fd, r;
 
-	if (!spec->dest || ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err) < 0)
-		return spec->dest ? -(int)err->code : ix_err_set(err, IX_EARG, "type=local needs dest=DIRECTORY");
+	if (!spec->dest)
+		return ix_err_set(err, IX_EARG, "type=local needs dest=DIRECTORY");
+	r = ix_mkdir_p(AT_FDCWD, spec->dest, 0755 & ~ix_umask_of_caller(), err);
+	if (r < 0)
+		return r;
 	to = open(spec->dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to < 0)
 		return ix_err_sys(err, "open %s", spec->dest);
-	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
-		return -(int)err->code;
+	r = ix_store_tmpdir(opts->store, &dir, err);
+	if (r < 0)
+		return r;
 	tar = ix_asprintf("%s/root.tar", dir);
 	r = export_tar(opts, tar, fill_rootfs, digest, image, spec, err);
 	fd = r < 0 ? -1 : open(tar, O_RDONLY | O_CLOEXEC);

@@ -14,14 +14,16 @@ static int add_file(struct copy *self, const struct ix_remote *remote, struct ix
 	struct ix_remote_file file;
 	ix_auto_free char *path = NULL;
 	struct out *out;
+	int r = ix_remote_file(opts->remotes, remote, &file, err);
 
-	if (ix_remote_file(opts->remotes, remote, &file, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (self->step->unpack) {
 		ix_auto_close int fd = -1;
 
-		if (ix_blob_open(opts->store, &file.digest, &fd, NULL, err) < 0)
-			return -(int)err->code;
+		r = ix_blob_open(opts->store, &file.digest, &fd, NULL, err);
+		if (r < 0)
+			return r;
 		if (ix_tar_detect(fd)) {
 			*copy_archive(self) = (struct archive){ .is_blob = true, .blob = file.digest, .name = ix_strdup(remote->name) };
 			return 0;
@@ -49,10 +51,11 @@ static int add_repository(struct copy *self, const struct ix_remote *remote, str
 					    .cancel = self->build->engine->opts.cancel };
 	ix_auto_free char *dir = NULL;
 	struct ix_context *context;
+	int r;
 
-	if (ix_remote_checkout(self->build->engine->opts.remotes, remote, &dir, err) < 0 ||
-	    ix_context_open(dir, NULL, NULL, &context, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_remote_checkout(self->build->engine->opts.remotes, remote, &dir, err)) < 0 ||
+	    (r = ix_context_open(dir, NULL, NULL, &context, err)) < 0)
+		return r;
 	copy_keep_context(self, context);
 	if (ix_context_select(context, remote->subdir, &how, files, err) < 0)
 		return ix_err_wrap(err, "%s", remote->url);

@@ -113,17 +113,19 @@ int image_load(const struct ix_engine_opts *opts, const char *image, const struc
 {
 	ix_auto_manifest manifest = { 0 };
 	auto_image loaded = { 0 };
+	int r = ix_cache_image(opts->cache, image, digest, &manifest, &loaded.config, err);
 
-	if (ix_cache_image(opts->cache, image, digest, &manifest, &loaded.config, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < manifest.nlayers; i++) {
 		struct layer_ref *layer = image_add_layer(&loaded);
 		enum ix_compression kind;
 
 		if (ix_layer_compression(manifest.layers[i].media_type, &kind, err) < 0)
 			return ix_err_wrap(err, "image %s", image ? image : "in the store");
-		if (check_size(opts, image, &manifest.layers[i], err) < 0)
-			return -(int)err->code;
+		r = check_size(opts, image, &manifest.layers[i], err);
+		if (r < 0)
+			return r;
 		ix_descriptor_copy(&manifest.layers[i], &layer->blob);
 		layer->diff_id = loaded.config.diff_ids[i];
 		layer_content(&manifest.layers[i], &layer->diff_id, &layer->content);
@@ -143,8 +145,9 @@ int image_store(const struct ix_engine_opts *opts, const struct image *image, co
 	ix_config_json(&image->config, &config);
 	manifest.config.media_type = ix_strdup(IX_MEDIA_CONFIG);
 	manifest.config.size = config.len;
-	if (ix_blob_put(opts->store, config.data, config.len, &manifest.config.digest, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_put(opts->store, config.data, config.len, &manifest.config.digest, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < image->nlayers; i++) {
 		const struct layer_ref *from = &image->layers[i];
 		struct ix_descriptor *layer;
@@ -152,8 +155,9 @@ int image_store(const struct ix_engine_opts *opts, const struct image *image, co
 		enum ix_compression kind;
 
 		/* A docker media type inside an OCI manifest would be refused by some registries. */
-		if (ix_layer_compression(from->blob.media_type, &kind, err) < 0)
-			return -(int)err->code;
+		r = ix_layer_compression(from->blob.media_type, &kind, err);
+		if (r < 0)
+			return r;
 		layer = ix_manifest_add_layer(&manifest);
 		*layer = (struct ix_descriptor){
 			.media_type = ix_strdup(ix_layer_media_type(kind)),

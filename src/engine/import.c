@@ -16,9 +16,10 @@ static ssize_t tee_read(struct ix_reader *reader, void *bytes, size_t len, struc
 {
 	struct tee_reader *self = (struct tee_reader *)reader;
 	ssize_t n = ix_read(self->next, bytes, len, err);
+	int r;
 
-	if (n > 0 && ix_write(self->to, bytes, (size_t)n, err) < 0)
-		return -(int)err->code;
+	if (n > 0 && (r = ix_write(self->to, bytes, (size_t)n, err)) < 0)
+		return r;
 	return n;
 }
 
@@ -56,16 +57,17 @@ static int import_layer(const struct ix_engine_opts *opts, int fd, struct ix_lay
 	ix_scoped(ix_writer_freep) struct ix_writer *compress = NULL;
 	ix_scoped(ix_writer_freep) struct ix_writer *diff = NULL;
 	struct tee_reader tee = { .base.ops = &tee_ops, .next = plain };
+	int r = ix_blob_begin(opts->store, &blob, err);
 
-	if (ix_blob_begin(opts->store, &blob, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	digest = ix_digest_writer_new(ix_blob_stream(blob), &info->digest, &info->size);
 	compress = ix_compress_writer_new(digest, opts->compression, opts->compression_level, 0);
 	diff = ix_digest_writer_new(compress, &info->diff_id, &info->tar_size);
 	tee.to = diff;
-	if (check_tar(&tee.base, newest_s, err) < 0 || ix_write_finish(diff, err) < 0 || ix_write_finish(compress, err) < 0 ||
-	    ix_write_finish(digest, err) < 0)
-		return -(int)err->code;
+	if ((r = check_tar(&tee.base, newest_s, err)) < 0 || (r = ix_write_finish(diff, err)) < 0 ||
+	    (r = ix_write_finish(compress, err)) < 0 || (r = ix_write_finish(digest, err)) < 0)
+		return r;
 	return ix_blob_commit(ix_steal(&blob), &info->digest, err);
 }
 
@@ -78,9 +80,10 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 	int64_t newest_s = 0;
 	char made[32];
 	uint64_t size;
+	int r = import_layer(opts, fd, &info, &newest_s, err);
 
-	if (import_layer(opts, fd, &info, &newest_s, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* The time of its newest file, not of today: one tar is one image on every machine, and so are all that stand on it. */
 	ix_rfc3339(opts->epoch >= 0 && newest_s > opts->epoch ? opts->epoch : newest_s, made);
 	layer = image_add_layer(&image);
@@ -98,7 +101,8 @@ int ix_import_rootfs(const struct ix_engine_opts *opts, int fd, const char *name
 		entry->created = ix_strdup(made);
 		entry->created_by = ix_strdup("ix import");
 	}
-	if (image_store(opts, &image, NULL, NULL, ret_manifest, &size, err) < 0)
-		return -(int)err->code;
+	r = image_store(opts, &image, NULL, NULL, ret_manifest, &size, err);
+	if (r < 0)
+		return r;
 	return ix_store_tag(opts->store, name, ret_manifest, IX_MEDIA_MANIFEST, size, err);
 }

@@ -70,8 +70,9 @@ static int copy_tree(struct ix_store *store, int from_fd, const char *to, const 
 
 	if (to_fd < 0)
 		return ix_err_sys(err, "open %s", to);
-	if (ix_store_tmpdir(store, &dir, err) < 0)
-		return -(int)err->code;
+	r = ix_store_tmpdir(store, &dir, err);
+	if (r < 0)
+		return r;
 	path = ix_asprintf("%s/tree.tar", dir);
 	file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	r = file < 0 ? ix_err_sys(err, "create %s", path) : 0;
@@ -81,8 +82,8 @@ static int copy_tree(struct ix_store *store, int from_fd, const char *to, const 
 		return r;
 	writer = ix_fd_writer_new(file);
 	tar = ix_layer_begin(writer, &plain);
-	if (ix_layer_pack_tree(tar, from_fd, cancel, err) < 0 || ix_layer_finish(tar, &info, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_layer_pack_tree(tar, from_fd, cancel, err)) < 0 || (r = ix_layer_finish(tar, &info, err)) < 0)
+		return r;
 	if (lseek(file, 0, SEEK_SET) < 0)
 		return ix_err_sys(err, "seek");
 	reader = ix_fd_reader_new(file);
@@ -100,21 +101,24 @@ static int copy_entry(struct ix_context *context, const struct ix_entry *entry, 
 	ix_auto_close int to = -1;
 	ix_scoped(ix_reader_freep) struct ix_reader *reader = NULL;
 	ix_scoped(ix_writer_freep) struct ix_writer *writer = NULL;
+	int r;
 
 	if (S_ISDIR(entry->mode))
 		return entry->name[0] ? ix_mkdir_p(dir_fd, name, 0755, err) : 0;
 	if (strchr(name, '/')) {
 		ix_auto_free char *parent = ix_path_dir(name);
 
-		if (ix_mkdir_p(dir_fd, parent, 0755, err) < 0)
-			return -(int)err->code;
+		r = ix_mkdir_p(dir_fd, parent, 0755, err);
+		if (r < 0)
+			return r;
 	}
 	if (S_ISLNK(entry->mode))
 		return symlinkat(entry->link, dir_fd, name) < 0 ? ix_err_sys(err, "link %s", name) : 0;
 	if (!S_ISREG(entry->mode))
 		return 0;
-	if (ix_context_open_entry(context, entry, &from, err) < 0)
-		return -(int)err->code;
+	r = ix_context_open_entry(context, entry, &from, err);
+	if (r < 0)
+		return r;
 	to = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)
 		return ix_err_sys(err, "create %s", name);
@@ -143,12 +147,13 @@ static int copy_files(struct ix_context *context, const struct ix_selection *fil
 		      struct ix_err *err)
 {
 	ix_auto_close int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (fd < 0)
 		return ix_err_sys(err, "open %s", to);
 	for (size_t i = 0; i < files->nentries; i++)
-		if (copy_entry(context, &files->entries[i], fd, cancel, err) < 0)
-			return -(int)err->code;
+		if ((r = copy_entry(context, &files->entries[i], fd, cancel, err)) < 0)
+			return r;
 	return files->matches[0].is_dir ? set_dir_modes(files, fd, err) : 0;
 }
 
@@ -161,14 +166,17 @@ static int bind_files(struct build *build, size_t i, const struct ix_step *step,
 	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
 	const struct ix_dir *dir = step->mounts[i].from.dir;
 	ix_auto_free char *copy = NULL;
+	int r;
 
 	if (!files || files->nmatches != 1)
 		return ix_err_at(err, &step->pos, "RUN --mount: source '%s' has to name one file or directory", step->mounts[i].source);
-	if (ix_context_open(dir->path, dir->ignore_path, NULL, &context, err) < 0 || ix_store_tmpdir(opts->store, &copy, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_context_open(dir->path, dir->ignore_path, NULL, &context, err)) < 0 ||
+	    (r = ix_store_tmpdir(opts->store, &copy, err)) < 0)
+		return r;
 	ix_strv_add(&mounts->trees, copy);
-	if (copy_files(context, files, copy, opts->cancel, err) < 0)
-		return -(int)err->code;
+	r = copy_files(context, files, copy, opts->cancel, err);
+	if (r < 0)
+		return r;
 	mount->kind = IX_SANDBOX_BIND;
 	mount->source = keep(mounts, files->matches[0].is_dir ? ix_strdup(copy) : ix_asprintf("%s/file", copy));
 	return 0;
@@ -179,20 +187,23 @@ static int bind_image(struct build *build, const struct ix_mount *spec, struct i
 {
 	const struct ix_engine_opts *opts = &build->engine->opts;
 	auto_image image = { 0 };
+	int r = stage_source(build->engine, &spec->from, &image, err);
 
-	if (stage_source(build->engine, &spec->from, &image, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	mount->kind = IX_SANDBOX_OVERLAY;
 	mount->subpath = spec->source ? spec->source : "";
 	if (spec->read_only) {
-		if (rootfs_open(opts, &image, build->stage->name, &mount->tree_fd, err) < 0)
-			return -(int)err->code;
+		r = rootfs_open(opts, &image, build->stage->name, &mount->tree_fd, err);
+		if (r < 0)
+			return r;
 	} else {
 		auto_scratch scratch = { .root_fd = -1 };
 
 		/* Writes are allowed and forgotten. */
-		if (scratch_open(opts, &image, build->stage->name, &scratch, err) < 0)
-			return -(int)err->code;
+		r = scratch_open(opts, &image, build->stage->name, &scratch, err);
+		if (r < 0)
+			return r;
 		mount->tree_fd = ix_steal_fd(&scratch.root_fd);
 		ix_strv_take(&mounts->trees, ix_steal(&scratch.dir));
 	}
@@ -253,8 +264,9 @@ static int open_seed(struct build *build, const struct ix_mount *spec, const str
 	*ret_fd = -1;
 	if (spec->from.kind == IX_SOURCE_SCRATCH || spec->from.kind == IX_SOURCE_DIR)
 		return 0;
-	if (rootfs_open(&build->engine->opts, seed, build->stage->name, &root, err) < 0)
-		return -(int)err->code;
+	int r = rootfs_open(&build->engine->opts, seed, build->stage->name, &root, err);
+	if (r < 0)
+		return r;
 	*ret_fd = ix_open_in_root(root, source, O_RDONLY | O_DIRECTORY, err);
 	return *ret_fd < 0 ? ix_err_wrap(err, "RUN --mount=type=cache,source=%s", *source ? source : "/") : 0;
 }
@@ -419,8 +431,10 @@ static bool has_secret(const struct ix_engine_opts *opts, const char *id)
 /* Of the step alone: no path of this machine leads to it. */
 static int private_tree(struct step_mounts *mounts, uint64_t size, const char *name, struct ix_sandbox_mount *mount, struct ix_err *err)
 {
-	if (ix_tmpfs_open(size, &mount->tree_fd, err) < 0)
-		return -(int)err->code;
+	int r = ix_tmpfs_open(size, &mount->tree_fd, err);
+
+	if (r < 0)
+		return r;
 	keep_fd(mounts, mount->tree_fd);
 	mount->kind = IX_SANDBOX_OVERLAY;
 	mount->subpath = name;
@@ -438,8 +452,9 @@ static int secret_file(const struct ix_mount *spec, const struct ix_buf *value, 
 	fd = openat(mount->tree_fd, "secret", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return ix_err_sys(err, "create a secret's file");
-	if (ix_write_all(fd, ix_buf_str(value), value->len, err) < 0)
-		return -(int)err->code;
+	int r = ix_write_all(fd, ix_buf_str(value), value->len, err);
+	if (r < 0)
+		return r;
 	if (fchown(fd, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0) < 0 ||
 	    fchmod(fd, spec->has_mode ? spec->mode : 0400) < 0)
 		return ix_err_sys(err, "attributes of the secret");
@@ -461,8 +476,9 @@ static int secret_mount(struct build *build, const struct ix_step *step, const s
 		return ix_err_at(err, &step->pos, "secret %s: not found: pass it with --secret id=%s,src=FILE or --secret id=%s,env=NAME",
 				 id, id, id);
 	}
-	if (ix_build_secret_read(opts->secrets, opts->nsecrets, id, &value, err) < 0)
-		return -(int)err->code;
+	r = ix_build_secret_read(opts->secrets, opts->nsecrets, id, &value, err);
+	if (r < 0)
+		return r;
 	if (spec->env)
 		ix_strv_addf(&mounts->env, "%s=%s", spec->env, ix_buf_str(&value));
 	if (!spec->env || spec->target) {
@@ -576,8 +592,10 @@ static int prepare_one(struct build *build, const struct ix_step *step, size_t i
 
 int mounts_prepare(struct build *build, const struct ix_step *step, struct step_mounts *ret_mounts, struct ix_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < step->nmounts; i++)
-		if (prepare_one(build, step, i, ret_mounts, err) < 0)
-			return -(int)err->code;
+		if ((r = prepare_one(build, step, i, ret_mounts, err)) < 0)
+			return r;
 	return 0;
 }

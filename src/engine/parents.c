@@ -152,14 +152,18 @@ static int unpack_with(const struct ix_engine_opts *opts, const struct layer_ref
 
 	if (root < 0)
 		return ix_err_sys(err, "open %s", dir);
-	if (rootfs_unpack(opts, layer, dir, NULL, err) < 0)
-		return -(int)err->code;
+	int r = rootfs_unpack(opts, layer, dir, NULL, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < inherited->paths.count; i++) {
 		const char *path = inherited->paths.items[i];
 		ix_auto_close int fd = ix_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, err);
 
-		if (fd < 0 || ix_layer_copy_dir(inherited->fds[i], fd, path, err) < 0)
-			return -(int)err->code;
+		if (fd < 0)
+			return fd;
+		r = ix_layer_copy_dir(inherited->fds[i], fd, path, err);
+		if (r < 0)
+			return r;
 	}
 	return ix_layer_dir_commit(opts->store, dir, &inherited->name, err);
 }
@@ -173,8 +177,9 @@ static int make_variant(const struct ix_engine_opts *opts, const struct layer_re
 
 	if (r != -IX_ENOTFOUND)
 		return r;
-	if (ix_cache_need_sound(opts->cache, layer->image, &layer->blob, stage, err) < 0 || ix_store_tmpdir(opts->store, &dir, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_sound(opts->cache, layer->image, &layer->blob, stage, err)) < 0 ||
+	    (r = ix_store_tmpdir(opts->store, &dir, err)) < 0)
+		return r;
 	r = unpack_with(opts, layer, inherited, dir, err);
 	if (r < 0) {
 		(void)ix_remove_tree(AT_FDCWD, dir, &ignored);

@@ -113,7 +113,7 @@ static int put_refused(struct publication *self, struct ix_err *err)
 	struct ix_err ignored;
 
 	if (err->code == IX_ECANCELED || find_other(self, &ignored) < 0)
-		return -(int)err->code;
+		return ix_err_code(err);
 	if (!forced || !self->adopted)
 		return 0;
 	/* What was asked for is the image that was built. */

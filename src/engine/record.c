@@ -22,9 +22,10 @@ static void parts_release(struct parts *parts)
 static int add_part(struct parts *parts, const char *media_type, const struct ix_buf *bytes, struct ix_err *err)
 {
 	struct ix_descriptor part;
+	int r = ix_cache_put_document(parts->engine->opts.cache, media_type, bytes, &part, err);
 
-	if (ix_cache_put_document(parts->engine->opts.cache, media_type, bytes, &part, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	parts->items = ix_realloc_array(parts->items, parts->count + 1, sizeof(*parts->items));
 	parts->items[parts->count++] = part;
 	return 0;
@@ -33,9 +34,10 @@ static int add_part(struct parts *parts, const char *media_type, const struct ix
 static int put_list(void *data, const struct ix_buf *list, struct ix_digest *ret_digest, struct ix_err *err)
 {
 	struct parts *parts = data;
+	int r = add_part(parts, IX_MEDIA_RECORD_FILES, list, err);
 
-	if (add_part(parts, IX_MEDIA_RECORD_FILES, list, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	*ret_digest = parts->items[parts->count - 1].digest;
 	return 0;
 }
@@ -97,12 +99,13 @@ int record_same(struct ix_engine *engine, const struct ix_stage *stage, struct i
 	struct ix_output output;
 	struct ix_digest second, made_as;
 	const char *key;
+	int r;
 
 	/* Loading the image brings its manifest into the store. */
-	if (stage_image(engine, stage, &image, err) < 0 ||
-	    ix_blob_read(engine->opts.store, &engine->results[stage->index].manifest, &body, err) < 0 ||
-	    ix_manifest_parse(body.data, body.len, &manifest, err) < 0)
-		return -(int)err->code;
+	if ((r = stage_image(engine, stage, &image, err)) < 0 ||
+	    (r = ix_blob_read(engine->opts.store, &engine->results[stage->index].manifest, &body, err)) < 0 ||
+	    (r = ix_manifest_parse(body.data, body.len, &manifest, err)) < 0)
+		return r;
 	image_output(&image, &output);
 	account.output = &output.id;
 	if (cutoff_second(engine, stage, &second))
@@ -156,20 +159,24 @@ static int open_record(struct ix_engine *engine, const struct ix_stage *stage, s
 	const struct ix_kept_record *kept = engine->plan->stages[stage->index].record;
 	ix_scoped(ix_record_freep) struct ix_record *record = NULL;
 	ix_auto_kept_record original = { 0 };
+	int r = ix_record_parse(&kept->json, &record, err);
 
-	if (ix_record_parse(&kept->json, &record, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* An image that was found is made of the layers of the build it came from. */
 	if (record->has_same_as) {
-		if (ix_cache_record_of_key(engine->opts.cache, stage->name, &record->same_as, &original, err) < 0)
-			return -(int)err->code;
+		r = ix_cache_record_of_key(engine->opts.cache, stage->name, &record->same_as, &original, err);
+		if (r < 0)
+			return r;
 		kept = &original;
 		ix_record_free(ix_steal(&record));
-		if (ix_record_parse(&kept->json, &record, err) < 0)
-			return -(int)err->code;
+		r = ix_record_parse(&kept->json, &record, err);
+		if (r < 0)
+			return r;
 	}
-	if (check_layers(engine, kept, record, err) < 0)
-		return -(int)err->code;
+	r = check_layers(engine, kept, record, err);
+	if (r < 0)
+		return r;
 	*ret_record = ix_steal(&record);
 	return 0;
 }

@@ -35,14 +35,16 @@ int rootfs_unpack(const struct ix_engine_opts *opts, const struct layer_ref *lay
 
 	if (dir_fd < 0)
 		return ix_err_sys(err, "open %s", dir);
-	if (ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err);
+	if (r < 0)
+		return r;
 	blob = ix_fd_reader_new_take(fd);
 	plain = ix_decompress_reader_new(blob);
 	ahead = ix_readahead_reader_new(plain);
 	tar = ix_digest_reader_new(ahead, &got, &size);
-	if (ix_layer_unpack(tar, dir_fd, &how, err) < 0)
-		return -(int)err->code;
+	r = ix_layer_unpack(tar, dir_fd, &how, err);
+	if (r < 0)
+		return r;
 	if (!ix_digest_eq(&got, &layer->diff_id))
 		return ix_err_set(err, IX_ECORRUPT, "does not match its diff id");
 	return 0;
@@ -55,8 +57,9 @@ static int unpack_blob(const struct ix_engine_opts *opts, const struct layer_ref
 	struct ix_err ignored;
 	int r;
 
-	if (ix_store_tmpdir(opts->store, &dir, err) < 0)
-		return -(int)err->code;
+	r = ix_store_tmpdir(opts->store, &dir, err);
+	if (r < 0)
+		return r;
 	r = rootfs_unpack(opts, layer, dir, &made, err);
 	if (r == 0)
 		r = parents_note(opts, layer, &made, err);
@@ -77,9 +80,9 @@ static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_re
 	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
 	if (r != -IX_ENOTFOUND)
 		return r;
-	if (ix_cache_need_blob(opts->cache, layer->image, &layer->blob, stage, err) < 0 ||
-	    ix_store_lock(opts->store, "unpack", &layer->diff_id, opts->cancel, &lock, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_blob(opts->cache, layer->image, &layer->blob, stage, err)) < 0 ||
+	    (r = ix_store_lock(opts->store, "unpack", &layer->diff_id, opts->cancel, &lock, err)) < 0)
+		return r;
 	r = ix_layer_dir(opts->store, &layer->diff_id, ret_dir, err);
 	if (r != -IX_ENOTFOUND)
 		return r; /* another process was first */
@@ -103,9 +106,10 @@ static int unpack_layer(const struct ix_engine_opts *opts, const struct layer_re
 static int empty_dir(struct ix_store *store, char **ret_dir, struct ix_err *err)
 {
 	ix_auto_free char *dir = ix_store_sub(store, "layers/empty");
+	int r = ix_mkdir_p(AT_FDCWD, dir, 0755, err);
 
-	if (ix_mkdir_p(AT_FDCWD, dir, 0755, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	*ret_dir = ix_steal(&dir);
 	return 0;
 }
@@ -168,9 +172,7 @@ static int fetch_all(struct fetch *self, struct ix_err *err)
 	while (n > 0)
 		pthread_join(threads[--n], NULL);
 	pthread_mutex_destroy(&self->lock);
-	if (self->failed)
-		*err = self->err;
-	return self->failed ? -(int)err->code : 0;
+	return self->failed ? ix_err_copy(err, &self->err) : 0;
 }
 
 int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, const char *stage, struct lowers *ret_lowers,
@@ -191,13 +193,14 @@ int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, 
 	if (r < 0)
 		return r;
 	if (lowers.count == 0) {
-		if (empty_dir(opts->store, &lowers.dirs[0], err) < 0)
-			return -(int)err->code;
+		r = empty_dir(opts->store, &lowers.dirs[0], err);
+		if (r < 0)
+			return r;
 		lowers.count = 1;
 	}
 	for (size_t i = 0; opts->perturbed && i < lowers.count; i++)
-		if (perturb_dir(opts->perturbed, &lowers.dirs[i], err) < 0)
-			return -(int)err->code;
+		if ((r = perturb_dir(opts->perturbed, &lowers.dirs[i], err)) < 0)
+			return r;
 	*ret_lowers = lowers;
 	lowers = (struct lowers){ 0 };
 	return 0;
@@ -206,9 +209,10 @@ int rootfs_lowers(const struct ix_engine_opts *opts, const struct image *image, 
 int rootfs_open(const struct ix_engine_opts *opts, const struct image *image, const char *stage, int *ret_fd, struct ix_err *err)
 {
 	auto_lowers lowers = { 0 };
+	int r = rootfs_lowers(opts, image, stage, &lowers, err);
 
-	if (rootfs_lowers(opts, image, stage, &lowers, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_overlay_open(&(struct ix_overlay){ .lowers = (const char *const *)lowers.dirs, .nlowers = lowers.count }, ret_fd, err);
 }
 
@@ -219,9 +223,10 @@ int scratch_open(const struct ix_engine_opts *opts, const struct image *image, c
 	ix_auto_free char *work = NULL;
 	auto_lowers lowers = { 0 };
 	struct ix_overlay overlay;
+	int r;
 
-	if (rootfs_lowers(opts, image, stage, &lowers, err) < 0 || ix_store_tmpdir(opts->store, &scratch.dir, err) < 0)
-		return -(int)err->code;
+	if ((r = rootfs_lowers(opts, image, stage, &lowers, err)) < 0 || (r = ix_store_tmpdir(opts->store, &scratch.dir, err)) < 0)
+		return r;
 	scratch.upper = ix_asprintf("%s/upper", scratch.dir);
 	work = ix_asprintf("%s/work", scratch.dir);
 	if (mkdir(scratch.upper, 0755) < 0 || mkdir(work, 0700) < 0)
@@ -229,8 +234,9 @@ int scratch_open(const struct ix_engine_opts *opts, const struct image *image, c
 	overlay = (struct ix_overlay){
 		.lowers = (const char *const *)lowers.dirs, .nlowers = lowers.count, .upper = scratch.upper, .work = work
 	};
-	if (ix_overlay_open(&overlay, &scratch.root_fd, err) < 0)
-		return -(int)err->code;
+	r = ix_overlay_open(&overlay, &scratch.root_fd, err);
+	if (r < 0)
+		return r;
 	*ret_scratch = scratch;
 	scratch = (struct scratch){ .root_fd = -1 };
 	return 0;
@@ -260,11 +266,13 @@ static int pack_changes(const struct ix_engine_opts *opts, struct scratch *scrat
 
 	if (upper_fd < 0)
 		return ix_err_sys(err, "open %s", scratch->upper);
-	if (ix_blob_begin(opts->store, &blob, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_begin(opts->store, &blob, err);
+	if (r < 0)
+		return r;
 	layer = ix_layer_begin(ix_blob_stream(blob), &how);
-	if (ix_layer_pack_upper(layer, upper_fd, lower_fd, opts->cancel, &entries, err) < 0 || ix_layer_finish(layer, ret_info, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_layer_pack_upper(layer, upper_fd, lower_fd, opts->cancel, &entries, err)) < 0 ||
+	    (r = ix_layer_finish(layer, ret_info, err)) < 0)
+		return r;
 	return ix_blob_commit(ix_steal(&blob), &ret_info->digest, err);
 }
 
@@ -280,13 +288,15 @@ static int check_commit(const struct ix_engine_opts *opts, const struct scratch 
 
 	if (upper_fd < 0 || mkdir(dir, 0755) < 0)
 		return ix_err_sys(err, "mkdir %s", dir);
-	if (rootfs_unpack(opts, &layer, dir, NULL, err) < 0)
-		return -(int)err->code;
+	int r = rootfs_unpack(opts, &layer, dir, NULL, err);
+	if (r < 0)
+		return r;
 	check_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (check_fd < 0)
 		return ix_err_sys(err, "open %s", dir);
-	if (ix_layer_compare_dirs(upper_fd, check_fd, &difference, err) < 0)
-		return -(int)err->code;
+	r = ix_layer_compare_dirs(upper_fd, check_fd, &difference, err);
+	if (r < 0)
+		return r;
 	if (difference.what)
 		ix_err_set(err, IX_EFAIL, "it is not what its blob unpacks to: /%s: %s", difference.path, difference.what);
 	free(difference.path);

@@ -184,15 +184,17 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 	if (!has_interpreter(step))
 		return 0;
 	body = step->docs[0].body;
-	if (ix_store_tmpdir(engine->opts.store, &dir, err) < 0)
-		return -(int)err->code;
+	int r = ix_store_tmpdir(engine->opts.store, &dir, err);
+	if (r < 0)
+		return r;
 	ix_strv_add(&mounts->trees, dir);
 	path = ix_asprintf("%s/script", dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	if (fd < 0 || fchmod(fd, 0755) < 0)
 		return ix_err_sys(err, "create %s", path);
-	if (ix_write_all(fd, body, strlen(body), err) < 0)
-		return -(int)err->code;
+	r = ix_write_all(fd, body, strlen(body), err);
+	if (r < 0)
+		return r;
 	mounts->items[mounts->count++] =
 		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = path, .target = words->items[0], .read_only = true };
 	ix_strv_take(&mounts->strings, ix_steal(&path));
@@ -201,11 +203,14 @@ static int extra_mounts(struct build *build, const struct ix_step *step, const s
 
 static int step_limits(const struct ix_run_spec *spec, struct ix_sandbox_limit *limits, struct ix_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < spec->nlimits; i++) {
 		ix_auto_free char *text = ix_run_limit_text(&spec->limits[i]);
 
-		if (ix_sandbox_limit_parse(text, &limits[i], err) < 0)
-			return -(int)err->code;
+		r = ix_sandbox_limit_parse(text, &limits[i], err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -226,11 +231,13 @@ static int run_command(struct build *build, const struct ix_step *step, struct s
 	ix_auto_free struct ix_sandbox_limit *limits = ix_calloc(step->run.nlimits, sizeof(*limits));
 	int out_fd = -1, errs_fd = -1, r;
 
-	if (step_limits(&step->run, limits, err) < 0)
-		return -(int)err->code;
+	r = step_limits(&step->run, limits, err);
+	if (r < 0)
+		return r;
 	command_words(&build->image.config, step, &words);
-	if (extra_mounts(build, step, &words, mounts, err) < 0)
-		return -(int)err->code;
+	r = extra_mounts(build, step, &words, mounts, err);
+	if (r < 0)
+		return r;
 	step_env(build, step, &mounts->env, &env);
 	plan.argv = (const char *const *)words.items;
 	plan.env = (const char *const *)env.items;
@@ -272,8 +279,9 @@ int run_step(struct build *build, const struct ix_step *step, struct ix_step_res
 	auto_mounts mounts = { 0 };
 	int status, r;
 
-	if (scratch_open(opts, &build->image, build->stage->name, &scratch, err) < 0 || mounts_prepare(build, step, &mounts, err) < 0)
-		return -(int)err->code;
+	if ((r = scratch_open(opts, &build->image, build->stage->name, &scratch, err)) < 0 ||
+	    (r = mounts_prepare(build, step, &mounts, err)) < 0)
+		return r;
 	r = run_command(build, step, &scratch, &mounts, &status, err);
 	mounts_release(&mounts);
 	if (r < 0)

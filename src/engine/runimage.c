@@ -78,20 +78,21 @@ static int run_in(struct ix_engine *engine, const struct image *image, const str
 					.stdout_fd = STDOUT_FILENO,
 					.stderr_fd = STDERR_FILENO };
 	size_t nvolumes = 0;
+	int r;
 
 	while (run->volumes && run->volumes[nvolumes])
 		nvolumes++;
 	mounts = ix_calloc(nvolumes + 1, sizeof(*mounts));
 	for (; plan.nmounts < nvolumes; plan.nmounts++)
-		if (add_volume(run->volumes[plan.nmounts], &mounts[plan.nmounts], &texts, err) < 0)
-			return -(int)err->code;
+		if ((r = add_volume(run->volumes[plan.nmounts], &mounts[plan.nmounts], &texts, err)) < 0)
+			return r;
 	if (engine->ca_bundle && !run->image_tls)
 		mounts[plan.nmounts++] = (struct ix_sandbox_mount){
 			.kind = IX_SANDBOX_BIND, .source = engine->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
 		};
 	run_env(engine, &image->config, run, &env);
-	if (command_words(&image->config, run, &words, err) < 0 || scratch_open(&engine->opts, image, NULL, &scratch, err) < 0)
-		return -(int)err->code;
+	if ((r = command_words(&image->config, run, &words, err)) < 0 || (r = scratch_open(&engine->opts, image, NULL, &scratch, err)) < 0)
+		return r;
 	plan.root_fd = scratch.root_fd;
 	plan.argv = (const char *const *)words.items;
 	plan.env = (const char *const *)env.items;

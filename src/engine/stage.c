@@ -13,13 +13,13 @@ int err_at_step(struct ix_err *err, const struct ix_step *step)
 	ix_auto_free char *shown = ix_printable(step->text, 400);
 
 	if (!step->pos.file)
-		return -(int)err->code;
+		return ix_err_code(err);
 	/* Errors of the language bring their place along. */
 	if (strncmp(err->msg, step->pos.file, strlen(step->pos.file)) != 0)
 		ix_err_wrap(err, "%s:%u:%u", step->pos.file, step->pos.line, step->pos.column);
 	if (!err->detail[0])
 		ix_err_detail(err, "%5u | %s", step->pos.line, shown);
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 /* --- words --- */
@@ -121,11 +121,12 @@ static int begin(struct build *build, struct ix_err *err)
 {
 	struct ix_image_config *config = &build->image.config;
 	const struct ix_stage *stage = build->stage;
+	int r = stage_source(build->engine, &stage->base, &build->image, err);
 
-	if (stage_source(build->engine, &stage->base, &build->image, err) < 0)
-		return -(int)err->code;
-	if (!config->platform.arch[0] && ix_platform_parse(stage->platform, &config->platform, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
+	if (!config->platform.arch[0] && (r = ix_platform_parse(stage->platform, &config->platform, err)) < 0)
+		return r;
 	if (!ix_env_get(&config->env, "PATH"))
 		ix_env_set(&config->env, "PATH", IX_DEFAULT_PATH);
 	if (!config->working_dir && stage->base.kind == IX_SOURCE_SCRATCH)
@@ -186,9 +187,10 @@ static int set_workdir(struct build *build, const struct ix_step *step, struct i
 	struct ix_image_config *config = &build->image.config;
 	ix_auto_free char *text = NULL;
 	char *path;
+	int r = build_expand(build, step, step->words[0], &text, err);
 
-	if (build_expand(build, step, step->words[0], &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* Nothing is where it was; an absolute path stays as it is written. */
 	path = *text == '/' ? ix_steal(&text) : ix_path_resolve(config->working_dir ? config->working_dir : "/", text);
 	free(config->working_dir);
@@ -274,11 +276,12 @@ static int run_layer(struct build *build, const struct ix_step *step, struct ix_
 static int remember_step(struct build *build, const struct ix_digest *key, const struct ix_step_result *layer, struct ix_err *err)
 {
 	struct ix_store *store = build->engine->opts.store;
+	int r;
 
 	if (build->engine->opts.perturbed)
 		return 0;
-	if (build->second.nsteps > 0 && ix_store_set_step(store, &build->second.steps[build->step], layer, err) < 0)
-		return -(int)err->code;
+	if (build->second.nsteps > 0 && (r = ix_store_set_step(store, &build->second.steps[build->step], layer, err)) < 0)
+		return r;
 	return ix_store_set_step(store, key, layer, err);
 }
 
@@ -293,8 +296,9 @@ static int layer_step(struct build *build, const struct ix_step *step, struct ix
 	ix_auto_close int lock = -1;
 	int r;
 
-	if (ix_store_lock(opts->store, "step", key, opts->cancel, &lock, err) < 0)
-		return -(int)err->code;
+	r = ix_store_lock(opts->store, "step", key, opts->cancel, &lock, err);
+	if (r < 0)
+		return r;
 	r = reuse ? known_step(build, key, layer, err) : -IX_ENOTFOUND;
 	if (r < 0 && r != -IX_ENOTFOUND)
 		return r;
@@ -303,22 +307,26 @@ static int layer_step(struct build *build, const struct ix_step *step, struct ix
 		report_step(build, step, IX_EVENT_STEP_CACHED, 0, 0);
 		steplog_step(build->log, build->step + 1, step->text, "cached: ");
 	} else {
-		if (run_layer(build, step, layer, err) < 0)
-			return -(int)err->code;
+		r = run_layer(build, step, layer, err);
+		if (r < 0)
+			return r;
 		result->steps_run++;
 	}
-	if (remember_step(build, key, layer, err) < 0)
-		return -(int)err->code;
+	r = remember_step(build, key, layer, err);
+	if (r < 0)
+		return r;
 	add_layer(build, layer, created_by(build, step));
 	return 0;
 }
 
 static int do_step(struct build *build, const struct ix_step *step, struct ix_err *err)
 {
-	if (ix_cancel_check(build->engine->opts.cancel, err) < 0)
-		return -(int)err->code;
-	if (step->kind == IX_STEP_WORKDIR && set_workdir(build, step, err) < 0)
-		return -(int)err->code;
+	int r = ix_cancel_check(build->engine->opts.cancel, err);
+
+	if (r < 0)
+		return r;
+	if (step->kind == IX_STEP_WORKDIR && (r = set_workdir(build, step, err)) < 0)
+		return r;
 	if (makes_layer(build, step))
 		return layer_step(build, step, err);
 	if (step->kind != IX_STEP_WORKDIR)
@@ -341,29 +349,32 @@ static int finish(struct build *build, struct ix_err *err)
 		ix_pairs_set(&config->labels, build->stage->labels[2 * i], build->stage->labels[2 * i + 1]);
 	free(config->created);
 	config->created = ix_strdup(build->now);
-	if (image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL,
-			&engine->results[build->stage->index].manifest, &size, err) < 0)
-		return -(int)err->code;
+	int r = image_store(&engine->opts, &build->image, ix_digest_hex(key, hex), has_second ? ix_digest_hex(&second, second_hex) : NULL,
+			    &engine->results[build->stage->index].manifest, &size, err);
+	if (r < 0)
+		return r;
 	/* A trial is nobody's result. */
 	if (engine->opts.perturbed)
 		return 0;
-	if (record_keep(build, err) < 0)
-		return -(int)err->code;
+	r = record_keep(build, err);
+	if (r < 0)
+		return r;
 	return ix_store_set_stage(engine->opts.store, key, &engine->results[build->stage->index].manifest, err);
 }
 
 static int run_steps(struct build *build, struct ix_err *err)
 {
-	if (begin(build, err) < 0) {
-		const struct ix_pos *pos = &build->stage->pos;
+	const struct ix_pos *pos = &build->stage->pos;
+	int r = begin(build, err);
 
-		return pos->file ? ix_err_wrap(err, "%s:%u:%u", pos->file, pos->line, pos->column) : -(int)err->code;
-	}
+	if (r < 0)
+		return pos->file ? ix_err_wrap(err, "%s:%u:%u", pos->file, pos->line, pos->column) : r;
 	for (build->step = 0; build->step < build->stage->nsteps; build->step++) {
 		const struct ix_step *step = &build->stage->steps[build->step];
 
-		if (do_step(build, step, err) < 0)
-			return err->code == IX_ECANCELED ? -(int)err->code : err_at_step(err, step);
+		r = do_step(build, step, err);
+		if (r < 0)
+			return r == -IX_ECANCELED ? r : err_at_step(err, step);
 	}
 	return finish(build, err);
 }

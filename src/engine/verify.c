@@ -9,10 +9,11 @@ static int open_layer(const struct ix_engine_opts *opts, const struct layer_ref 
 		      struct ix_reader **ret_tar, struct ix_err *err)
 {
 	int fd;
+	int r;
 
-	if (ix_cache_need_sound(opts->cache, layer->image, &layer->blob, NULL, err) < 0 ||
-	    ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cache_need_sound(opts->cache, layer->image, &layer->blob, NULL, err)) < 0 ||
+	    (r = ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err)) < 0)
+		return r;
 	*ret_file = ix_fd_reader_new_take(fd);
 	*ret_tar = ix_decompress_reader_new(*ret_file);
 	return 0;
@@ -25,11 +26,12 @@ static int compare_layer(const struct ix_engine_opts *opts, const struct layer_r
 	ix_scoped(ix_reader_freep) struct ix_reader *file_b = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar_a = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar_b = NULL;
+	int r;
 
 	if (ix_digest_eq(&a->diff_id, &b->diff_id))
 		return 0;
-	if (open_layer(opts, a, &file_a, &tar_a, err) < 0 || open_layer(opts, b, &file_b, &tar_b, err) < 0)
-		return -(int)err->code;
+	if ((r = open_layer(opts, a, &file_a, &tar_a, err)) < 0 || (r = open_layer(opts, b, &file_b, &tar_b, err)) < 0)
+		return r;
 	return ix_layer_compare(tar_a, tar_b, ret_difference, err);
 }
 
@@ -48,15 +50,17 @@ int ix_image_compare(const struct ix_engine_opts *opts, const struct ix_digest *
 	struct ix_image_difference difference = { 0 };
 	auto_image before = { 0 }, now = { 0 };
 	struct ix_output output_a, output_b;
+	int r;
 
-	if (image_load(opts, image_a, a, &before, err) < 0 || image_load(opts, NULL, b, &now, err) < 0)
-		return -(int)err->code;
+	if ((r = image_load(opts, image_a, a, &before, err)) < 0 || (r = image_load(opts, NULL, b, &now, err)) < 0)
+		return r;
 	for (size_t i = 0; i < before.nlayers && i < now.nlayers && (!difference.what || difference.times_only); i++) {
 		struct ix_layer_difference layer = { 0 };
 
-		if (compare_layer(opts, &before.layers[i], &now.layers[i], &layer, err) < 0) {
+		r = compare_layer(opts, &before.layers[i], &now.layers[i], &layer, err);
+		if (r < 0) {
 			free(difference.path);
-			return -(int)err->code;
+			return r;
 		}
 		if (!layer.what || (difference.what && layer.times_only)) {
 			free(layer.path);

@@ -122,7 +122,7 @@ static int parse_query(struct parse *self, const char *query, size_t len)
 		if (equals)
 			*equals++ = '\0';
 		if (*field && query_field(self, field, equals ? ix_arena_strdup(self->arena, equals) : NULL) < 0)
-			return -(int)self->err->code;
+			return ix_err_code(self->err);
 	}
 	return 0;
 }
@@ -133,7 +133,7 @@ static int parse_fragment(struct parse *self, const char *fragment)
 	size_t len = colon ? (size_t)(colon - fragment) : strlen(fragment);
 
 	if (len > 0 && set_once(self, &self->out->ref, "ref", ix_arena_strndup(self->arena, fragment, len)) < 0)
-		return -(int)self->err->code;
+		return ix_err_code(self->err);
 	return colon && colon[1] ? set_once(self, &self->out->subdir, "subdir", ix_arena_strdup(self->arena, colon + 1)) : 0;
 }
 
@@ -174,9 +174,9 @@ static int parse_git(struct parse *self)
 	self->out->url = ix_starts(text, "github.com/") ? ix_arena_printf(self->arena, "https://%.*s", (int)len, text)
 							: ix_arena_strndup(self->arena, text, len);
 	if (query && parse_query(self, query, fragment ? (size_t)(fragment - query) : strlen(query)) < 0)
-		return -(int)self->err->code;
+		return ix_err_code(self->err);
 	if (fragment && parse_fragment(self, fragment + 1) < 0)
-		return -(int)self->err->code;
+		return ix_err_code(self->err);
 	return check_git(self);
 }
 

@@ -248,14 +248,16 @@ static ssize_t plain_read(struct ix_reader *reader, void *bytes, size_t len, str
 static ssize_t inflate_read(struct ix_reader *reader, void *bytes, size_t len, struct ix_err *err)
 {
 	struct inflater *self = (struct inflater *)reader;
+	int r;
 
 	for (;;) {
 		size_t had;
 		bool was_end;
 		ssize_t n;
 
-		if (refill(self, err) < 0)
-			return -(int)err->code;
+		r = refill(self, err);
+		if (r < 0)
+			return r;
 		had = self->in_len;
 		was_end = self->in_end;
 		if (was_end && had == 0 && !self->mid_stream)
@@ -273,9 +275,10 @@ static ssize_t inflate_read(struct ix_reader *reader, void *bytes, size_t len, s
 static ssize_t first_read(struct ix_reader *reader, void *bytes, size_t len, struct ix_err *err)
 {
 	struct inflater *self = (struct inflater *)reader;
+	int r = detect(self, err);
 
-	if (detect(self, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	self->base.ops = self->codec ? &inflate_ops : &plain_ops;
 	return ix_read(reader, bytes, len, err);
 }

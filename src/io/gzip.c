@@ -130,9 +130,10 @@ static int submit(struct gzip_writer *self, bool last, struct ix_err *err)
 	struct block *block = &self->blocks[self->filling];
 	struct block *following;
 	size_t keep = block->len < GZIP_WINDOW ? block->len : GZIP_WINDOW;
+	int r;
 
-	if (!self->started && ix_write(self->next, header, sizeof(header), err) < 0)
-		return -(int)err->code;
+	if (!self->started && (r = ix_write(self->next, header, sizeof(header), err)) < 0)
+		return r;
 	self->started = true;
 	self->crc = gzip_crc(self->crc, block->in + GZIP_WINDOW, block->len);
 	self->size += block->len;
@@ -145,8 +146,8 @@ static int submit(struct gzip_writer *self, bool last, struct ix_err *err)
 	pthread_cond_signal(&self->work);
 	pthread_mutex_unlock(&self->lock);
 	/* A full ring: the block to fill next is the oldest one in flight. */
-	if (self->in_flight == self->nblocks && write_oldest(self, err) < 0)
-		return -(int)err->code;
+	if (self->in_flight == self->nblocks && (r = write_oldest(self, err)) < 0)
+		return r;
 	memcpy(following->in + GZIP_WINDOW - keep, block->in + GZIP_WINDOW + block->len - keep, keep);
 	following->window_len = keep;
 	following->len = 0;
@@ -157,6 +158,7 @@ static int gzip_write(struct ix_writer *writer, const void *bytes, size_t len, s
 {
 	struct gzip_writer *self = (struct gzip_writer *)writer;
 	const unsigned char *at = bytes;
+	int r;
 
 	while (len > 0) {
 		struct block *block = &self->blocks[self->filling];
@@ -168,8 +170,8 @@ static int gzip_write(struct ix_writer *writer, const void *bytes, size_t len, s
 		block->len += n;
 		at += n;
 		len -= n;
-		if (block->len == GZIP_BLOCK && submit(self, false, err) < 0)
-			return -(int)err->code;
+		if (block->len == GZIP_BLOCK && (r = submit(self, false, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -178,12 +180,13 @@ static int gzip_finish(struct ix_writer *writer, struct ix_err *err)
 {
 	struct gzip_writer *self = (struct gzip_writer *)writer;
 	unsigned char trailer[8];
+	int r = submit(self, true, err);
 
-	if (submit(self, true, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	while (self->in_flight > 0)
-		if (write_oldest(self, err) < 0)
-			return -(int)err->code;
+		if ((r = write_oldest(self, err)) < 0)
+			return r;
 	for (int i = 0; i < 4; i++) {
 		trailer[i] = (unsigned char)(self->crc >> (8 * i));
 		trailer[4 + i] = (unsigned char)(self->size >> (8 * i));

@@ -34,10 +34,11 @@ int ix_read_all(struct ix_reader *reader, struct ix_buf *buf, struct ix_err *err
 {
 	char chunk[16384];
 	ssize_t n;
+	int r;
 
 	while ((n = ix_read(reader, chunk, sizeof(chunk), err)) > 0)
-		if (ix_buf_append(buf, chunk, (size_t)n, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_buf_append(buf, chunk, (size_t)n, err)) < 0)
+			return r;
 	return (int)n;
 }
 
@@ -65,19 +66,23 @@ void ix_writer_free(struct ix_writer *writer)
 
 int ix_copy(struct ix_reader *reader, struct ix_writer *writer, const struct ix_cancel *cancel, struct ix_err *err)
 {
+	int r;
+
 	enum { CHUNK = 256 << 10 };
 	ix_auto_free char *chunk = ix_malloc(CHUNK);
 
 	for (;;) {
 		ssize_t n;
 
-		if (ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_check(cancel, err);
+		if (r < 0)
+			return r;
 		n = ix_read(reader, chunk, CHUNK, err);
 		if (n <= 0)
 			return (int)n;
-		if (ix_write(writer, chunk, (size_t)n, err) < 0)
-			return -(int)err->code;
+		r = ix_write(writer, chunk, (size_t)n, err);
+		if (r < 0)
+			return r;
 	}
 }
 

@@ -14,6 +14,8 @@ struct zstd_writer {
 
 static int run(struct zstd_writer *self, const void *bytes, size_t len, ZSTD_EndDirective mode, struct ix_err *err)
 {
+	int r;
+
 	ZSTD_inBuffer in = { bytes, len, 0 };
 	size_t left;
 
@@ -23,8 +25,9 @@ static int run(struct zstd_writer *self, const void *bytes, size_t len, ZSTD_End
 		left = ZSTD_compressStream2(self->ctx, &out, &in, mode);
 		if (ZSTD_isError(left))
 			return ix_err_set(err, IX_EFAIL, "zstd: %s", ZSTD_getErrorName(left));
-		if (ix_write(self->next, self->out, out.pos, err) < 0)
-			return -(int)err->code;
+		r = ix_write(self->next, self->out, out.pos, err);
+		if (r < 0)
+			return r;
 	} while (mode == ZSTD_e_end ? left > 0 : in.pos < in.size);
 	return 0;
 }

@@ -101,8 +101,9 @@ static int read_all(struct ix_reader *stream, struct ix_map *entries, struct ix_
 			ix_map_set(entries, entry->path, known);
 		}
 		free(known->link);
-		if (read_known(tar, entry, hash, chunk, known, err) < 0)
-			return -(int)err->code;
+		r = read_known(tar, entry, hash, chunk, known, err);
+		if (r < 0)
+			return r;
 	}
 	return r;
 }
@@ -119,9 +120,10 @@ static int compare_all(struct ix_reader *stream, const struct ix_map *entries, s
 		ix_auto_free char *path = ix_strdup(entry->path);
 		const char *what = "it was not there before";
 
-		if (read_known(tar, entry, hash, chunk, &now, err) < 0) {
+		r = read_known(tar, entry, hash, chunk, &now, err);
+		if (r < 0) {
 			free(now.link);
-			return -(int)err->code;
+			return r;
 		}
 		if (before) {
 			before->met = true;

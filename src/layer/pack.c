@@ -141,8 +141,9 @@ static int push(struct pack *self, int fd_take, const char *path, const struct s
 	self->levels[self->nlevels++] = level;
 	if (self->nlevels > DEPTH_MAX)
 		return ix_err_set(err, IX_ELIMIT, "/%s is nested deeper than %d directories", path, DEPTH_MAX);
-	if (read_names(fd_take, path, &self->levels[self->nlevels - 1].names, err) < 0)
-		return -(int)err->code;
+	int r = read_names(fd_take, path, &self->levels[self->nlevels - 1].names, err);
+	if (r < 0)
+		return r;
 	if (!is_root && (level.opaque || !self->overlay || !unchanged_below(self, path, fd_take)))
 		return flush_dirs(self, err);
 	return 0;
@@ -253,8 +254,9 @@ static int visit(struct pack *self, struct level *top, const char *name, struct 
 	/* A tar cannot hold one, so the layer has none. */
 	if (S_ISSOCK(st.st_mode))
 		return self->overlay && unlinkat(dirfd, name, 0) < 0 ? ix_err_sys(err, "remove socket /%s", path) : 0;
-	if (flush_dirs(self, err) < 0)
-		return -(int)err->code;
+	int r = flush_dirs(self, err);
+	if (r < 0)
+		return r;
 	if (self->overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
 		return add_mark(self, top->path, ".wh.", name, err);
 	if (S_ISREG(st.st_mode))
@@ -273,17 +275,19 @@ static int run(struct pack *self, int root_fd, struct ix_err *err)
 		close(fd);
 		return ix_err_sys(err, "stat tree");
 	}
-	if (push(self, fd, "", &st, true, err) < 0)
-		return -(int)err->code;
+	int r = push(self, fd, "", &st, true, err);
+	if (r < 0)
+		return r;
 	while (self->nlevels > 0) {
 		struct level *top = &self->levels[self->nlevels - 1];
 
 		if (top->next == top->names.count) {
-			if (leave(self, err) < 0)
-				return -(int)err->code;
+			r = leave(self, err);
+			if (r < 0)
+				return r;
 			pop(self);
-		} else if (visit(self, top, top->names.items[top->next++], err) < 0) {
-			return -(int)err->code;
+		} else if ((r = visit(self, top, top->names.items[top->next++], err)) < 0) {
+			return r;
 		}
 	}
 	return 0;

@@ -64,8 +64,9 @@ static int push(struct level *levels, size_t *n, int from_take, int to_take, str
 	*level = (struct level){ .from = from_take, .to = to_take };
 	if (from_take < 0 || to_take < 0 || fstat(from_take, &level->st) < 0)
 		return ix_err_sys(err, "open directory");
-	if (list_names(from_take, &level->names, err) < 0)
-		return -(int)err->code;
+	int r = list_names(from_take, &level->names, err);
+	if (r < 0)
+		return r;
 	level->left = level->names.count;
 	return copy_attributes(from_take, to_take, err);
 }

@@ -113,7 +113,7 @@ static int compare_open(struct pair *self, const char *path, bool is_dir, struct
 	int r;
 
 	if (a < 0 || b < 0)
-		return -(int)err->code;
+		return a < 0 ? a : b;
 	if (!same_xattrs(a, b) || !same_opaque(a, b))
 		return differ(self, path, "other attributes");
 	r = is_dir ? 0 : compare_contents(a, b, err);
@@ -167,13 +167,13 @@ static int compare_entry(struct pair *self, const char *path, struct ix_err *err
 static int compare_dir(struct pair *self, const char *dir, struct ix_err *err)
 {
 	ix_auto_strv a = { 0 }, b = { 0 };
+	int r;
 
-	if (names_of(self->a, dir, &a, err) < 0 || names_of(self->b, dir, &b, err) < 0)
-		return -(int)err->code;
+	if ((r = names_of(self->a, dir, &a, err)) < 0 || (r = names_of(self->b, dir, &b, err)) < 0)
+		return r;
 	for (size_t i = 0; i < a.count || i < b.count; i++) {
 		int order = i >= a.count ? 1 : i >= b.count ? -1 : strcmp(a.items[i], b.items[i]);
 		ix_auto_free char *path = ix_asprintf("%s%s%s", dir, *dir ? "/" : "", order > 0 ? b.items[i] : a.items[i]);
-		int r;
 
 		if (order != 0)
 			return differ(self, path, order < 0 ? "the blob does not have it" : "only the blob has it");

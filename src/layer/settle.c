@@ -40,9 +40,10 @@ static int strip_xattrs(int fd, const struct stat *st, const char *path, struct 
 int settle_open(int fd, const struct stat *st, int64_t mtime_s, const char *path, struct ix_err *err)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = mtime_s } };
+	int r = strip_xattrs(fd, st, path, err);
 
-	if (strip_xattrs(fd, st, path, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return futimens(fd, times) < 0 ? ix_err_sys(err, "time of /%s", path) : 0;
 }
 
@@ -61,7 +62,8 @@ int settle_root(int fd, struct ix_err *err)
 		return ix_err_sys(err, "stat /");
 	if ((st.st_uid != 0 || st.st_gid != 0) && fchown(fd, 0, 0) < 0)
 		return ix_err_sys(err, "owner of /");
-	if (strip_xattrs(fd, &st, "", err) < 0)
-		return -(int)err->code;
+	int r = strip_xattrs(fd, &st, "", err);
+	if (r < 0)
+		return r;
 	return fchmod(fd, 0755) < 0 ? ix_err_sys(err, "mode of /") : 0;
 }

@@ -261,8 +261,9 @@ static int fill_entry(struct ix_tar_reader *tar, const struct tar_header *header
 	if (type >= IX_ARRAY_LEN(types) || types[type] == 0)
 		return ix_err_set(err, IX_ECORRUPT, "tar: %.200s: entries of type '%c' are not supported", path,
 				  type > 32 && type < 127 ? type : '?');
-	if (header_numbers(header, ext, entry, err) < 0)
-		return -(int)err->code;
+	int r = header_numbers(header, ext, entry, err);
+	if (r < 0)
+		return r;
 	/* Old tars mark directories by their name alone. */
 	entry->mode |= type == '0' && ix_ends(path, "/") ? S_IFDIR : types[type];
 	entry->hardlink = type == '1';
@@ -297,10 +298,11 @@ static int take_extended(struct ix_tar_reader *tar, const struct tar_header *hea
 		return 0;
 	if (!number(header->size, sizeof(header->size), &size))
 		return corrupt(err, "header");
-	if (read_extended(tar, size, buf, err) < 0)
-		return -(int)err->code;
-	if (header->type == 'x' && pax_parse(ext, buf->data, buf->len, err) < 0)
-		return -(int)err->code;
+	int r = read_extended(tar, size, buf, err);
+	if (r < 0)
+		return r;
+	if (header->type == 'x' && (r = pax_parse(ext, buf->data, buf->len, err)) < 0)
+		return r;
 	if (header->type == 'L' || header->type == 'K') {
 		free(*name);
 		*name = ix_strdup(ix_buf_str(buf));
@@ -333,16 +335,20 @@ int ix_tar_next(struct ix_tar_reader *tar, const struct ix_tar_entry **ret_entry
 	struct tar_header header;
 	int r;
 
-	if (skip_rest(tar, err) < 0)
-		return -(int)err->code;
+	r = skip_rest(tar, err);
+	if (r < 0)
+		return r;
 	ix_tar_entry_release(&tar->entry);
 	do {
 		r = read_header(tar, &header, err);
 		if (r > 0)
 			r = take_extended(tar, &header, &ext, &buf, err) ?: 2;
 	} while (r == 1);
-	if (r == 2 && fill_entry(tar, &header, &ext, err) < 0)
-		r = -(int)err->code;
+	if (r == 2) {
+		int filled = fill_entry(tar, &header, &ext, err);
+
+		r = filled < 0 ? filled : r;
+	}
 	ix_tar_entry_release(&ext.entry);
 	if (r <= 0)
 		return r;

@@ -260,8 +260,10 @@ static int put_contents(struct ix_layer_writer *layer, const void *bytes, size_t
 
 static int put_padded(struct ix_layer_writer *layer, const void *bytes, size_t len, struct ix_err *err)
 {
-	if (ix_write(layer->diff, bytes, len, err) < 0)
-		return -(int)err->code;
+	int r = ix_write(layer->diff, bytes, len, err);
+
+	if (r < 0)
+		return r;
 	return ix_write(layer->diff, zeros, (TAR_BLOCK - len % TAR_BLOCK) % TAR_BLOCK, err);
 }
 
@@ -269,6 +271,7 @@ static int put_headers(struct ix_layer_writer *layer, const struct ix_tar_entry 
 {
 	struct tar_header header, extended;
 	ix_auto_buf pax = { 0 };
+	int r;
 
 	hash_entry(layer->content, entry);
 	fill_header(layer, entry, &header, &pax);
@@ -280,8 +283,9 @@ static int put_headers(struct ix_layer_writer *layer, const struct ix_tar_entry 
 		put_octal(extended.size, sizeof(extended.size), pax.len);
 		put_octal(extended.mtime, sizeof(extended.mtime), 0);
 		seal(&extended);
-		if (ix_write(layer->diff, &extended, sizeof(extended), err) < 0 || put_padded(layer, pax.data, pax.len, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_write(layer->diff, &extended, sizeof(extended), err)) < 0 ||
+		    (r = put_padded(layer, pax.data, pax.len, err)) < 0)
+			return r;
 	}
 	seal(&header);
 	return ix_write(layer->diff, &header, sizeof(header), err);
@@ -291,9 +295,10 @@ int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry
 		 struct ix_err *err)
 {
 	uint64_t left = entry->size;
+	int r;
 
-	if (ix_cancel_check(cancel, err) < 0 || put_headers(layer, entry, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cancel_check(cancel, err)) < 0 || (r = put_headers(layer, entry, err)) < 0)
+		return r;
 	while (left > 0) {
 		ssize_t n = read(fd, layer->chunk, left < CHUNK ? (size_t)left : CHUNK);
 
@@ -303,8 +308,8 @@ int ix_layer_add(struct ix_layer_writer *layer, const struct ix_tar_entry *entry
 			return ix_err_sys(err, "read %s", entry->path);
 		if (n == 0)
 			return ix_err_set(err, IX_EFAIL, "%s became shorter while it was being read", entry->path);
-		if (put_contents(layer, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
+		if ((r = put_contents(layer, layer->chunk, (size_t)n, err)) < 0 || (r = ix_cancel_check(cancel, err)) < 0)
+			return r;
 		left -= (uint64_t)n;
 	}
 	return ix_write(layer->diff, zeros, (TAR_BLOCK - entry->size % TAR_BLOCK) % TAR_BLOCK, err);
@@ -314,9 +319,10 @@ int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *e
 		     const struct ix_cancel *cancel, struct ix_err *err)
 {
 	uint64_t left = entry->size;
+	int r;
 
-	if (ix_cancel_check(cancel, err) < 0 || put_headers(layer, entry, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_cancel_check(cancel, err)) < 0 || (r = put_headers(layer, entry, err)) < 0)
+		return r;
 	while (left > 0) {
 		ssize_t n = ix_tar_read(tar, layer->chunk, left < CHUNK ? (size_t)left : CHUNK, err);
 
@@ -324,8 +330,8 @@ int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *e
 			return (int)n;
 		if (n == 0)
 			return ix_err_set(err, IX_ECORRUPT, "%s ends early", entry->path);
-		if (put_contents(layer, layer->chunk, (size_t)n, err) < 0 || ix_cancel_check(cancel, err) < 0)
-			return -(int)err->code;
+		if ((r = put_contents(layer, layer->chunk, (size_t)n, err)) < 0 || (r = ix_cancel_check(cancel, err)) < 0)
+			return r;
 		left -= (uint64_t)n;
 	}
 	return ix_write(layer->diff, zeros, (TAR_BLOCK - entry->size % TAR_BLOCK) % TAR_BLOCK, err);
@@ -333,17 +339,21 @@ int ix_layer_add_tar(struct ix_layer_writer *layer, const struct ix_tar_entry *e
 
 int ix_layer_add_bytes(struct ix_layer_writer *layer, const struct ix_tar_entry *entry, const void *bytes, struct ix_err *err)
 {
-	if (put_headers(layer, entry, err) < 0)
-		return -(int)err->code;
+	int r = put_headers(layer, entry, err);
+
+	if (r < 0)
+		return r;
 	ix_hash_bytes(layer->content, bytes, entry->size);
 	return put_padded(layer, bytes, entry->size, err);
 }
 
 int ix_layer_finish(struct ix_layer_writer *layer, struct ix_layer_info *ret_info, struct ix_err *err)
 {
-	if (ix_write(layer->diff, zeros, sizeof(zeros), err) < 0 || ix_write_finish(layer->diff, err) < 0 ||
-	    ix_write_finish(layer->compress, err) < 0 || ix_write_finish(layer->blob_digest, err) < 0)
-		return -(int)err->code;
+	int r;
+
+	if ((r = ix_write(layer->diff, zeros, sizeof(zeros), err)) < 0 || (r = ix_write_finish(layer->diff, err)) < 0 ||
+	    (r = ix_write_finish(layer->compress, err)) < 0 || (r = ix_write_finish(layer->blob_digest, err)) < 0)
+		return r;
 	ix_hash_final(layer->content, &layer->info.content);
 	*ret_info = layer->info;
 	return 0;

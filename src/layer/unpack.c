@@ -125,14 +125,18 @@ static int whiteout(struct unpack *self, const char *name, const struct ix_tar_e
 {
 	if (!self->opts->overlay || !ix_starts(name, ".wh."))
 		return 0;
-	if (strcmp(name, ".wh..wh..opq") == 0)
-		return set_overlay_xattr(self, self->parent_fd, entry->path, err) < 0 ? -(int)err->code : 1;
+	if (strcmp(name, ".wh..wh..opq") == 0) {
+		int r = set_overlay_xattr(self, self->parent_fd, entry->path, err);
+
+		return r < 0 ? r : 1;
+	}
 	if (ix_starts(name, ".wh..wh."))
 		return 1; /* aufs' own bookkeeping */
 	if (!name[4] || strcmp(name + 4, ".") == 0 || strcmp(name + 4, "..") == 0)
 		return ix_err_set(err, IX_ECORRUPT, "tar: bad whiteout %s", entry->path);
-	if (clear_way(self->parent_fd, name + 4, false, err) < 0)
-		return -(int)err->code;
+	int r = clear_way(self->parent_fd, name + 4, false, err);
+	if (r < 0)
+		return r;
 	if (mknodat(self->parent_fd, name + 4, S_IFCHR, makedev(0, 0)) < 0)
 		return ix_err_sys(err, "whiteout for %s", entry->path);
 	return 1;
@@ -142,14 +146,16 @@ static int make_file(struct unpack *self, const char *name, const struct ix_tar_
 {
 	ix_auto_close int fd = openat(self->parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	ssize_t n;
+	int r;
 
 	if (fd < 0)
 		return ix_err_sys(err, "create %s", entry->path);
 	while ((n = ix_tar_read(self->tar, self->chunk, CHUNK, err)) > 0) {
 		if (ix_write_all(fd, self->chunk, (size_t)n, err) < 0)
 			return ix_err_wrap(err, "%s", entry->path);
-		if (ix_cancel_check(self->opts->cancel, err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_check(self->opts->cancel, err);
+		if (r < 0)
+			return r;
 	}
 	if (n < 0)
 		return (int)n;
@@ -198,6 +204,7 @@ static int set_attributes(struct unpack *self, const char *name, const struct ix
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = entry->mtime_s, .tv_nsec = 0 } };
 	bool is_link = S_ISLNK(entry->mode);
+	int r;
 
 	uint32_t uid = self->opts->one_owner ? self->opts->uid : entry->uid, gid = self->opts->one_owner ? self->opts->gid : entry->gid;
 
@@ -216,8 +223,11 @@ static int set_attributes(struct unpack *self, const char *name, const struct ix
 		char proc[64];
 
 		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-		if (fd < 0 || set_xattrs(proc, entry, err) < 0)
-			return fd < 0 ? ix_err_sys(err, "open %s", entry->path) : -(int)err->code;
+		if (fd < 0)
+			return ix_err_sys(err, "open %s", entry->path);
+		r = set_xattrs(proc, entry, err);
+		if (r < 0)
+			return r;
 	}
 	if (!S_ISDIR(entry->mode) && utimensat(self->parent_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return ix_err_sys(err, "time of %s", entry->path);
@@ -237,8 +247,9 @@ static int unpack_root(struct unpack *self, const struct ix_tar_entry *entry, st
 		return 0;
 	if (!S_ISDIR(entry->mode))
 		return ix_err_set(err, IX_ECORRUPT, "tar: an entry without a name is not a directory");
-	if (open_parent(self, "", err) < 0)
-		return -(int)err->code;
+	int r = open_parent(self, "", err);
+	if (r < 0)
+		return r;
 	remember_dir(self, entry);
 	return set_attributes(self, ".", entry, err);
 }
@@ -246,13 +257,15 @@ static int unpack_root(struct unpack *self, const struct ix_tar_entry *entry, st
 static int make_entry(struct unpack *self, const char *name, const struct ix_tar_entry *entry, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
+	int r;
 
 	if (entry->hardlink)
 		return make_hardlink(self, name, entry, err);
 	switch (entry->mode & S_IFMT) {
 	case S_IFREG:
-		if (make_file(self, name, entry, &fd, err) < 0)
-			return -(int)err->code;
+		r = make_file(self, name, entry, &fd, err);
+		if (r < 0)
+			return r;
 		break;
 	case S_IFDIR:
 		if (mkdirat(self->parent_fd, name, 0700) < 0 && errno != EEXIST)
@@ -263,12 +276,10 @@ static int make_entry(struct unpack *self, const char *name, const struct ix_tar
 		if (symlinkat(entry->link, self->parent_fd, name) < 0)
 			return ix_err_sys(err, "symlink %s", entry->path);
 		break;
-	default: {
-		int r = make_node(self, name, entry, err);
-
+	default:
+		r = make_node(self, name, entry, err);
 		if (r <= 0)
 			return r;
-	}
 	}
 	return set_attributes(self, name, entry, err);
 }
@@ -281,13 +292,15 @@ static int unpack_entry(struct unpack *self, const struct ix_tar_entry *entry, s
 
 	if (!entry->path[0])
 		return unpack_root(self, entry, err);
-	if (open_parent(self, strcmp(dir, ".") == 0 ? "" : dir, err) < 0)
-		return -(int)err->code;
+	r = open_parent(self, strcmp(dir, ".") == 0 ? "" : dir, err);
+	if (r < 0)
+		return r;
 	r = whiteout(self, name, entry, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (clear_way(self->parent_fd, name, S_ISDIR(entry->mode), err) < 0)
-		return -(int)err->code;
+	r = clear_way(self->parent_fd, name, S_ISDIR(entry->mode), err);
+	if (r < 0)
+		return r;
 	forget_made(self, entry->path);
 	return make_entry(self, name, entry, err);
 }

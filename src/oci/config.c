@@ -10,9 +10,10 @@ static int parse_health(const json_t *object, struct ix_image_config *config, st
 	struct ix_health *health;
 	const json_t *json;
 	int64_t retries = 0;
+	int r = json_take_object(object, "Healthcheck", &json, err);
 
-	if (json_take_object(object, "Healthcheck", &json, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (!json)
 		return 0;
 	health = config->health = ix_calloc(1, sizeof(*health));
@@ -97,10 +98,11 @@ static int parse_platform(const json_t *json, struct ix_image_config *config, st
 	ix_auto_free char *arch = NULL;
 	ix_auto_free char *variant = NULL;
 	ix_auto_free char *text = NULL;
+	int r;
 
-	if (json_take_word(json, "os", &os, err) < 0 || json_take_word(json, "architecture", &arch, err) < 0 ||
-	    json_take_word(json, "variant", &variant, err) < 0)
-		return -(int)err->code;
+	if ((r = json_take_word(json, "os", &os, err)) < 0 || (r = json_take_word(json, "architecture", &arch, err)) < 0 ||
+	    (r = json_take_word(json, "variant", &variant, err)) < 0)
+		return r;
 	if (!os || !arch)
 		return 0;
 	text = ix_asprintf("%s/%s%s%s", os, arch, variant ? "/" : "", variant ? variant : "");
@@ -112,9 +114,10 @@ int ix_config_parse(const void *bytes, size_t len, struct ix_image_config *ret_c
 	ix_auto_config config = { 0 };
 	const json_t *run, *rootfs, *history;
 	auto_json *json = NULL;
+	int r = json_load_object(bytes, len, "image config", &json, err);
 
-	if (json_load_object(bytes, len, "image config", &json, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* Members that docker writes for itself (container_config, docker_version, ...) say nothing that counts, and are not read. */
 	if (json_take_word(json, "created", &config.created, err) < 0 || json_take_word(json, "author", &config.author, err) < 0 ||
 	    json_take_word(json, "os.version", &config.os_version, err) < 0 || parse_platform(json, &config, err) < 0 ||

@@ -39,9 +39,10 @@ static int member(const json_t *object, const char *key, json_type type, json_t 
 int json_take_string(const json_t *object, const char *key, char **ret_text, struct ix_err *err)
 {
 	json_t *value;
+	int r = member(object, key, JSON_STRING, &value, err);
 
-	if (member(object, key, JSON_STRING, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (value) {
 		free(*ret_text);
 		*ret_text = ix_strdup(json_string_value(value));
@@ -52,9 +53,10 @@ int json_take_string(const json_t *object, const char *key, char **ret_text, str
 int json_take_word(const json_t *object, const char *key, char **ret_text, struct ix_err *err)
 {
 	ix_auto_free char *text = NULL;
+	int r = json_take_string(object, key, &text, err);
 
-	if (json_take_string(object, key, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (text && *text) {
 		free(*ret_text);
 		*ret_text = ix_steal(&text);
@@ -65,9 +67,10 @@ int json_take_word(const json_t *object, const char *key, char **ret_text, struc
 int json_take_object(const json_t *object, const char *key, const json_t **ret_object, struct ix_err *err)
 {
 	json_t *value;
+	int r = member(object, key, JSON_OBJECT, &value, err);
 
-	if (member(object, key, JSON_OBJECT, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	*ret_object = value;
 	return 0;
 }
@@ -75,9 +78,10 @@ int json_take_object(const json_t *object, const char *key, const json_t **ret_o
 int json_take_array(const json_t *object, const char *key, const json_t **ret_array, struct ix_err *err)
 {
 	json_t *value;
+	int r = member(object, key, JSON_ARRAY, &value, err);
 
-	if (member(object, key, JSON_ARRAY, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	*ret_array = value;
 	return 0;
 }
@@ -86,9 +90,10 @@ int json_take_strings(const json_t *object, const char *key, struct ix_strv *lis
 {
 	json_t *value, *item;
 	size_t i;
+	int r = member(object, key, JSON_ARRAY, &value, err);
 
-	if (member(object, key, JSON_ARRAY, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	json_array_foreach(value, i, item)
 	{
 		if (!json_is_string(item) && !json_is_null(item))
@@ -102,9 +107,10 @@ int json_take_pairs(const json_t *object, const char *key, struct ix_strv *pairs
 {
 	json_t *value, *item;
 	const char *name;
+	int r = member(object, key, JSON_OBJECT, &value, err);
 
-	if (member(object, key, JSON_OBJECT, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	json_object_foreach(value, name, item)
 	{
 		if (!json_is_string(item) && !json_is_null(item))
@@ -119,9 +125,10 @@ int json_take_keys(const json_t *object, const char *key, struct ix_strv *list, 
 {
 	json_t *value, *item;
 	const char *name;
+	int r = member(object, key, JSON_OBJECT, &value, err);
 
-	if (member(object, key, JSON_OBJECT, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	json_object_foreach(value, name, item) ix_strv_add(list, name);
 	return 0;
 }
@@ -129,9 +136,10 @@ int json_take_keys(const json_t *object, const char *key, struct ix_strv *list, 
 int json_take_int(const json_t *object, const char *key, int64_t *ret_value, struct ix_err *err)
 {
 	json_t *value;
+	int r = member(object, key, JSON_INTEGER, &value, err);
 
-	if (member(object, key, JSON_INTEGER, &value, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (value)
 		*ret_value = json_integer_value(value);
 	return 0;

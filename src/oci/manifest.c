@@ -81,9 +81,10 @@ static int parse_platform(const json_t *json, struct ix_descriptor *descriptor, 
 	ix_auto_free char *text = NULL;
 	const json_t *object;
 	struct ix_err ignored;
+	int r = json_take_object(json, "platform", &object, err);
 
-	if (json_take_object(json, "platform", &object, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (!object)
 		return 0;
 	if (json_take_word(object, "os", &os, err) < 0 || json_take_word(object, "architecture", &arch, err) < 0 ||
@@ -99,12 +100,15 @@ static int parse_platform(const json_t *json, struct ix_descriptor *descriptor, 
 
 static int parse_descriptor(const json_t *json, struct ix_descriptor *descriptor, struct ix_err *err)
 {
+	int r;
+
 	if (!json_is_object(json))
 		return ix_err_set(err, IX_ECORRUPT, "it is missing or has the wrong type");
-	if (json_take_string(json, "mediaType", &descriptor->media_type, err) < 0 ||
-	    json_need_digest(json, "digest", &descriptor->digest, err) < 0 || json_need_size(json, "size", &descriptor->size, err) < 0 ||
-	    json_take_pairs(json, "annotations", &descriptor->annotations, err) < 0)
-		return -(int)err->code;
+	if ((r = json_take_string(json, "mediaType", &descriptor->media_type, err)) < 0 ||
+	    (r = json_need_digest(json, "digest", &descriptor->digest, err)) < 0 ||
+	    (r = json_need_size(json, "size", &descriptor->size, err)) < 0 ||
+	    (r = json_take_pairs(json, "annotations", &descriptor->annotations, err)) < 0)
+		return r;
 	if (!descriptor->media_type)
 		descriptor->media_type = ix_strdup("");
 	return parse_platform(json, descriptor, err);
@@ -114,9 +118,10 @@ static int parse_descriptors(const json_t *object, const char *key, struct ix_de
 {
 	const json_t *array;
 	size_t n;
+	int r = json_take_array(object, key, &array, err);
 
-	if (json_take_array(object, key, &array, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	n = json_array_size(array);
 	if (n > IX_LAYERS_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%s: %zu entries, more than %d", key, n, IX_LAYERS_MAX);
@@ -158,9 +163,10 @@ int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_man
 {
 	ix_auto_manifest manifest = { 0 };
 	auto_json *json = NULL;
+	int r = json_load_object(bytes, len, "manifest", &json, err);
 
-	if (json_load_object(bytes, len, "manifest", &json, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* null: what Go makes of no layers at all */
 	if (!json_object_get(json, "layers"))
 		return ix_err_set(err, IX_ECORRUPT, "manifest: no layers");
@@ -221,9 +227,10 @@ int ix_index_parse(const void *bytes, size_t len, struct ix_index *ret_index, st
 {
 	ix_auto_index index = { 0 };
 	auto_json *json = NULL;
+	int r = json_load_object(bytes, len, "index", &json, err);
 
-	if (json_load_object(bytes, len, "index", &json, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (parse_descriptors(json, "manifests", &index.manifests, &index.nmanifests, err) < 0 ||
 	    json_take_pairs(json, "annotations", &index.annotations, err) < 0)
 		return ix_err_wrap(err, "index");
@@ -291,9 +298,10 @@ int ix_is_index(const char *media_type, const void *bytes, size_t len, bool *ret
 	ix_auto_free char *shown = NULL;
 	auto_json *json = NULL;
 	const char *type = media_type;
+	int r = json_load_object(bytes, len, "manifest", &json, err);
 
-	if (json_load_object(bytes, len, "manifest", &json, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (json_string_value(json_object_get(json, "mediaType")))
 		type = json_string_value(json_object_get(json, "mediaType"));
 	if (json_integer_value(json_object_get(json, "schemaVersion")) == 1)

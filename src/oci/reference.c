@@ -211,30 +211,34 @@ static int parse(const char *text, struct ix_ref *ref, struct ix_err *err)
 	ix_auto_free char *name = ix_strdup(text);
 	char *at = strchr(name, '@');
 	char *slash, *colon;
+	int r;
 
 	if (is_bare_id(text))
 		return ix_err_set(err, IX_EARG, "64 hex digits are an image id, not a name");
 	if (at) {
 		*at = '\0';
 		ref->digest = ix_strdup(at + 1);
-		if (check_digest(ref->digest, err) < 0)
-			return -(int)err->code;
+		r = check_digest(ref->digest, err);
+		if (r < 0)
+			return r;
 	}
 	slash = strrchr(name, '/');
 	colon = strrchr(slash ? slash : name, ':');
 	if (colon) {
 		*colon = '\0';
 		ref->tag = ix_strdup(colon + 1);
-		if (check_tag(ref->tag, err) < 0)
-			return -(int)err->code;
+		r = check_tag(ref->tag, err);
+		if (r < 0)
+			return r;
 	} else if (!at) {
 		ref->tag = ix_strdup("latest");
 	}
 	if (!*name)
 		return ix_err_set(err, IX_EARG, "the name is empty");
 	split_host(name, ref);
-	if (check_host(ref->host, err) < 0)
-		return -(int)err->code;
+	r = check_host(ref->host, err);
+	if (r < 0)
+		return r;
 	return check_repository(ref->repository, err);
 }
 

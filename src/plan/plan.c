@@ -222,9 +222,10 @@ int ix_plan_causes(struct ix_cache *cache, const struct ix_state *state, const s
 	const struct ix_account_lists lists = { get_list, &data, names };
 	const struct ix_account_opts whole = { 0 };
 	ix_auto_buf now = { 0 };
+	int r = ix_state_account(state, stage, &whole, &now, err);
 
-	if (ix_state_account(state, stage, &whole, &now, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_account_diff(&then->json, &now, &lists, ret_causes, err);
 }
 
@@ -239,9 +240,10 @@ int ix_plan_last(struct ix_store *store, struct ix_cache *cache, const char *rem
 	ix_auto_free char *name = last_name(remembered, stage);
 	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
 	struct ix_digest key;
+	int r;
 
-	if (ix_store_fact(store, "last", name, &text, NULL, err) < 0 || ix_digest_parse(ix_buf_str(&text), &key, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_store_fact(store, "last", name, &text, NULL, err)) < 0 || (r = ix_digest_parse(ix_buf_str(&text), &key, err)) < 0)
+		return r;
 	return ix_cache_record_of_key(cache, stage->name, &key, ret_record, err);
 }
 
@@ -277,8 +279,9 @@ static int find_records(struct make *self, struct ix_err *err)
 		entries[n] = entry;
 		finds[n++].stage = entry->stage->name;
 	}
-	if (ix_cache_find_channels(self->cache, finds, n, self->opts->channels, self->opts->nchannels, err) < 0)
-		return -(int)err->code;
+	int r = ix_cache_find_channels(self->cache, finds, n, self->opts->channels, self->opts->nchannels, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++) {
 		struct ix_err why;
 
@@ -372,6 +375,7 @@ static int check_found(struct make *self, bool *ret_again, struct ix_err *err)
 static int decide(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_stage *const *order, struct ix_err *err)
 {
 	bool again;
+	int r;
 
 	do {
 		for (size_t i = 0; i < self->graph->nstages; i++)
@@ -383,8 +387,9 @@ static int decide(struct make *self, struct ix_stage *const *targets, size_t nta
 			if (self->found[i].damaged)
 				need(self, self->graph->stages[i]);
 		spread_builds(self, order);
-		if (check_found(self, &again, err) < 0)
-			return -(int)err->code;
+		r = check_found(self, &again, err);
+		if (r < 0)
+			return r;
 	} while (again);
 	return 0;
 }
@@ -392,15 +397,16 @@ static int decide(struct make *self, struct ix_stage *const *targets, size_t nta
 static int make(struct make *self, struct ix_stage *const *targets, size_t ntargets, struct ix_err *err)
 {
 	ix_auto_free struct ix_stage **order = ix_calloc(self->graph->nstages, sizeof(struct ix_stage *));
+	int r;
 
 	ix_graph_reach(self->graph, targets, ntargets, self->wanted);
 	for (size_t i = 0; i < ntargets; i++)
 		self->plan->stages[targets[i]->index].target = true;
-	if (ix_graph_order(self->graph, order, err) < 0 || look_up(self, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_graph_order(self->graph, order, err)) < 0 || (r = look_up(self, err)) < 0)
+		return r;
 	spread_force(self, order);
-	if (decide(self, targets, ntargets, order, err) < 0 || find_records(self, err) < 0)
-		return -(int)err->code;
+	if ((r = decide(self, targets, ntargets, order, err)) < 0 || (r = find_records(self, err)) < 0)
+		return r;
 	for (size_t i = 0; i < self->graph->nstages; i++) {
 		struct ix_plan_stage *entry = &self->plan->stages[i];
 
@@ -438,8 +444,9 @@ int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, s
 	plan->stages = ix_calloc(graph->nstages, sizeof(*plan->stages));
 	for (size_t i = 0; i < graph->nstages; i++)
 		plan->stages[i].stage = graph->stages[i];
-	if (make(&self, targets, ntargets, err) < 0)
-		return -(int)err->code;
+	int r = make(&self, targets, ntargets, err);
+	if (r < 0)
+		return r;
 	*ret_plan = ix_steal(&plan);
 	return 0;
 }

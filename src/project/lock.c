@@ -113,9 +113,10 @@ static int read_pin(const struct yaml *yaml, const struct member *member, struct
 		    const char *platform, struct ix_err *err)
 {
 	const char *pin;
+	int r = yaml_text(yaml, member, false, &pin, err);
 
-	if (yaml_text(yaml, member, false, &pin, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (!good_pin(kind, pin))
 		return yaml_err(yaml, &member->place, err, "'%s' has to be %s", name,
 				kind == IX_LOCK_GIT ? "a commit" : "sha256: and 64 hexadecimal digits");
@@ -130,22 +131,25 @@ static int read_section(const struct yaml *yaml, const struct member *section, s
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, section, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, section, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, section->value, &iter, &member, err)) > 0) {
 		struct member platform;
 		void *inner = NULL;
 
 		if (kind != IX_LOCK_IMAGE) {
-			if (read_pin(yaml, &member, lock, kind, member.key, NULL, err) < 0)
-				return -(int)err->code;
+			r = read_pin(yaml, &member, lock, kind, member.key, NULL, err);
+			if (r < 0)
+				return r;
 			continue;
 		}
-		if (yaml_need_mapping(yaml, &member, err) < 0)
-			return -(int)err->code;
+		r = yaml_need_mapping(yaml, &member, err);
+		if (r < 0)
+			return r;
 		while ((r = yaml_next(yaml, member.value, &inner, &platform, err)) > 0)
-			if (read_pin(yaml, &platform, lock, kind, member.key, platform.key, err) < 0)
-				return -(int)err->code;
+			if ((r = read_pin(yaml, &platform, lock, kind, member.key, platform.key, err)) < 0)
+				return r;
 		if (r < 0)
 			return r;
 	}
@@ -155,9 +159,10 @@ static int read_section(const struct yaml *yaml, const struct member *section, s
 static int read_version(const struct yaml *yaml, const struct member *member, struct ix_err *err)
 {
 	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
 
-	if (yaml_text(yaml, member, false, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (strcmp(text, "1") != 0)
 		return yaml_err(yaml, &member->place, err, "version %s of ix.lock is not known to this ix", text);
 	return 0;
@@ -209,9 +214,10 @@ int ix_lock_parse(const char *name, const char *text, size_t len, struct ix_lock
 int ix_lock_load(const char *path, struct ix_lock **ret_lock, struct ix_err *err)
 {
 	ix_auto_buf text = IX_BUF_INIT(FILE_MAX);
+	int r = ix_read_file(AT_FDCWD, path, &text, err);
 
-	if (ix_read_file(AT_FDCWD, path, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return ix_lock_parse(path, ix_buf_str(&text), text.len, ret_lock, err);
 }
 

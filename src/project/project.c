@@ -18,9 +18,10 @@ static const char *const keys[] = { "project",        "registry", "registries", 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
 	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
 
-	if (yaml_text(yaml, member, false, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	project->image_tls = strcmp(text, "image") == 0;
 	if (!project->image_tls && strcmp(text, "host") != 0)
 		return yaml_err(yaml, &member->place, err, "tls: '%s' has to be host or image", text);
@@ -30,9 +31,10 @@ static int read_tls(const struct yaml *yaml, const struct member *member, struct
 static int read_cutoff(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
 	bool cutoff;
+	int r = yaml_bool(yaml, member, &cutoff, err);
 
-	if (yaml_bool(yaml, member, &cutoff, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	project->no_cutoff = !cutoff;
 	return 0;
 }
@@ -53,9 +55,10 @@ static int read_modes(const struct yaml *yaml, const struct member *member, stru
 static int read_trust(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
 	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
 
-	if (yaml_text(yaml, member, false, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	project->trust_signed = strcmp(text, "signed") == 0;
 	if (!project->trust_signed && strcmp(text, "any") != 0)
 		return yaml_err(yaml, &member->place, err, "trust: '%s' has to be any or signed", text);
@@ -70,8 +73,9 @@ static int read_secrets(const struct yaml *yaml, const struct member *member, st
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		if (strcmp(inner.key, "digest") == 0)
 			r = yaml_texts(yaml, &inner, &project->secret_digests, &project->nsecret_digests, err);
@@ -90,9 +94,10 @@ static int read_secrets(const struct yaml *yaml, const struct member *member, st
 static int read_registry(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
 	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
 
-	if (yaml_text(yaml, member, false, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	project->registry = strcmp(text, "none") == 0 || !*text ? NULL : text;
 	return 0;
 }
@@ -105,8 +110,8 @@ static int read_vars(struct yaml *yaml, struct fy_node *root, struct ix_err *err
 	int r;
 
 	while ((r = yaml_next(yaml, root, &iter, &member, err)) > 0)
-		if (strcmp(member.key, "vars") == 0 && yaml_pairs(yaml, &member, false, &yaml->vars, &yaml->nvars, err) < 0)
-			return -(int)err->code;
+		if (strcmp(member.key, "vars") == 0 && (r = yaml_pairs(yaml, &member, false, &yaml->vars, &yaml->nvars, err)) < 0)
+			return r;
 	return r;
 }
 
@@ -153,11 +158,12 @@ static int read_root(struct yaml *yaml, struct ix_project *project, struct ix_er
 
 	if (!root || !fy_node_is_mapping(root))
 		return yaml_err(yaml, &top, err, "a project file is a mapping with project:, registry: and stages:");
-	if (read_vars(yaml, root, err) < 0)
-		return -(int)err->code;
+	r = read_vars(yaml, root, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, root, &iter, &member, err)) > 0)
-		if (read_member(yaml, &member, project, err) < 0)
-			return -(int)err->code;
+		if ((r = read_member(yaml, &member, project, err)) < 0)
+			return r;
 	if (r == 0 && project->nstages == 0)
 		return yaml_err(yaml, &top, err, "no stages: a project needs stages:");
 	return r;

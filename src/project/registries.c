@@ -33,8 +33,9 @@ int credential_read(const struct yaml *yaml, const struct member *member, struct
 		return yaml_err(yaml, &member->place, err,
 				"'%s' must not stand in the file itself: write { env: NAME }, { file: PATH } or { command: COMMAND }",
 				member->key);
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	r = yaml_next(yaml, member->value, &iter, &inner, err);
 	if (r < 0)
 		return r;
@@ -55,8 +56,9 @@ static int read_host(struct yaml *yaml, const struct member *member, struct ix_h
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		if (strcmp(inner.key, "username") == 0)
 			r = credential_read(yaml, &inner, &host->username, err);
@@ -86,11 +88,12 @@ int hosts_read(struct yaml *yaml, const struct member *member, struct ix_host_co
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0)
-		if (read_host(yaml, &inner, hosts_get(yaml->arena, hosts, nhosts, inner.key), err) < 0)
-			return -(int)err->code;
+		if ((r = read_host(yaml, &inner, hosts_get(yaml->arena, hosts, nhosts, inner.key), err)) < 0)
+			return r;
 	return r;
 }
 
@@ -98,9 +101,10 @@ static int run_command(const char *command, struct ix_buf *out, struct ix_err *e
 {
 	const char *const argv[] = { "sh", "-c", command, NULL };
 	int status;
+	int r = ix_proc_run(&(struct ix_proc_opts){ .argv = argv, .output = out, .timeout_ms = COMMAND_MS }, &status, err);
 
-	if (ix_proc_run(&(struct ix_proc_opts){ .argv = argv, .output = out, .timeout_ms = COMMAND_MS }, &status, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return status == 0 ? 0 : ix_err_set(err, IX_EAUTH, "credential command failed with status %d: %s", status, command);
 }
 
@@ -108,6 +112,7 @@ int ix_credential_read(const struct ix_credential *credential, char **ret_value,
 {
 	ix_auto_buf text = IX_BUF_INIT(CREDENTIAL_MAX);
 	const char *value;
+	int r;
 
 	switch (credential->kind) {
 	case IX_CREDENTIAL_NONE:
@@ -120,12 +125,14 @@ int ix_credential_read(const struct ix_credential *credential, char **ret_value,
 		*ret_value = ix_strdup(value);
 		return 0;
 	case IX_CREDENTIAL_FILE:
-		if (ix_read_file(AT_FDCWD, credential->value, &text, err) < 0)
-			return -(int)err->code;
+		r = ix_read_file(AT_FDCWD, credential->value, &text, err);
+		if (r < 0)
+			return r;
 		break;
 	case IX_CREDENTIAL_COMMAND:
-		if (run_command(credential->value, &text, err) < 0)
-			return -(int)err->code;
+		r = run_command(credential->value, &text, err);
+		if (r < 0)
+			return r;
 		break;
 	}
 	*ret_value = ix_strndup(ix_buf_str(&text), strcspn(ix_buf_str(&text), "\r\n"));

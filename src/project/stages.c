@@ -48,8 +48,9 @@ static int read_dockerfile(const struct yaml *yaml, const struct member *member,
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		if (strcmp(inner.key, "inline") != 0)
 			return yaml_unknown(yaml, &inner, "dockerfile", inner_keys, 1, err);
-		if (read_inline(yaml, &inner, stage, err) < 0)
-			return -(int)err->code;
+		r = read_inline(yaml, &inner, stage, err);
+		if (r < 0)
+			return r;
 	}
 	return r;
 }
@@ -99,11 +100,12 @@ static int read_stage(struct yaml *yaml, const struct member *member, struct ix_
 	*stage = (struct ix_project_stage){ .name = member->key, .place = member->place, .context = "." };
 	if (!member->value || (fy_node_is_scalar(member->value) && fy_node_get_scalar_length(member->value) == 0))
 		return 0;
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0)
-		if (read_member(yaml, &inner, stage, err) < 0)
-			return -(int)err->code;
+		if ((r = read_member(yaml, &inner, stage, err)) < 0)
+			return r;
 	if (r == 0 && stage->dockerfile && stage->inline_text)
 		return yaml_err(yaml, &stage->place, err, "stage '%s' has both dockerfile and dockerfile_inline", stage->name);
 	return r;
@@ -190,22 +192,23 @@ int stages_read(struct yaml *yaml, const struct member *member, struct ix_projec
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0)
-		if (read_stage(yaml, &inner, project, err) < 0)
-			return -(int)err->code;
+		if ((r = read_stage(yaml, &inner, project, err)) < 0)
+			return r;
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < project->nstages; i++) {
 		const struct ix_project_stage *stage = &project->stages[i];
 
 		for (size_t j = 0; j < stage->nargs; j++)
-			if (check_link(yaml, project, stage, &stage->args[j], err) < 0)
-				return -(int)err->code;
+			if ((r = check_link(yaml, project, stage, &stage->args[j], err)) < 0)
+				return r;
 		for (size_t j = 0; j < stage->ncontexts; j++)
-			if (check_link(yaml, project, stage, &stage->contexts[j], err) < 0)
-				return -(int)err->code;
+			if ((r = check_link(yaml, project, stage, &stage->contexts[j], err)) < 0)
+				return r;
 	}
 	return check_cycles(yaml, project, err);
 }

@@ -16,15 +16,17 @@ static int read_mirrors(struct yaml *yaml, const struct member *member, struct i
 	void *iter = NULL;
 	int r;
 
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		struct ix_host_config *host = hosts_get(yaml->arena, &config->hosts, &config->nhosts, inner.key);
 
 		host->mirrors = NULL;
 		host->nmirrors = 0;
-		if (yaml_texts(yaml, &inner, &host->mirrors, &host->nmirrors, err) < 0)
-			return -(int)err->code;
+		r = yaml_texts(yaml, &inner, &host->mirrors, &host->nmirrors, err);
+		if (r < 0)
+			return r;
 		*IX_ARENA_PUSH(yaml->arena, host->mirrors, host->nmirrors) = NULL;
 		host->nmirrors--;
 	}
@@ -35,9 +37,10 @@ static int read_insecure(struct yaml *yaml, const struct member *member, struct 
 {
 	const char **names = NULL;
 	size_t n = 0;
+	int r = yaml_texts(yaml, member, &names, &n, err);
 
-	if (yaml_texts(yaml, member, &names, &n, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++)
 		hosts_get(yaml->arena, &config->hosts, &config->nhosts, names[i])->insecure = true;
 	return 0;

@@ -54,6 +54,7 @@ static int braced(const struct yaml *yaml, const struct ix_place *place, const c
 int vars_expand(const struct yaml *yaml, const struct ix_place *place, const char *text, const char **ret_text, struct ix_err *err)
 {
 	ix_auto_buf out = { 0 };
+	int r;
 
 	while (*text) {
 		const char *close;
@@ -73,8 +74,9 @@ int vars_expand(const struct yaml *yaml, const struct ix_place *place, const cha
 		{
 			ix_auto_free char *inner = ix_strndup(text + 2, (size_t)(close - text - 2));
 
-			if (braced(yaml, place, inner, &out, err) < 0)
-				return -(int)err->code;
+			r = braced(yaml, place, inner, &out, err);
+			if (r < 0)
+				return r;
 		}
 		text = close + 1;
 	}

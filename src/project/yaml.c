@@ -121,14 +121,16 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 {
 	const struct fy_diag_cfg diag_cfg = { .output_fn = no_output, .level = FYET_ERROR, .module_mask = ~0u };
 	struct fy_parse_cfg cfg = { .flags = FYPCF_DEFAULT_PARSE };
+	int r;
 
 	*yaml = (struct yaml){ .arena = arena, .name = ix_arena_strdup(arena, name), .text = ix_arena_strndup(arena, text, len) };
 	if (memchr(text, '\0', len))
 		return ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
 	if (strspn(text, " \t\r\n") == len)
 		return ix_err_set(err, IX_EARG, "%s: it is empty", name);
-	if (not_utf8(yaml, len, err) < 0) /* which libfyaml 0.7 can hang on */
-		return -(int)err->code;
+	r = not_utf8(yaml, len, err); /* which libfyaml 0.7 can hang on */
+	if (r < 0)
+		return r;
 	yaml->diag = fy_diag_create(&diag_cfg);
 	if (!yaml->diag)
 		ix_bug("out of memory");
@@ -137,8 +139,9 @@ int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len,
 	yaml->doc = fy_document_build_from_string(&cfg, yaml->text, len);
 	if (!yaml->doc)
 		return syntax_error(yaml, err);
-	if (one_document(yaml, err) < 0)
-		return -(int)err->code;
+	r = one_document(yaml, err);
+	if (r < 0)
+		return r;
 	return known_tags(yaml, fy_document_root(yaml->doc), 0, err);
 }
 
@@ -224,9 +227,10 @@ int yaml_text(const struct yaml *yaml, const struct member *member, bool may_be_
 int yaml_bool(const struct yaml *yaml, const struct member *member, bool *ret_value, struct ix_err *err)
 {
 	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
 
-	if (yaml_text(yaml, member, false, &text, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	*ret_value = strcmp(text, "true") == 0;
 	if (!*ret_value && strcmp(text, "false") != 0)
 		return yaml_err(yaml, &member->place, err, "'%s' has to be true or false", member->key);
@@ -238,16 +242,19 @@ int yaml_texts(const struct yaml *yaml, const struct member *member, const char 
 	struct fy_node *item;
 	void *iter = NULL;
 	const char *text;
+	int r;
 
 	if (!member->value || !fy_node_is_sequence(member->value)) {
-		if (yaml_text(yaml, member, false, &text, err) < 0)
-			return -(int)err->code;
+		r = yaml_text(yaml, member, false, &text, err);
+		if (r < 0)
+			return r;
 		*IX_ARENA_PUSH(yaml->arena, *ret_list, *ret_count) = text;
 		return 0;
 	}
 	while ((item = fy_node_sequence_iterate(member->value, &iter)) != NULL) {
-		if (node_text(yaml, item, &member->place, member->key, &text, err) < 0)
-			return -(int)err->code;
+		r = node_text(yaml, item, &member->place, member->key, &text, err);
+		if (r < 0)
+			return r;
 		*IX_ARENA_PUSH(yaml->arena, *ret_list, *ret_count) = text;
 	}
 	return 0;
@@ -262,14 +269,16 @@ int yaml_pairs(const struct yaml *yaml, const struct member *member, bool may_be
 
 	if (is_null(member->value))
 		return 0;
-	if (yaml_need_mapping(yaml, member, err) < 0)
-		return -(int)err->code;
+	r = yaml_need_mapping(yaml, member, err);
+	if (r < 0)
+		return r;
 	while ((r = yaml_next(yaml, member->value, &iter, &inner, err)) > 0) {
 		struct ix_project_pair *pair = IX_ARENA_PUSH(yaml->arena, *ret_pairs, *ret_count);
 
 		*pair = (struct ix_project_pair){ .name = inner.key, .place = inner.place };
-		if (yaml_text(yaml, &inner, may_be_null, &pair->value, err) < 0)
-			return -(int)err->code;
+		r = yaml_text(yaml, &inner, may_be_null, &pair->value, err);
+		if (r < 0)
+			return r;
 	}
 	return r;
 }

@@ -131,8 +131,9 @@ static int probe(struct ix_registry *registry, struct endpoint *ep, const char *
 
 	request_init(&req, registry, ep, "GET", ix_asprintf("%s://%s/v2/", scheme, ep->authority));
 	req.probe = true;
-	if (request_run(registry, &req, err) < 0)
-		return -(int)err->code;
+	int r = request_run(registry, &req, err);
+	if (r < 0)
+		return r;
 	if (strcmp(scheme, "http") == 0 && reply->status == 400 && strstr(ix_buf_str(&reply->text), "HTTPS")) {
 		*ret_answers = false;
 		return reply_error(&req, err);
@@ -178,8 +179,7 @@ static int try_schemes(struct ix_registry *registry, struct endpoint *ep, const 
 		if (i == 0)
 			first = *err;
 	}
-	*err = first;
-	return -(int)err->code;
+	return ix_err_copy(err, &first);
 }
 
 int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix_err *err)
@@ -198,8 +198,7 @@ int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix
 	if (is_settled(ep)) {
 		r = 0;
 	} else if (ix_now_ms() < ep->unsettled_until_ms) {
-		*err = ep->unsettled;
-		r = -(int)err->code;
+		r = ix_err_copy(err, &ep->unsettled);
 	} else {
 		r = try_schemes(registry, ep, schemes, err);
 		if (r < 0 && r != -IX_ECANCELED) {
@@ -234,8 +233,9 @@ static int get_token(struct ix_registry *registry, struct endpoint *ep, const st
 	pthread_mutex_lock(&ep->lock);
 	secret_copy(&refresh, &ep->refresh);
 	pthread_mutex_unlock(&ep->lock);
-	if (token_fetch(registry, ep, challenge, scope, creds, &token, &refresh, &lifetime, err) < 0)
-		return -(int)err->code;
+	int r = token_fetch(registry, ep, challenge, scope, creds, &token, &refresh, &lifetime, err);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&ep->lock);
 	secret_copy(&ep->refresh, &refresh);
 	pthread_mutex_unlock(&ep->lock);
@@ -250,8 +250,9 @@ static int make_header(struct ix_registry *registry, struct endpoint *ep, const 
 	auto_creds creds = { 0 };
 
 	secret_release(&grant->header);
-	if (find_creds(registry, ep, repository, &creds, err) < 0)
-		return -(int)err->code;
+	int r = find_creds(registry, ep, repository, &creds, err);
+	if (r < 0)
+		return r;
 	grant->had_credentials = creds_known(&creds);
 	grant->fresh_until_ms = ix_now_ms() + BASIC_FRESH_MS;
 	if (challenge->kind == CHALLENGE_BEARER && creds.registry.value) {
@@ -281,8 +282,7 @@ int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *r
 	pthread_mutex_lock(&grant->lock);
 	now = ix_now_ms();
 	if (now < grant->failed_until_ms) {
-		*err = grant->failure;
-		r = -(int)err->code;
+		r = ix_err_copy(err, &grant->failure);
 	} else if (!grant->header.value || now >= grant->fresh_until_ms) {
 		r = make_header(registry, ep, repository, &challenge, grant, err);
 		if (r < 0 && r != -IX_ECANCELED) {

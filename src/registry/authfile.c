@@ -113,6 +113,7 @@ static int parse_auths(json_t *auths, const char *name, struct authfile *file, s
 {
 	const char *key;
 	json_t *value;
+	int r;
 
 	if (json_object_size(auths) > ENTRIES_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%s: more than %d logins", name, ENTRIES_MAX);
@@ -125,8 +126,9 @@ static int parse_auths(json_t *auths, const char *name, struct authfile *file, s
 			continue;
 		file->count++;
 		entry->key = normal_key(key);
-		if (parse_entry(key, value, name, &entry->creds, err) < 0)
-			return -(int)err->code;
+		r = parse_entry(key, value, name, &entry->creds, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -159,8 +161,9 @@ int authfile_parse(const char *bytes, size_t len, const char *name, bool legacy,
 	}
 	if (!json_is_object(json))
 		return ix_err_set(err, IX_EARG, "%s: not a JSON object", name);
-	if (parse_auths(legacy ? json : json_object_get(json, "auths"), name, &file, err) < 0)
-		return -(int)err->code;
+	int r = parse_auths(legacy ? json : json_object_get(json, "auths"), name, &file, err);
+	if (r < 0)
+		return r;
 	if (!legacy) {
 		parse_helpers(json_object_get(json, "credHelpers"), &file);
 		file.store = ix_strdup(text_member(json, "credsStore"));

@@ -31,9 +31,10 @@ int ix_registry_new(const struct ix_registry_opts *opts, struct ix_registry **re
 	pthread_cond_init(&registry->flight_done, NULL);
 	credentials_init(&registry->credentials, opts->docker_config);
 	lanes_init(&registry->lanes, opts->connections ? opts->connections : REGISTRY_CONNECTIONS);
-	if (hosts_init(&registry->hosts, opts->hosts, opts->nhosts, err) < 0) {
+	int r = hosts_init(&registry->hosts, opts->hosts, opts->nhosts, err);
+	if (r < 0) {
 		ix_registry_free(registry);
-		return -(int)err->code;
+		return r;
 	}
 	*ret_registry = registry;
 	return 0;
@@ -64,9 +65,10 @@ int client_url(struct ix_registry *registry, struct endpoint *ep, const char *re
 	       struct ix_err *err)
 {
 	ix_auto_free char *base = NULL;
+	int r = endpoint_settle(registry, ep, err);
 
-	if (endpoint_settle(registry, ep, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	base = endpoint_base(ep);
 	*ret_url = ix_asprintf("%s/v2/%s/%s", base, repository, rest);
 	return 0;
@@ -91,8 +93,9 @@ int asked_init(struct asked *asked, struct ix_registry *registry, struct endpoin
 
 	asked->repository = endpoint_repository(ep, repository);
 	asked->scope = client_scope(asked->repository, actions);
-	if (client_url(registry, ep, asked->repository, rest, &url, err) < 0)
-		return -(int)err->code;
+	int r = client_url(registry, ep, asked->repository, rest, &url, err);
+	if (r < 0)
+		return r;
 	request_init(&asked->req, registry, ep, method, url);
 	asked->req.repository = asked->repository;
 	asked->req.scope = asked->scope;

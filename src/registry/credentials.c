@@ -82,23 +82,24 @@ static int load_all(struct credentials *credentials, struct ix_err *err)
 {
 	const char *home = env("HOME"), *run = env("XDG_RUNTIME_DIR"), *config = env("XDG_CONFIG_HOME");
 	const char *docker = env("DOCKER_CONFIG"), *named = env("REGISTRY_AUTH_FILE");
+	int r;
 
 	if (credentials->docker_config)
 		return load(credentials, ix_asprintf("%s/config.json", credentials->docker_config), false, err);
-	if (named && load(credentials, ix_strdup(named), false, err) < 0)
-		return -(int)err->code;
-	if (docker && load(credentials, ix_asprintf("%s/config.json", docker), false, err) < 0)
-		return -(int)err->code;
-	if (!named && run && load(credentials, ix_asprintf("%s/containers/auth.json", run), false, err) < 0)
-		return -(int)err->code;
-	if (config && load(credentials, ix_asprintf("%s/containers/auth.json", config), false, err) < 0)
-		return -(int)err->code;
+	if (named && (r = load(credentials, ix_strdup(named), false, err)) < 0)
+		return r;
+	if (docker && (r = load(credentials, ix_asprintf("%s/config.json", docker), false, err)) < 0)
+		return r;
+	if (!named && run && (r = load(credentials, ix_asprintf("%s/containers/auth.json", run), false, err)) < 0)
+		return r;
+	if (config && (r = load(credentials, ix_asprintf("%s/containers/auth.json", config), false, err)) < 0)
+		return r;
 	if (!home)
 		return 0;
-	if (!config && load(credentials, ix_asprintf("%s/.config/containers/auth.json", home), false, err) < 0)
-		return -(int)err->code;
-	if (!docker && load(credentials, ix_asprintf("%s/.docker/config.json", home), false, err) < 0)
-		return -(int)err->code;
+	if (!config && (r = load(credentials, ix_asprintf("%s/.config/containers/auth.json", home), false, err)) < 0)
+		return r;
+	if (!docker && (r = load(credentials, ix_asprintf("%s/.docker/config.json", home), false, err)) < 0)
+		return r;
 	return docker ? 0 : load(credentials, ix_asprintf("%s/.dockercfg", home), true, err);
 }
 
@@ -134,8 +135,9 @@ static int ask_helper(struct credentials *credentials, const char *helper, const
 		creds_copy(ret_creds, &answer->creds);
 		return 0;
 	}
-	if (helper_get(helper, host, ret_creds, err) < 0)
-		return -(int)err->code;
+	int r = helper_get(helper, host, ret_creds, err);
+	if (r < 0)
+		return r;
 	if (!answer) {
 		answer = ix_calloc(1, sizeof(*answer));
 		answer->helper = ix_strdup(helper);
@@ -151,9 +153,12 @@ static int ask_helper(struct credentials *credentials, const char *helper, const
 static int find_locked(struct credentials *credentials, const char *host, const char *repository, struct creds *ret_creds,
 		       struct ix_err *err)
 {
+	int r;
+
 	if (!credentials->loaded) {
-		if (load_all(credentials, err) < 0)
-			return -(int)err->code;
+		r = load_all(credentials, err);
+		if (r < 0)
+			return r;
 		credentials->loaded = true;
 	}
 	for (size_t i = 0; i < credentials->nfiles; i++) {
@@ -161,8 +166,8 @@ static int find_locked(struct credentials *credentials, const char *host, const 
 		const char *helper = authfile_helper(file, host);
 		const struct creds *found;
 
-		if (helper && ask_helper(credentials, helper, host, ret_creds, err) < 0)
-			return -(int)err->code;
+		if (helper && (r = ask_helper(credentials, helper, host, ret_creds, err)) < 0)
+			return r;
 		if (creds_known(ret_creds))
 			return 0;
 		found = authfile_find(file, host, repository);

@@ -47,6 +47,8 @@ static int check_mirror(const char *name, const char *mirror, struct ix_err *err
 
 static int config_init(struct host_config *config, const struct ix_registry_host *from, struct ix_err *err)
 {
+	int r;
+
 	if (!from->name || !is_host(from->name, strlen(from->name))) {
 		ix_auto_free char *shown = ix_printable(from->name ? from->name : "", 120);
 
@@ -62,8 +64,9 @@ static int config_init(struct host_config *config, const struct ix_registry_host
 	for (size_t i = 0; from->mirrors && from->mirrors[i]; i++) {
 		if (i == MIRRORS_MAX)
 			return ix_err_set(err, IX_EARG, "registry %s: more than %d mirrors", from->name, MIRRORS_MAX);
-		if (check_mirror(from->name, from->mirrors[i], err) < 0)
-			return -(int)err->code;
+		r = check_mirror(from->name, from->mirrors[i], err);
+		if (r < 0)
+			return r;
 		ix_strv_add(&config->mirrors, from->mirrors[i]);
 	}
 	return 0;
@@ -148,15 +151,17 @@ static int upstream_new(const struct hosts *hosts, const char *host, struct upst
 	const struct host_config *config = find_config(hosts, host);
 	size_t nmirrors = config ? config->mirrors.count : 0;
 	struct upstream *upstream = ix_calloc(1, sizeof(*upstream));
+	int r;
 
 	upstream->host = ix_strdup(host);
 	upstream->endpoints = ix_calloc(nmirrors + 1, sizeof(*upstream->endpoints));
 	for (size_t i = 0; i <= nmirrors; i++) {
 		const char *name = i < nmirrors ? config->mirrors.items[i] : host;
 
-		if (endpoint_new(hosts, name, i < nmirrors, &upstream->endpoints[i], err) < 0) {
+		r = endpoint_new(hosts, name, i < nmirrors, &upstream->endpoints[i], err);
+		if (r < 0) {
 			upstream_free(upstream);
-			return -(int)err->code;
+			return r;
 		}
 		upstream->count++;
 	}
@@ -166,13 +171,16 @@ static int upstream_new(const struct hosts *hosts, const char *host, struct upst
 
 int hosts_init(struct hosts *hosts, const struct ix_registry_host *from, size_t n, struct ix_err *err)
 {
+	int r;
+
 	*hosts = (struct hosts){ 0 };
 	pthread_mutex_init(&hosts->lock, NULL);
 	hosts->configs = ix_calloc(n + 1, sizeof(*hosts->configs));
 	for (size_t i = 0; i < n; i++) {
 		hosts->nconfigs++;
-		if (config_init(&hosts->configs[i], &from[i], err) < 0)
-			return -(int)err->code;
+		r = config_init(&hosts->configs[i], &from[i], err);
+		if (r < 0)
+			return r;
 		if (i > 0 && find_config(hosts, from[i].name) != &hosts->configs[i])
 			return ix_err_set(err, IX_EARG, "registry %s is configured twice", from[i].name);
 	}
@@ -180,8 +188,9 @@ int hosts_init(struct hosts *hosts, const struct ix_registry_host *from, size_t 
 	for (size_t i = 0; i < n; i++) {
 		struct upstream *upstream;
 
-		if (hosts_upstream(hosts, hosts->configs[i].name, &upstream, err) < 0)
-			return -(int)err->code;
+		r = hosts_upstream(hosts, hosts->configs[i].name, &upstream, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -16,12 +16,14 @@ static int check_manifest(const struct asked *asked, const struct ix_ref *ref, c
 	char got_text[IX_DIGEST_TEXT];
 
 	ix_digest_of(body->data ? body->data : "", body->len, ret_digest);
-	if (client_check_digest(&asked->req.reply, ret_digest, "manifest", err) < 0)
-		return -(int)err->code;
+	int r = client_check_digest(&asked->req.reply, ret_digest, "manifest", err);
+	if (r < 0)
+		return r;
 	if (!ref->digest)
 		return 0;
-	if (ix_digest_parse(ref->digest, &want, err) < 0)
-		return -(int)err->code;
+	r = ix_digest_parse(ref->digest, &want, err);
+	if (r < 0)
+		return r;
 	if (!ix_digest_eq(&want, ret_digest))
 		return ix_err_set(err, IX_ECORRUPT, "the manifest's bytes are %s", ix_digest_text(ret_digest, got_text));
 	return 0;
@@ -35,13 +37,15 @@ static int manifest_from(struct ix_registry *registry, struct endpoint *ep, cons
 	struct request *req = &asked.req;
 
 	*ret_final = false;
-	if (asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err) < 0)
-		return -(int)err->code;
+	int r = asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err);
+	if (r < 0)
+		return r;
 	ix_strv_add(&req->headers, client_accept);
 	req->into = body;
-	if (request_run(registry, req, err) < 0) {
+	r = request_run(registry, req, err);
+	if (r < 0) {
 		*ret_final = !client_falls_through(req);
-		return -(int)err->code;
+		return r;
 	}
 	if (req->reply.status != 200)
 		return reply_error(req, err);
@@ -58,8 +62,9 @@ int ix_registry_get_manifest(struct ix_registry *registry, const struct ix_ref *
 	bool final = false;
 	int r;
 
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
-		return -(int)err->code;
+	r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
+	if (r < 0)
+		return r;
 	r = -IX_EFAIL;
 	for (size_t i = 0; i < upstream->count && !final; i++) {
 		if (client_skips(upstream->endpoints, upstream->count, i))
@@ -110,9 +115,10 @@ static int take(void *data, struct request *req, const void *bytes, size_t len, 
 {
 	struct fetch *fetch = data;
 	size_t skipped;
+	int r;
 
-	if (fetch->exchange != req->exchanges && begin_reply(fetch, req, err) < 0)
-		return -(int)err->code;
+	if (fetch->exchange != req->exchanges && (r = begin_reply(fetch, req, err)) < 0)
+		return r;
 	skipped = len < fetch->skip ? len : (size_t)fetch->skip;
 	fetch->skip -= skipped;
 	bytes = (const char *)bytes + skipped;
@@ -121,8 +127,9 @@ static int take(void *data, struct request *req, const void *bytes, size_t len, 
 		return ix_err_set(err, IX_ECORRUPT, "the blob is longer than the %llu bytes it should have",
 				  (unsigned long long)fetch->size);
 	ix_hash_bytes(fetch->hash, bytes, len);
-	if (ix_write(fetch->writer, bytes, len, err) < 0)
-		return -(int)err->code;
+	r = ix_write(fetch->writer, bytes, len, err);
+	if (r < 0)
+		return r;
 	fetch->done += len;
 	if (fetch->progress && len > 0)
 		fetch->progress(fetch->data, fetch->done, fetch->size == UINT64_MAX ? 0 : fetch->size);
@@ -151,24 +158,27 @@ static int blob_from(struct ix_registry *registry, struct endpoint *ep, const st
 	long status;
 
 	*ret_final = false;
-	if (asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err) < 0)
-		return -(int)err->code;
+	int r = asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err);
+	if (r < 0)
+		return r;
 	req->sink = take;
 	req->sink_data = fetch;
 	req->resume = &fetch->done;
 	req->expect = fetch->size;
 	fetch->exchange = 0;
-	if (request_run(registry, req, err) < 0) {
+	r = request_run(registry, req, err);
+	if (r < 0) {
 		*ret_final = !client_falls_through(req);
-		return -(int)err->code;
+		return r;
 	}
 	status = req->reply.status;
 	/* 416: of a blob whose size nobody told us we may have had everything */
 	if (status != 200 && status != 206 && !(status == 416 && fetch->done > 0 && fetch->size == UINT64_MAX))
 		return reply_error(req, err);
 	*ret_final = true;
-	if (check_blob(fetch, req, err) < 0)
-		return -(int)err->code;
+	r = check_blob(fetch, req, err);
+	if (r < 0)
+		return r;
 	return ix_write_finish(fetch->writer, err);
 }
 
@@ -178,8 +188,9 @@ static int fetch_blob(struct ix_registry *registry, const struct ix_ref *ref, st
 	bool final = false;
 	int r;
 
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
-		return -(int)err->code;
+	r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
+	if (r < 0)
+		return r;
 	r = -IX_EFAIL;
 	for (size_t i = 0; i < upstream->count && !final; i++) {
 		if (client_skips(upstream->endpoints, upstream->count, i))

@@ -33,8 +33,9 @@ static int fill(struct head *head, struct ix_err *err)
 	client_media_type(reply, head->out->media_type);
 	if (!head->ref->digest)
 		return 0;
-	if (ix_digest_parse(head->ref->digest, &want, err) < 0)
-		return -(int)err->code;
+	int r = ix_digest_parse(head->ref->digest, &want, err);
+	if (r < 0)
+		return r;
 	if (client_check_digest(reply, &want, "manifest", err) < 0)
 		return request_error(&head->asked.req, err);
 	head->out->digest = want;
@@ -53,7 +54,7 @@ static void prepare(struct ix_registry *registry, struct head *head)
 	if (asked_init(&head->asked, registry, head->upstream->endpoints[head->at], head->ref->repository, "pull", "HEAD", rest,
 		       &head->out->err) < 0) {
 		head->asked.req.state = REQUEST_DONE;
-		head->asked.req.result = -(int)head->out->err.code;
+		head->asked.req.result = ix_err_code(&head->out->err);
 		head->asked.req.err = head->out->err;
 		return;
 	}
@@ -78,7 +79,7 @@ static void judge(struct head *head)
 		*err = req->err;
 	else if (req->reply.status != 200)
 		reply_error(req, err);
-	settle(head, -(int)err->code);
+	settle(head, ix_err_code(err));
 }
 
 static void run(struct ix_registry *registry, struct request **requests, size_t n)

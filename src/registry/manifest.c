@@ -41,14 +41,16 @@ static int put(struct ix_registry *registry, struct endpoint *ep, const struct i
 	auto_asked asked = { 0 };
 	struct request *req = &asked.req;
 	long status;
+	int r = asked_init(&asked, registry, ep, ref->repository, "pull,push", "PUT", rest, err);
 
-	if (asked_init(&asked, registry, ep, ref->repository, "pull,push", "PUT", rest, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	ix_strv_addf(&req->headers, "Content-Type: %s", media_type);
 	req->body = body;
 	req->idempotent_body = true;
-	if (request_run(registry, req, err) < 0)
-		return -(int)err->code;
+	r = request_run(registry, req, err);
+	if (r < 0)
+		return r;
 	status = req->reply.status;
 	if (is_conflict(status) && is_there(registry, ep, ref, rest, digest))
 		return 0;
@@ -71,17 +73,19 @@ int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *
 	struct upstream *upstream;
 	struct ix_digest digest, want;
 	char text[IX_DIGEST_TEXT];
+	int r;
 
 	ix_digest_of(body.bytes, len, &digest);
-	if (ref->digest && ix_digest_parse(ref->digest, &want, err) < 0)
-		return -(int)err->code;
+	if (ref->digest && (r = ix_digest_parse(ref->digest, &want, err)) < 0)
+		return r;
 	if (ref->digest && !ix_digest_eq(&want, &digest))
 		return ix_err_set(err, IX_ECORRUPT, "put manifest %s: its bytes are %s", ref->digest, ix_digest_text(&digest, text));
 	if (len > IX_MANIFEST_MAX)
 		return ix_err_set(err, IX_ELIMIT, "put manifest: larger than the %d bytes that registries take", IX_MANIFEST_MAX);
 	if (strpbrk(media_type, "\r\n"))
 		return ix_err_set(err, IX_EARG, "put manifest: bad media type");
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
-		return -(int)err->code;
+	r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
+	if (r < 0)
+		return r;
 	return put(registry, upstream_origin(upstream), ref, &body, media_type, &digest, err);
 }

@@ -36,18 +36,21 @@ static int head_blob(struct ix_registry *registry, struct endpoint *ep, const ch
 	char text[IX_DIGEST_TEXT];
 	ix_auto_free char *rest = ix_asprintf("blobs/%s", ix_digest_text(digest, text));
 	auto_asked asked = { 0 };
+	int r;
 
-	if (asked_init(&asked, registry, ep, repository, actions, "HEAD", rest, err) < 0 || request_run(registry, &asked.req, err) < 0)
-		return -(int)err->code;
+	if ((r = asked_init(&asked, registry, ep, repository, actions, "HEAD", rest, err)) < 0 ||
+	    (r = request_run(registry, &asked.req, err)) < 0)
+		return r;
 	return asked.req.reply.status == 200 ? 0 : reply_error(&asked.req, err);
 }
 
 int ix_registry_has_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_err *err)
 {
 	struct upstream *upstream;
+	int r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
 
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	return head_blob(registry, upstream_origin(upstream), ref->repository, "pull", digest, err);
 }
 
@@ -66,9 +69,10 @@ static int step(struct push *push, struct request *req, struct ix_err *err)
 {
 	push->again = false;
 	push->after_ms = 0;
-	if (request_run(push->registry, req, err) < 0) {
+	int r = request_run(push->registry, req, err);
+	if (r < 0) {
 		push->again = req->unreachable && err->code != IX_ECANCELED && !req->sink_failed;
-		return -(int)err->code;
+		return r;
 	}
 	/* 404 and 416: the upload is gone or stands elsewhere than we think; a new one is in order */
 	push->again = retry_status(req->reply.status) || req->reply.status == 404 || req->reply.status == 416;
@@ -105,18 +109,21 @@ static int begin_upload(struct push *push, struct ix_err *err)
 {
 	struct body nothing = { .bytes = "" };
 	auto_asked asked = { 0 };
+	int r = asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", "blobs/uploads/", err);
 
-	if (asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", "blobs/uploads/", err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	asked.req.body = &nothing;
-	if (step(push, &asked.req, err) < 0)
-		return -(int)err->code;
+	r = step(push, &asked.req, err);
+	if (r < 0)
+		return r;
 	if (asked.req.reply.status != 202) {
 		push->again = false; /* the request itself has tried again already */
 		return reply_error(&asked.req, err);
 	}
-	if (keep_location(push, &asked.req, err) < 0)
-		return -(int)err->code;
+	r = keep_location(push, &asked.req, err);
+	if (r < 0)
+		return r;
 	if (push->location)
 		return 0;
 	ix_err_set(err, IX_EFAIL, "the registry did not say where to upload to");
@@ -138,8 +145,9 @@ static int put_upload(struct push *push, struct body *body, struct ix_err *err)
 	req->body = body;
 	req->sent = push_sent;
 	req->sent_data = push;
-	if (step(push, req, err) < 0)
-		return -(int)err->code;
+	int r = step(push, req, err);
+	if (r < 0)
+		return r;
 	if (req->reply.status != 201 && req->reply.status != 200 && req->reply.status != 204)
 		return reply_error(req, err);
 	push->again = false;
@@ -156,8 +164,9 @@ static int upload_offset(struct push *push, uint64_t *ret_offset, struct ix_err 
 	const struct reply *reply = &asked.req.reply;
 
 	at_location(push, &asked, "GET", push->location);
-	if (step(push, &asked.req, err) < 0)
-		return -(int)err->code;
+	int r = step(push, &asked.req, err);
+	if (r < 0)
+		return r;
 	*ret_offset = 0;
 	if (reply->status != 204 && reply->status != 200)
 		return reply_error(&asked.req, err);
@@ -179,8 +188,9 @@ static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
 	req->body = &rest;
 	req->sent = push_sent;
 	req->sent_data = push;
-	if (step(push, req, err) < 0)
-		return -(int)err->code;
+	int r = step(push, req, err);
+	if (r < 0)
+		return r;
 	if (req->reply.status != 202)
 		return reply_error(req, err);
 	if (req->reply.range && (!range_parse_received(req->reply.range, &received) || received != push->size)) {
@@ -228,10 +238,11 @@ static int upload(struct push *push, struct ix_err *err)
 		return 0;
 	if (!first && push->location && continue_upload(push, err) == 0)
 		return 0;
-	if (ix_cancel_check(push->registry->cancel, err) < 0)
-		return -(int)err->code;
-	if (!push->location && begin_upload(push, err) < 0)
-		return -(int)err->code;
+	int r = ix_cancel_check(push->registry->cancel, err);
+	if (r < 0)
+		return r;
+	if (!push->location && (r = begin_upload(push, err)) < 0)
+		return r;
 	return put_upload(push, &whole, err);
 }
 
@@ -245,8 +256,9 @@ static int upload_with_retries(struct push *push, struct ix_err *err)
 		if (r == 0 || !push->again || !retry_again(&push->retry, push->after_ms, &wait))
 			return r;
 		ix_trace("registry", "upload: %s, again in %llu ms", err->msg, (unsigned long long)wait);
-		if (ix_cancel_sleep(push->registry->cancel, wait, err) < 0)
-			return -(int)err->code;
+		r = ix_cancel_sleep(push->registry->cancel, wait, err);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -267,8 +279,9 @@ static int mount(struct push *push, const char *from, bool *ret_mounted, struct 
 	ix_buf_puts(&rest, "blobs/uploads/");
 	url_add_query(&rest, "mount", ix_digest_text(push->digest, text));
 	url_add_query(&rest, "from", source);
-	if (asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", ix_buf_str(&rest), err) < 0)
-		return -(int)err->code;
+	int r = asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", ix_buf_str(&rest), err);
+	if (r < 0)
+		return r;
 	both = scope_join(asked.scope, pull);
 	free(asked.scope);
 	asked.scope = both;
@@ -291,8 +304,9 @@ static int have_blob(struct push *push, const char *mount_from, enum ix_push_res
 	*ret_result = IX_PUSH_EXISTED;
 	if (r != -IX_ENOTFOUND || !mount_from || strcmp(mount_from, push->repository) == 0)
 		return r;
-	if (mount(push, mount_from, &mounted, err) < 0)
-		return -(int)err->code;
+	r = mount(push, mount_from, &mounted, err);
+	if (r < 0)
+		return r;
 	*ret_result = IX_PUSH_MOUNTED;
 	return mounted ? 0 : ix_err_set(err, IX_ENOTFOUND, "it cannot be mounted from %s", mount_from);
 }

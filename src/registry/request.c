@@ -144,9 +144,10 @@ static void ended_early(struct request *req)
 int request_check_plain(struct ix_registry *registry, struct endpoint *ep, const char *url, struct ix_err *err)
 {
 	ix_auto_free char *origin = NULL, *authority = NULL, *shown = NULL;
+	int r = url_origin(url, &origin, err);
 
-	if (url_origin(url, &origin, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (url_is_https(origin) || ep->insecure)
 		return 0;
 	authority = url_authority(url);
@@ -173,12 +174,14 @@ static void mend_scheme(const struct request *req, char **url)
 int request_locate(const struct request *req, const char *location, char **ret_url, struct ix_err *err)
 {
 	ix_auto_free char *url = NULL;
+	int r = url_resolve(req->current_url, location, &url, err);
 
-	if (url_resolve(req->current_url, location, &url, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	mend_scheme(req, &url);
-	if (request_check_plain(req->registry, req->ep, url, err) < 0)
-		return -(int)err->code;
+	r = request_check_plain(req->registry, req->ep, url, err);
+	if (r < 0)
+		return r;
 	*ret_url = ix_steal(&url);
 	return 0;
 }

@@ -59,8 +59,9 @@ static int take_page(struct asked *asked, struct ix_strv *tags, char **ret_next,
 	struct request *req = &asked->req;
 
 	req->into = &body;
-	if (request_run(req->registry, req, err) < 0)
-		return -(int)err->code;
+	int r = request_run(req->registry, req, err);
+	if (r < 0)
+		return r;
 	if (req->reply.status != 200)
 		return reply_error(req, err);
 	if (parse_page(&body, tags, err) < 0)
@@ -75,15 +76,17 @@ int ix_registry_list_tags(struct ix_registry *registry, const struct ix_ref *ref
 {
 	struct upstream *upstream;
 	auto_asked asked = { 0 };
+	int r;
 
-	if (hosts_upstream(&registry->hosts, ref->host, &upstream, err) < 0 ||
-	    asked_init(&asked, registry, upstream_origin(upstream), ref->repository, "pull", "GET", "tags/list?n=1000", err) < 0)
-		return -(int)err->code;
+	if ((r = hosts_upstream(&registry->hosts, ref->host, &upstream, err)) < 0 ||
+	    (r = asked_init(&asked, registry, upstream_origin(upstream), ref->repository, "pull", "GET", "tags/list?n=1000", err)) < 0)
+		return r;
 	for (unsigned page = 0; page < PAGES_MAX; page++) {
 		char *next = NULL;
 
-		if (take_page(&asked, tags, &next, err) < 0)
-			return -(int)err->code;
+		r = take_page(&asked, tags, &next, err);
+		if (r < 0)
+			return r;
 		if (!next)
 			return 0;
 		free(asked.req.url);

@@ -69,14 +69,15 @@ static int ask(struct talk *talk, struct request *req, struct ix_err *err)
 	req->idempotent_body = true;
 	talk->status = 0;
 	ix_strv_add(&req->headers, "Accept: application/json");
-	if (request_run(talk->registry, req, err) < 0)
-		return -(int)err->code;
+	int r = request_run(talk->registry, req, err);
+	if (r < 0)
+		return r;
 	talk->status = req->reply.status;
 	if (talk->status != 200) {
 		reply_error(req, err);
 		if (err->code == IX_ENOTFOUND)
 			err->code = IX_EAUTH; /* the token server's 404 says nothing about the image */
-		return -(int)err->code;
+		return ix_err_code(err);
 	}
 	if (parse_answer(talk, err) < 0)
 		return request_error(req, err);
@@ -149,7 +150,7 @@ static int ask_with_password(struct talk *talk, struct ix_err *err)
 		return 0;
 	if (!other_way(talk, false))
 		*err = posted; /* it does speak POST: this is the real answer */
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 static int ask_with_refresh(struct talk *talk, const char *refresh, struct ix_err *err)

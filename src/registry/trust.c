@@ -74,9 +74,10 @@ static int add_directories(struct trust *trust, const char *name, struct ix_err 
 	ix_auto_free char *docker = ix_asprintf("/etc/docker/certs.d/%s", name);
 	ix_auto_free char *containers = ix_asprintf("/etc/containers/certs.d/%s", name);
 	ix_auto_free char *own = home ? ix_asprintf("%s/.config/containers/certs.d/%s", home, name) : NULL;
+	int r;
 
-	if (add_directory(trust, docker, err) < 0 || add_directory(trust, containers, err) < 0)
-		return -(int)err->code;
+	if ((r = add_directory(trust, docker, err)) < 0 || (r = add_directory(trust, containers, err)) < 0)
+		return r;
 	return own ? add_directory(trust, own, err) : 0;
 }
 
@@ -91,14 +92,16 @@ static int add_system(struct trust *trust, struct ix_err *err)
 
 int trust_init(struct trust *trust, const char *ca_file, const char *name, const char *authority, bool insecure, struct ix_err *err)
 {
+	int r;
+
 	*trust = (struct trust){ .bundle = IX_BUF_INIT(BUNDLE_MAX), .insecure = insecure };
 	if (strchr(name, '/') || strchr(authority, '/') || name[0] == '.')
 		return ix_err_set(err, IX_EARG, "'%s' is not a registry host", name);
-	if ((ca_file && add_pem(trust, AT_FDCWD, ca_file, err) < 0) || add_directories(trust, name, err) < 0 ||
-	    (strcmp(name, authority) != 0 && add_directories(trust, authority, err) < 0) ||
-	    (trust->bundle.len > 0 && add_system(trust, err) < 0)) {
+	if ((ca_file && (r = add_pem(trust, AT_FDCWD, ca_file, err)) < 0) || (r = add_directories(trust, name, err)) < 0 ||
+	    (strcmp(name, authority) != 0 && (r = add_directories(trust, authority, err)) < 0) ||
+	    (trust->bundle.len > 0 && (r = add_system(trust, err)) < 0)) {
 		trust_release(trust);
-		return -(int)err->code;
+		return r;
 	}
 	return 0;
 }

@@ -70,9 +70,10 @@ int url_origin(const char *text, char **ret_origin, struct ix_err *err)
 {
 	auto_curlu *url = curl_url();
 	auto_curl_text *scheme = NULL, *host = NULL, *port = NULL;
+	int r = parse(text, url, err);
 
-	if (parse(text, url, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 	    !*host || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
 		return bad_url(err, text, "it is not an http or https URL");
@@ -139,8 +140,9 @@ int url_resolve(const char *page, const char *location, char **ret_url, struct i
 		*ret_url = ix_asprintf("%.*s%s", (int)(path - page), page, location);
 		return 0;
 	}
-	if (parse(page, url, err) < 0)
-		return -(int)err->code;
+	int r = parse(page, url, err);
+	if (r < 0)
+		return r;
 	code = curl_url_set(url, CURLUPART_URL, location, 0);
 	if (code == CURLUE_OK)
 		code = curl_url_get(url, CURLUPART_URL, &whole, 0);

@@ -69,9 +69,10 @@ static int make_env(struct ix_remotes *remotes, const char *url, struct ix_strv 
 					    "SSL_CERT_FILE", "GIT_SSL_CAINFO", "TMPDIR" };
 	const char *home = getenv("HOME"), *ssh = getenv("GIT_SSH_COMMAND"); /* NOLINT(concurrency-mt-unsafe) */
 	ix_auto_free char *header = NULL;
+	int r = authorization(remotes, url, &header, err);
 
-	if (authorization(remotes, url, &header, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < IX_ARRAY_LEN(kept); i++) {
 		const char *value = getenv(kept[i]); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
 
@@ -132,15 +133,17 @@ static int git(struct ix_remotes *remotes, const char *url, const char *dir, con
 	}
 	while (*words && n + 1 < IX_ARRAY_LEN(argv))
 		argv[n++] = *words++;
-	if (make_env(remotes, url, &env, err) < 0)
-		return -(int)err->code;
-	if (ix_proc_run(&(struct ix_proc_opts){ .argv = argv,
+	int r = make_env(remotes, url, &env, err);
+	if (r < 0)
+		return r;
+	r = ix_proc_run(&(struct ix_proc_opts){ .argv = argv,
 						.env = (const char *const *)env.items,
 						.output = output,
 						.errors = &errors,
 						.cancel = remotes->opts.cancel },
-			&status, err) < 0)
-		return -(int)err->code;
+			&status, err);
+	if (r < 0)
+		return r;
 	if (status == 127)
 		return ix_err_set(err, IX_EFAIL, "git is not installed: it is needed for %s", url);
 	if (status != 0) {
@@ -259,13 +262,15 @@ static int strip_git(const char *dir, struct ix_err *err)
 
 static int fetch(struct ix_remotes *remotes, const struct ix_remote *remote, const char *commit, const char *dir, struct ix_err *err)
 {
+	int r;
+
 	const char *const init[] = { "-c", "init.defaultBranch=main", "init", "-q", NULL };
 	const char *const origin[] = { "remote", "add", "origin", "--", remote->url, NULL };
 	const char *const exact[] = { "fetch", "-q", "--depth=1", "--no-tags", "origin", commit, NULL };
 	const char *const everything[] = { "fetch", "-q", "--tags", "origin", "+refs/*:refs/remotes/origin/*", NULL };
 
-	if (git(remotes, remote->url, dir, init, NULL, err) < 0 || git(remotes, remote->url, dir, origin, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = git(remotes, remote->url, dir, init, NULL, err)) < 0 || (r = git(remotes, remote->url, dir, origin, NULL, err)) < 0)
+		return r;
 	/* Not every server gives a commit by its id. */
 	if (git(remotes, remote->url, dir, exact, NULL, err) == 0)
 		return 0;
@@ -276,6 +281,8 @@ static int fetch(struct ix_remotes *remotes, const struct ix_remote *remote, con
 
 static int check_out(struct ix_remotes *remotes, const struct ix_remote *remote, const char *commit, const char *dir, struct ix_err *err)
 {
+	int r;
+
 	const char *const checkout[] = { "-c", "advice.detachedHead=false", "checkout", "-q", "--force", "--detach", commit, NULL };
 	const char *const modules[] = { "submodule", "-q", "update", "--init", "--recursive", "--depth=1", NULL };
 	const char *const time[] = { "show", "-s", "--format=%ct", commit, NULL };
@@ -283,18 +290,19 @@ static int check_out(struct ix_remotes *remotes, const struct ix_remote *remote,
 	ix_auto_free char *gitmodules = ix_asprintf("%s/.gitmodules", dir);
 	uint64_t seconds;
 
-	if (fetch(remotes, remote, commit, dir, err) < 0 || git(remotes, remote->url, dir, checkout, NULL, err) < 0)
-		return -(int)err->code;
+	if ((r = fetch(remotes, remote, commit, dir, err)) < 0 || (r = git(remotes, remote->url, dir, checkout, NULL, err)) < 0)
+		return r;
 	if (!remote->no_submodules && ix_path_exists(AT_FDCWD, gitmodules) && git(remotes, remote->url, dir, modules, NULL, err) < 0)
 		return ix_err_wrap(err, "submodules");
-	if (git(remotes, remote->url, dir, time, &stamp, err) < 0)
-		return -(int)err->code;
+	r = git(remotes, remote->url, dir, time, &stamp, err);
+	if (r < 0)
+		return r;
 	if (stamp.len > 0 && stamp.data[stamp.len - 1] == '\n')
 		stamp.data[--stamp.len] = '\0';
 	if (!ix_parse_u64(ix_buf_str(&stamp), INT64_MAX, &seconds))
 		seconds = 0;
-	if (!remote->keep_git_dir && strip_git(dir, err) < 0)
-		return -(int)err->code;
+	if (!remote->keep_git_dir && (r = strip_git(dir, err)) < 0)
+		return r;
 	return set_times(dir, (int64_t)seconds, err);
 }
 
@@ -305,8 +313,9 @@ int git_checkout(struct ix_remotes *remotes, const struct ix_remote *remote, con
 	if (remotes->opts.offline)
 		return ix_err_set(err, IX_EFAIL, "%s: commit %s is not in the store, and --offline asks nobody for it", remote->url,
 				  commit);
-	if (ix_store_tmpdir(remotes->opts.store, &dir, err) < 0)
-		return -(int)err->code;
+	int r = ix_store_tmpdir(remotes->opts.store, &dir, err);
+	if (r < 0)
+		return r;
 	ix_strv_add(&remotes->dirs, dir);
 	if (chmod(dir, 0755) < 0)
 		return ix_err_sys(err, "mode of %s", dir);

@@ -187,14 +187,16 @@ static int request(struct ix_remotes *remotes, const char *url, struct curl_slis
 	struct download self = { .remotes = remotes, .curl = curl_easy_init(), .err = err };
 	curl_off_t filetime = -1;
 	CURLcode code;
+	int r;
 
 	*ret_again = false;
 	err->code = IX_OK;
 	if (!self.curl)
 		return ix_err_set(err, IX_EFAIL, "cannot set up curl");
-	if (ix_blob_begin(remotes->opts.store, &blob, err) < 0) {
+	r = ix_blob_begin(remotes->opts.store, &blob, err);
+	if (r < 0) {
 		curl_easy_cleanup(self.curl);
-		return -(int)err->code;
+		return r;
 	}
 	hashing = ix_digest_writer_new(ix_blob_stream(blob), &news->file.digest, &news->file.size);
 	self.to = hashing;
@@ -208,15 +210,16 @@ static int request(struct ix_remotes *remotes, const char *url, struct curl_slis
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return ix_err_set(err, IX_ECANCELED, "canceled");
 	if (err->code != IX_OK)
-		return -(int)err->code;
+		return ix_err_code(err);
 	if (code != CURLE_OK)
 		return ix_err_set(err, IX_EFAIL, "%s", curl_easy_strerror(code));
 	if (*ret_status == 304)
 		return 0;
 	if (*ret_status != 200)
 		return ix_err_set(err, *ret_status == 404 ? IX_ENOTFOUND : IX_EFAIL, "HTTP %ld", *ret_status);
-	if (ix_write_finish(hashing, err) < 0)
-		return -(int)err->code;
+	r = ix_write_finish(hashing, err);
+	if (r < 0)
+		return r;
 	news->file.mtime_s = filetime > 0 ? filetime : 0;
 	memcpy(news->etag, self.etag, sizeof(news->etag));
 	memcpy(news->modified, self.modified, sizeof(news->modified));
@@ -258,6 +261,7 @@ int http_fetch(struct ix_remotes *remotes, const struct ix_remote *remote, struc
 	ix_auto_free char *shown = ix_printable(remote->url, 300);
 	char got[IX_DIGEST_TEXT];
 	long status = 0;
+	int r;
 
 	/* With a checksum what is here already cannot be anything else. */
 	if (known && remote->checksum && strcmp(remote->checksum, ix_digest_text(&before.file.digest, got)) == 0) {
@@ -276,8 +280,8 @@ int http_fetch(struct ix_remotes *remotes, const struct ix_remote *remote, struc
 		return ix_err_set(err, IX_ECORRUPT, "GET %s: not modified, though nothing was known", shown);
 	if (status == 304)
 		news = before;
-	else if (memorise(remotes, remote->url, &news, err) < 0)
-		return -(int)err->code;
+	else if ((r = memorise(remotes, remote->url, &news, err)) < 0)
+		return r;
 	if (remote->checksum && strcmp(remote->checksum, ix_digest_text(&news.file.digest, got)) != 0)
 		return ix_err_set(err, IX_ECORRUPT, "GET %s: digest mismatch %s: %s", shown, got, remote->checksum);
 	*ret_file = news.file;

@@ -104,19 +104,22 @@ static int identity(struct ix_remotes *remotes, const struct ix_remote *remote, 
 {
 	struct known *known = known_of(remotes, remote);
 	char text[IX_DIGEST_TEXT];
+	int r;
 
 	if (remote->kind == IX_REMOTE_HTTP && remote->checksum) {
 		*ret_identity = ix_strdup(remote->checksum);
 		return 0;
 	}
 	if (remote->kind == IX_REMOTE_HTTP) {
-		if (need_file(remotes, remote, known, err) < 0)
-			return -(int)err->code;
+		r = need_file(remotes, remote, known, err);
+		if (r < 0)
+			return r;
 		*ret_identity = ix_strdup(ix_digest_text(&known->file.digest, text));
 		return 0;
 	}
-	if (need_commit(remotes, remote, known, err) < 0)
-		return -(int)err->code;
+	r = need_commit(remotes, remote, known, err);
+	if (r < 0)
+		return r;
 	*ret_identity = ix_strdup(known->commit);
 	return 0;
 }

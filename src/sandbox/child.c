@@ -164,14 +164,15 @@ static int drop_privileges(const struct orders *orders, const struct user *user,
 {
 	uint64_t kept = orders->confinement == CONFINE_CAPS ? sandbox_caps_harmless(orders->plan.no_network) : sandbox_caps_all();
 	bool secure = !orders->plan.insecure;
+	int r;
 
 	if (orders->confinement == CONFINE_USERNS && setns(FD_USERNS, CLONE_NEWUSER) < 0)
 		return ix_err_sys(err, "enter the user namespace of steps");
 	(void)sys_new_session_keyring(); /* kernels without keys have nothing to hide */
-	if (secure && (sandbox_caps_bound(kept, err) < 0 || sandbox_filter_load(orders->filter, orders->filter_len, err) < 0))
-		return -(int)err->code;
-	if (set_ids(user, err) < 0 || (secure && sandbox_caps_drop(kept, err) < 0))
-		return -(int)err->code;
+	if (secure && ((r = sandbox_caps_bound(kept, err)) < 0 || (r = sandbox_filter_load(orders->filter, orders->filter_len, err)) < 0))
+		return r;
+	if ((r = set_ids(user, err)) < 0 || (secure && (r = sandbox_caps_drop(kept, err)) < 0))
+		return r;
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? ix_err_sys(err, "prctl") : 0;
 }
 

@@ -107,15 +107,16 @@ int sandbox_mount_dev(struct setup *setup, struct ix_err *err)
 
 	if (sandbox_tree_new("tmpfs", options, IX_ARRAY_LEN(options), MOUNT_ATTR_NOSUID, &dev, err) < 0)
 		return ix_err_wrap(err, "/dev");
-	if (sandbox_attach(setup, dev, "/dev", err) < 0)
-		return -(int)err->code;
+	int r = sandbox_attach(setup, dev, "/dev", err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < IX_ARRAY_LEN(devices); i++)
-		if (make_device(dev, &devices[i], err) < 0)
-			return -(int)err->code;
+		if ((r = make_device(dev, &devices[i], err)) < 0)
+			return r;
 	for (size_t i = 0; i < IX_ARRAY_LEN(links); i++)
 		if (symlinkat(links[i].target, dev, links[i].name) < 0)
 			return ix_err_sys(err, "make /dev/%s", links[i].name);
-	if (mount_pts(dev, err) < 0 || mount_shm(dev, setup->orders->plan.shm_size, err) < 0)
-		return -(int)err->code;
+	if ((r = mount_pts(dev, err)) < 0 || (r = mount_shm(dev, setup->orders->plan.shm_size, err)) < 0)
+		return r;
 	return mount_mqueue(dev, err);
 }

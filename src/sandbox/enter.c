@@ -112,7 +112,7 @@ static int refused(struct ix_err *err, const char *what)
 				   "--security-opt seccomp=unconfined --security-opt apparmor=unconfined)\n");
 	else if (saved == EINVAL)
 		ix_err_detail(err, "this kernel may have been built without user namespaces (CONFIG_USER_NS)\n");
-	return -(int)err->code;
+	return ix_err_code(err);
 }
 
 /* Unmounts of the host reach us (or its disks would stay busy), mounts of ours reach nobody. */
@@ -189,8 +189,7 @@ static int helper_finish(struct helper *helper, bool made, struct ix_err *err)
 		return ix_err_set(err, IX_EFAIL, "the helper that maps ids died");
 	if (said.code == IX_OK)
 		return 0;
-	*err = said;
-	return -(int)err->code;
+	return ix_err_copy(err, &said);
 }
 
 /* --- the maps --- */
@@ -215,11 +214,12 @@ static bool is_mapped(const char *path)
 static int map_self(uid_t uid, gid_t gid, struct ix_err *err)
 {
 	char text[32];
+	int r;
 
 	if (!is_mapped("/proc/self/gid_map")) {
 		snprintf(text, sizeof(text), "0 %u 1", gid);
-		if (write_self("/proc/self/setgroups", "deny", err) < 0 || write_self("/proc/self/gid_map", text, err) < 0)
-			return -(int)err->code;
+		if ((r = write_self("/proc/self/setgroups", "deny", err)) < 0 || (r = write_self("/proc/self/gid_map", text, err)) < 0)
+			return r;
 	}
 	if (is_mapped("/proc/self/uid_map"))
 		return 0;
@@ -271,20 +271,22 @@ static int enter_userns(struct ix_err *err)
 	/* uid 0 that may not mount, as in many containers: everything keeps its number. */
 	bool helped = root ? sandbox_idmap_same(maps) : plan_user_maps(maps);
 	struct helper helper;
+	int r;
 
-	if (helped && helper_start(maps, root, &helper, err) < 0)
-		return -(int)err->code;
+	if (helped && (r = helper_start(maps, root, &helper, err)) < 0)
+		return r;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
-		refused(err, "make a user namespace");
+		r = refused(err, "make a user namespace");
 		if (helped)
 			(void)helper_finish(&helper, false, err);
-		return -(int)err->code;
+		return r;
 	}
 	if (helped && helper_finish(&helper, true, err) < 0)
 		degrade("only your own user is mapped: %s%s; files of other users cannot be made and many packages fail to install",
 			err->msg, err->code == IX_ENOTFOUND ? " (install the package uidmap, called shadow-utils elsewhere)" : "");
-	if (map_self(uid, gid, err) < 0)
-		return -(int)err->code;
+	r = map_self(uid, gid, err);
+	if (r < 0)
+		return r;
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return refused(err, "become root of the user namespace");
 	return 0;
@@ -367,10 +369,12 @@ static void prepare_steps(void)
 
 int ix_sandbox_enter(const char **ret_degraded, struct ix_err *err)
 {
+	int r;
+
 	raise_file_limit();
 	if (!is_inside()) {
-		if (enter_new(err) < 0 || private_mounts(err) < 0)
-			return -(int)err->code;
+		if ((r = enter_new(err)) < 0 || (r = private_mounts(err)) < 0)
+			return r;
 		set_marker();
 	}
 	atomic_store(&rootless, !in_initial_userns());

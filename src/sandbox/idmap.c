@@ -122,8 +122,9 @@ static int write_by_tool(pid_t pid, const char *tool, const struct id_map *map, 
 		ix_strv_addf(&argv, "%u", map->ranges[i].outside);
 		ix_strv_addf(&argv, "%u", map->ranges[i].count);
 	}
-	if (ix_proc_run(&(struct ix_proc_opts){ .argv = (const char *const *)argv.items, .errors = &words }, &status, err) < 0)
-		return -(int)err->code;
+	int r = ix_proc_run(&(struct ix_proc_opts){ .argv = (const char *const *)argv.items, .errors = &words }, &status, err);
+	if (r < 0)
+		return r;
 	if (status != 0) {
 		ix_auto_free char *said = ix_printable(ix_buf_str(&words), 200);
 

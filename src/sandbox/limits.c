@@ -101,11 +101,12 @@ static int fix_limit(int resource, uint64_t soft, uint64_t hard, struct ix_err *
 int sandbox_set_limits(struct setup *setup, struct ix_err *err)
 {
 	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	int r;
 
 	/* The builder's own, where somebody works in the image. */
 	for (size_t i = 0; !plan->interactive && i < IX_ARRAY_LEN(fixed); i++)
-		if (fix_limit(fixed[i].resource, fixed[i].soft, fixed[i].hard, err) < 0)
-			return -(int)err->code;
+		if ((r = fix_limit(fixed[i].resource, fixed[i].soft, fixed[i].hard, err)) < 0)
+			return r;
 	for (size_t i = 0; i < plan->nlimits; i++) {
 		const struct ix_sandbox_limit *want = &plan->limits[i];
 		const struct rlimit limit = { native(want->soft), native(want->hard) };

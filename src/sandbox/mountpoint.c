@@ -105,11 +105,13 @@ int sandbox_resolve(int root_fd, const char *path, char **ret_path, struct ix_er
 {
 	ix_scoped(walk_release) struct walk walk = { .root_fd = root_fd, .todo = ix_strdup(path) };
 	char *name;
+	int r;
 
 	walk.at = walk.todo;
 	while ((name = strsep(&walk.at, "/"))) {
-		if (step(&walk, name, err) < 0)
-			return -(int)err->code;
+		r = step(&walk, name, err);
+		if (r < 0)
+			return r;
 	}
 	*ret_path = walk.done.data ? ix_buf_steal(&walk.done) : ix_strdup("");
 	return 0;
@@ -192,13 +194,15 @@ int sandbox_mountpoint(int root_fd, const char *path, bool is_dir, struct stubs 
 	ix_auto_free char *resolved = NULL;
 	ix_auto_close int fd = -1;
 	struct stat st;
+	int r;
 
 	if (sandbox_resolve(root_fd, path, &resolved, err) < 0)
 		return ix_err_wrap(err, "mount point %s", path);
 	fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
 	if (fd < 0 && errno == ENOENT) {
-		if (make_missing(root_fd, resolved, is_dir, stubs, err) < 0)
-			return -(int)err->code;
+		r = make_missing(root_fd, resolved, is_dir, stubs, err);
+		if (r < 0)
+			return r;
 		fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
 	}
 	if (fd < 0 || fstat(fd, &st) < 0)

@@ -21,8 +21,9 @@ static int mount_hosts(const struct setup *setup, const char *content, struct ix
 
 	if (file < 0)
 		return ix_err_sys(err, "make a hosts file");
-	if (ix_write_all(file, content, strlen(content), err) < 0)
-		return -(int)err->code;
+	int r = ix_write_all(file, content, strlen(content), err);
+	if (r < 0)
+		return r;
 	if (sandbox_tree_clone(setup->staging_fd, "hosts", &tree, err) < 0 || sandbox_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0)
 		return ix_err_wrap(err, "/etc/hosts");
 	return sandbox_attach(setup, tree, "/etc/hosts", err);
@@ -40,11 +41,12 @@ static int mount_resolv(const struct setup *setup, const char *source, struct ix
 int sandbox_mount_etc(struct setup *setup, struct ix_err *err)
 {
 	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	int r;
 
-	if (plan->hosts_file && mount_hosts(setup, plan->hosts_file, err) < 0)
-		return -(int)err->code;
-	if (plan->resolv_file && mount_resolv(setup, plan->resolv_file, err) < 0)
-		return -(int)err->code;
+	if (plan->hosts_file && (r = mount_hosts(setup, plan->hosts_file, err)) < 0)
+		return r;
+	if (plan->resolv_file && (r = mount_resolv(setup, plan->resolv_file, err)) < 0)
+		return r;
 	return 0;
 }
 
@@ -88,13 +90,13 @@ static int stage_tree(const struct setup *setup, int tree_fd, struct ix_err *err
 static int open_part(const struct setup *setup, const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
 {
 	const char *subpath = mount->subpath ? mount->subpath : "";
+	int r = clone_part(mount->tree_fd, subpath, ret_fd, err);
 
-	if (clone_part(mount->tree_fd, subpath, ret_fd, err) == 0)
-		return 0;
-	if (err->sys != EINVAL && err->sys != EPERM)
-		return -(int)err->code;
-	if (stage_tree(setup, mount->tree_fd, err) < 0)
-		return -(int)err->code;
+	if (r == 0 || (err->sys != EINVAL && err->sys != EPERM))
+		return r;
+	r = stage_tree(setup, mount->tree_fd, err);
+	if (r < 0)
+		return r;
 	return clone_part(mount->tree_fd, subpath, ret_fd, err);
 }
 
@@ -136,9 +138,10 @@ static int mount_one(const struct setup *setup, const struct ix_sandbox_mount *m
 int sandbox_mount_planned(struct setup *setup, struct ix_err *err)
 {
 	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	int r;
 
 	for (size_t i = 0; i < plan->nmounts; i++)
-		if (mount_one(setup, &plan->mounts[i], err) < 0)
-			return -(int)err->code;
+		if ((r = mount_one(setup, &plan->mounts[i], err)) < 0)
+			return r;
 	return 0;
 }

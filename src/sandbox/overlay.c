@@ -99,6 +99,7 @@ int sandbox_overlay_fsconfig(const struct ix_overlay *overlay, int *ret_fd, stru
 	ix_scoped(params_freep) struct params *params = ix_calloc(1, sizeof(*params));
 	const struct tree_option *common;
 	size_t ncommon;
+	int r;
 
 	params->dirs.fds = ix_calloc(overlay->nlowers + 2, sizeof(int));
 	params->items[params->count++] = (struct tree_option){ "source", "overlay" };
@@ -106,10 +107,11 @@ int sandbox_overlay_fsconfig(const struct ix_overlay *overlay, int *ret_fd, stru
 	for (size_t i = 0; i < ncommon; i++)
 		params->items[params->count++] = common[i];
 	for (size_t i = 0; i < overlay->nlowers; i++)
-		if (add_dir(params, "lowerdir+", overlay->lowers[i], err) < 0)
-			return -(int)err->code;
-	if (overlay->upper && (add_dir(params, "upperdir", overlay->upper, err) < 0 || add_dir(params, "workdir", overlay->work, err) < 0))
-		return -(int)err->code;
+		if ((r = add_dir(params, "lowerdir+", overlay->lowers[i], err)) < 0)
+			return r;
+	if (overlay->upper &&
+	    ((r = add_dir(params, "upperdir", overlay->upper, err)) < 0 || (r = add_dir(params, "workdir", overlay->work, err)) < 0))
+		return r;
 	return sandbox_tree_new("overlay", params->items, params->count, overlay->upper ? 0 : MOUNT_ATTR_RDONLY, ret_fd, err);
 }
 
@@ -167,8 +169,9 @@ static int legacy_mount(const struct ix_overlay *overlay, int *ret_fd, struct ix
 		return ix_err_sys(err, "make a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return ix_err_sys(err, "make mounts private");
-	if (legacy_options(overlay, &dirs, &options, err) < 0)
-		return -(int)err->code;
+	int r = legacy_options(overlay, &dirs, &options, err);
+	if (r < 0)
+		return r;
 	if (chdir("/proc/self/fd") < 0)
 		return ix_err_sys(err, "enter /proc/self/fd");
 	if (mount("overlay", point, "overlay", overlay->upper ? 0 : MS_RDONLY, options.data) < 0)

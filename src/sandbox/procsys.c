@@ -102,6 +102,7 @@ static int protect(const struct setup *setup, const char *path, struct ix_err *e
 int sandbox_mask(struct setup *setup, struct ix_err *err)
 {
 	ix_auto_close int empty = -1;
+	int r;
 
 	if (setup->orders->plan.insecure)
 		return 0;
@@ -111,10 +112,10 @@ int sandbox_mask(struct setup *setup, struct ix_err *err)
 	if (empty < 0)
 		return ix_err_sys(err, "open an empty directory");
 	for (size_t i = 0; i < IX_ARRAY_LEN(masked); i++)
-		if (mask(setup, empty, masked[i], err) < 0)
-			return -(int)err->code;
+		if ((r = mask(setup, empty, masked[i], err)) < 0)
+			return r;
 	for (size_t i = 0; i < IX_ARRAY_LEN(read_only); i++)
-		if (protect(setup, read_only[i], err) < 0)
-			return -(int)err->code;
+		if ((r = protect(setup, read_only[i], err)) < 0)
+			return r;
 	return 0;
 }

@@ -17,8 +17,9 @@ int sandbox_attach(const struct setup *setup, int tree_fd, const char *target, s
 
 	if (fstat(tree_fd, &st) < 0)
 		return ix_err_sys(err, "mount on %s", target);
-	if (sandbox_mountpoint(setup->root_fd, target, S_ISDIR(st.st_mode), NULL, &target_fd, err) < 0)
-		return -(int)err->code;
+	int r = sandbox_mountpoint(setup->root_fd, target, S_ISDIR(st.st_mode), NULL, &target_fd, err);
+	if (r < 0)
+		return r;
 	if (sandbox_tree_attach(tree_fd, target_fd, err) < 0)
 		return ix_err_wrap(err, "mount on %s", target);
 	return 0;

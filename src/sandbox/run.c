@@ -89,21 +89,24 @@ static int make_point(const struct ix_sandbox_plan *plan, const char *target, bo
 
 static int make_points(const struct ix_sandbox_plan *plan, struct stubs *stubs, struct ix_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < IX_ARRAY_LEN(own_mounts); i++)
-		if (make_point(plan, own_mounts[i], true, stubs, err) < 0)
-			return -(int)err->code;
-	if (plan->hosts_file && make_point(plan, "/etc/hosts", false, stubs, err) < 0)
-		return -(int)err->code;
-	if (plan->resolv_file && make_point(plan, "/etc/resolv.conf", false, stubs, err) < 0)
-		return -(int)err->code;
+		if ((r = make_point(plan, own_mounts[i], true, stubs, err)) < 0)
+			return r;
+	if (plan->hosts_file && (r = make_point(plan, "/etc/hosts", false, stubs, err)) < 0)
+		return r;
+	if (plan->resolv_file && (r = make_point(plan, "/etc/resolv.conf", false, stubs, err)) < 0)
+		return r;
 	for (size_t i = 0; i < plan->nmounts; i++) {
 		ix_auto_free char *target = ix_path_clean(plan->mounts[i].target);
 		bool is_dir;
 
-		if (source_is_dir(&plan->mounts[i], &is_dir, err) < 0)
-			return -(int)err->code;
-		if (!is_covered(plan, i, target) && make_point(plan, plan->mounts[i].target, is_dir, stubs, err) < 0)
-			return -(int)err->code;
+		r = source_is_dir(&plan->mounts[i], &is_dir, err);
+		if (r < 0)
+			return r;
+		if (!is_covered(plan, i, target) && (r = make_point(plan, plan->mounts[i].target, is_dir, stubs, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -142,16 +145,17 @@ static int hand_over_all(struct handover *handover, const struct ix_sandbox_plan
 	int fixed[] = { plan->stdin_fd, plan->stdout_fd, plan->stderr_fd, plan_fd, report_fd, plan->root_fd, sandbox_userns_fd(), -1 };
 
 	_Static_assert(IX_ARRAY_LEN(fixed) == FD_TREES, "descriptors up to the trees");
-	if (sandbox_self(&fixed[FD_SELF], err) < 0)
-		return -(int)err->code;
+	int r = sandbox_self(&fixed[FD_SELF], err);
+	if (r < 0)
+		return r;
 	handover->above = FD_TREES + (int)plan->nmounts;
 	handover->fds = ix_calloc((size_t)handover->above, sizeof(int));
 	for (size_t i = 0; i < IX_ARRAY_LEN(fixed); i++)
-		if (hand_over(handover, fixed[i], err) < 0)
-			return -(int)err->code;
+		if ((r = hand_over(handover, fixed[i], err)) < 0)
+			return r;
 	for (size_t i = 0; i < plan->nmounts; i++)
-		if (plan->mounts[i].kind == IX_SANDBOX_OVERLAY && hand_over(handover, plan->mounts[i].tree_fd, err) < 0)
-			return -(int)err->code;
+		if (plan->mounts[i].kind == IX_SANDBOX_OVERLAY && (r = hand_over(handover, plan->mounts[i].tree_fd, err)) < 0)
+			return r;
 	return 0;
 }
 
@@ -167,13 +171,14 @@ static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct 
 	struct orders orders = { .plan = *plan, .parent = getpid(), .confinement = confinement(plan) };
 	ix_auto_buf bytes = IX_BUF_INIT(0);
 	ix_auto_close int fd = memfd_create("ix-plan", MFD_CLOEXEC);
+	int r;
 
 	if (fd < 0)
 		return ix_err_sys(err, "memfd_create");
-	if (!plan->insecure && sandbox_filter(&orders.filter, &orders.filter_len, err) < 0)
-		return -(int)err->code;
-	if (sandbox_orders_encode(&orders, &bytes, err) < 0 || ix_write_all(fd, bytes.data, bytes.len, err) < 0)
-		return -(int)err->code;
+	if (!plan->insecure && (r = sandbox_filter(&orders.filter, &orders.filter_len, err)) < 0)
+		return r;
+	if ((r = sandbox_orders_encode(&orders, &bytes, err)) < 0 || (r = ix_write_all(fd, bytes.data, bytes.len, err)) < 0)
+		return r;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return ix_err_sys(err, "lseek");
 	*ret_fd = ix_steal_fd(&fd);
@@ -266,20 +271,22 @@ static int run_child(const struct ix_sandbox_plan *plan, const struct ix_cancel 
 	int report[2], status;
 	bool canceled;
 	pid_t pid;
+	int r;
 
 	/* Nobody may ever block on the report: it is read when its writers are gone. */
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
 		return ix_err_sys(err, "pipe");
 	report_read = report[0];
 	report_write = report[1];
-	if (write_orders(plan, &plan_fd, err) < 0 || hand_over_all(&handover, plan, plan_fd, report_write, err) < 0)
-		return -(int)err->code;
-	if (spawn(&handover, !plan->interactive, &pid, err) < 0 || wait_for_end(pid, cancel, &canceled, &status, err) < 0)
-		return -(int)err->code;
+	if ((r = write_orders(plan, &plan_fd, err)) < 0 || (r = hand_over_all(&handover, plan, plan_fd, report_write, err)) < 0)
+		return r;
+	if ((r = spawn(&handover, !plan->interactive, &pid, err)) < 0 || (r = wait_for_end(pid, cancel, &canceled, &status, err)) < 0)
+		return r;
 	if (canceled)
 		return ix_err_set(err, IX_ECANCELED, "canceled");
-	if (read_report(report_read, err) < 0)
-		return -(int)err->code;
+	r = read_report(report_read, err);
+	if (r < 0)
+		return r;
 	if (!WIFEXITED(status))
 		return ix_err_set(err, IX_EFAIL, "the sandbox was killed by signal %d", WTERMSIG(status));
 	*ret_status = WEXITSTATUS(status);
@@ -292,14 +299,14 @@ int ix_sandbox_run(const struct ix_sandbox_plan *plan, const struct ix_cancel *c
 	struct ix_err ignored;
 	int r, removed, status = 0;
 
-	if (check_plan(plan, err) < 0 || ix_cancel_check(cancel, err) < 0)
-		return -(int)err->code;
+	if ((r = check_plan(plan, err)) < 0 || (r = ix_cancel_check(cancel, err)) < 0)
+		return r;
 	r = make_points(plan, &stubs, err);
 	if (r == 0)
 		r = run_child(plan, cancel, &status, err);
 	removed = sandbox_stubs_remove(plan->root_fd, &stubs, r < 0 ? &ignored : err);
 	if (r < 0 || removed < 0)
-		return -(int)err->code;
+		return r < 0 ? r : removed;
 	*ret_status = status;
 	return 0;
 }

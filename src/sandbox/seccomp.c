@@ -300,7 +300,7 @@ static int compile(struct ix_err *err)
 	}
 	seccomp_release(filter);
 	if (r < 0)
-		return -(int)err->code;
+		return r;
 	if (compiled.program.len / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return ix_err_set(err, IX_ELIMIT, "the system call filter is longer than the kernel takes");
 	ix_trace("sandbox", "system call filter: %zu instructions", compiled.program.len / sizeof(struct sock_filter));

@@ -52,13 +52,14 @@ static int make_copy(int *ret_fd, struct ix_err *err)
 {
 	ix_auto_close int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	ix_auto_close int copy = program < 0 ? -1 : memory_file();
+	int r;
 
 	if (program < 0)
 		return ix_err_sys(err, "open the program");
 	if (copy < 0)
 		return ix_bind_open("/proc/self/exe", true, ret_fd, err);
-	if (copy_all(program, copy, err) < 0 || seal(copy, err) < 0)
-		return -(int)err->code;
+	if ((r = copy_all(program, copy, err)) < 0 || (r = seal(copy, err)) < 0)
+		return r;
 	*ret_fd = ix_steal_fd(&copy);
 	return 0;
 }

@@ -93,9 +93,10 @@ int ix_tmpfs_open(uint64_t size, int *ret_fd, struct ix_err *err)
 int ix_bind_open(const char *path, bool read_only, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
+	int r = sandbox_tree_clone(AT_FDCWD, path, &fd, err);
 
-	if (sandbox_tree_clone(AT_FDCWD, path, &fd, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (read_only && sandbox_tree_restrict(fd, MOUNT_ATTR_RDONLY, err) < 0)
 		return ix_err_wrap(err, "bind %s read-only", path);
 	*ret_fd = ix_steal_fd(&fd);

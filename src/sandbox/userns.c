@@ -37,8 +37,9 @@ static int map_and_open(pid_t maker, int talk, int *ret_fd, struct ix_err *err)
 		return ix_err_sys(err, "unshare");
 	if (!sandbox_idmap_same(maps))
 		return ix_err_set(err, IX_EFAIL, "the map of ids cannot be read");
-	if (sandbox_idmap_write(maker, &maps[0], &maps[1], true, err) < 0)
-		return -(int)err->code;
+	int r = sandbox_idmap_write(maker, &maps[0], &maps[1], true, err);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)maker);
 	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
 	return *ret_fd < 0 ? ix_err_sys(err, "open %s", path) : 0;

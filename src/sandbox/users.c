@@ -149,13 +149,15 @@ int sandbox_user_find(const char *spec, const char *passwd, const char *group, s
 	ix_auto_free char *account = NULL;
 	char *group_name = copy;
 	const char *user_name = strsep(&group_name, ":");
+	int r = find_user(*user_name ? user_name : "0", passwd, &user, &account, err);
 
-	if (find_user(*user_name ? user_name : "0", passwd, &user, &account, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	/* A group that is asked for replaces the memberships too. */
 	if (group_name && *group_name) {
-		if (find_group(group_name, group, &user, err) < 0)
-			return -(int)err->code;
+		r = find_group(group_name, group, &user, err);
+		if (r < 0)
+			return r;
 		add_group(&user, user.gid);
 	} else {
 		add_group(&user, user.gid);
@@ -188,9 +190,10 @@ int sandbox_user_look_up(const char *spec, struct user *ret_user, struct ix_err 
 {
 	ix_auto_buf passwd = IX_BUF_INIT(ACCOUNTS_MAX);
 	ix_auto_buf group = IX_BUF_INIT(ACCOUNTS_MAX);
+	int r;
 
-	if (read_accounts("/etc/passwd", &passwd, err) < 0 || read_accounts("/etc/group", &group, err) < 0)
-		return -(int)err->code;
+	if ((r = read_accounts("/etc/passwd", &passwd, err)) < 0 || (r = read_accounts("/etc/group", &group, err)) < 0)
+		return r;
 	return sandbox_user_find(spec, ix_buf_str(&passwd), ix_buf_str(&group), ret_user, err);
 }
 

@@ -393,8 +393,7 @@ int ix_sched_run(struct ix_sched *sched, struct ix_err *err)
 		return ix_err_sys(err, "start a thread");
 	}
 	if (sched->failed && sched->err.code != IX_ECANCELED) {
-		*err = sched->err;
-		return -(int)err->code;
+		return ix_err_copy(err, &sched->err);
 	}
 	if (sched->failed)
 		return ix_err_set(err, IX_ECANCELED, "%s", sched->err.msg);

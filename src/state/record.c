@@ -31,6 +31,7 @@ static int take_layer(const json_t *layer, struct ix_record_step *step, struct i
 {
 	const char *media_type = json_string_value(json_object_get(layer, "media_type"));
 	json_int_t size = json_integer_value(json_object_get(layer, "size"));
+	int r;
 
 	if (!layer)
 		return 0;
@@ -39,13 +40,16 @@ static int take_layer(const json_t *layer, struct ix_record_step *step, struct i
 	strcpy(step->media_type, media_type); /* NOLINT: its length was checked */
 	step->size = (uint64_t)size;
 	step->has_layer = true;
-	if (take_digest(layer, "blob", NULL, &step->blob, err) < 0 || take_digest(layer, "diff_id", NULL, &step->diff_id, err) < 0)
-		return -(int)err->code;
+	if ((r = take_digest(layer, "blob", NULL, &step->blob, err)) < 0 ||
+	    (r = take_digest(layer, "diff_id", NULL, &step->diff_id, err)) < 0)
+		return r;
 	return take_digest(layer, "content", NULL, &step->content, err);
 }
 
 static int take_steps(const json_t *steps, struct ix_record *record, struct ix_err *err)
 {
+	int r;
+
 	if (!json_is_array(steps) || json_array_size(steps) > STEPS_MAX)
 		return corrupt(err, "steps");
 	record->nsteps = json_array_size(steps);
@@ -54,10 +58,10 @@ static int take_steps(const json_t *steps, struct ix_record *record, struct ix_e
 		const json_t *json = json_array_get(steps, i);
 		struct ix_record_step *step = &record->steps[i];
 
-		if (take_digest(json, "key", NULL, &step->key, err) < 0 ||
-		    take_digest(json, "second", &step->has_second, &step->second, err) < 0 ||
-		    take_layer(json_object_get(json, "layer"), step, err) < 0)
-			return -(int)err->code;
+		if ((r = take_digest(json, "key", NULL, &step->key, err)) < 0 ||
+		    (r = take_digest(json, "second", &step->has_second, &step->second, err)) < 0 ||
+		    (r = take_layer(json_object_get(json, "layer"), step, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -67,14 +71,15 @@ int ix_record_parse(const struct ix_buf *buf, struct ix_record **ret_record, str
 	ix_scoped(json_decrefp) json_t *json = json_loadb(ix_buf_str(buf), buf->len, JSON_REJECT_DUPLICATES, NULL);
 	ix_scoped(ix_record_freep) struct ix_record *record = ix_calloc(1, sizeof(*record));
 	const char *stage = json_string_value(json_object_get(json, "stage"));
+	int r;
 
 	if (!json_is_object(json) || json_integer_value(json_object_get(json, "format")) != 1 || !stage)
 		return corrupt(err, "it is not a record of format 1");
 	record->stage = ix_strdup(stage);
-	if (take_digest(json, "key", NULL, &record->key, err) < 0 ||
-	    take_digest(json, "same_as", &record->has_same_as, &record->same_as, err) < 0 ||
-	    take_steps(json_object_get(json, "steps"), record, err) < 0)
-		return -(int)err->code;
+	if ((r = take_digest(json, "key", NULL, &record->key, err)) < 0 ||
+	    (r = take_digest(json, "same_as", &record->has_same_as, &record->same_as, err)) < 0 ||
+	    (r = take_steps(json_object_get(json, "steps"), record, err)) < 0)
+		return r;
 	*ret_record = ix_steal(&record);
 	return 0;
 }

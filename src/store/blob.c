@@ -121,9 +121,10 @@ void blob_checked_release(struct ix_store *store)
 int ix_blob_is_made(struct ix_store *store, const struct ix_digest *digest, struct ix_err *err)
 {
 	auto_query q = { 0 };
+	int r = query_begin(store, "SELECT 1 FROM steps WHERE digest = ?", &q, err);
 
-	if (query_begin(store, "SELECT 1 FROM steps WHERE digest = ?", &q, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	query_digest(&q, 1, digest);
 	return query_step(&q, err);
 }
@@ -180,8 +181,9 @@ int ix_blob_check(struct ix_store *store, const struct ix_digest *digest, struct
 
 	if (was_checked(store, ix_digest_hex(digest, hex)))
 		return 0;
-	if (ix_blob_open(store, digest, &fd, NULL, err) < 0)
-		return -(int)err->code;
+	int r = ix_blob_open(store, digest, &fd, NULL, err);
+	if (r < 0)
+		return r;
 	reader = ix_fd_reader_new_take(fd);
 	hashing = ix_digest_writer_new(NULL, &got, &size);
 	if (fstat(fd, &st) < 0)
@@ -222,17 +224,21 @@ int ix_blob_put(struct ix_store *store, const void *bytes, size_t len, struct ix
 	struct ix_blob_writer *blob;
 	struct ix_digest digest;
 	struct ix_err ignored;
+	int r;
 
 	ix_digest_of(bytes, len, &digest);
 	if (ix_blob_check(store, &digest, &ignored) < 0) {
-		if (ix_blob_begin(store, &blob, err) < 0)
-			return -(int)err->code;
-		if (ix_write(blob->stream, bytes, len, err) < 0) {
+		r = ix_blob_begin(store, &blob, err);
+		if (r < 0)
+			return r;
+		r = ix_write(blob->stream, bytes, len, err);
+		if (r < 0) {
 			ix_blob_abort(blob);
-			return -(int)err->code;
+			return r;
 		}
-		if (ix_blob_commit(blob, &digest, err) < 0)
-			return -(int)err->code;
+		r = ix_blob_commit(blob, &digest, err);
+		if (r < 0)
+			return r;
 	}
 	*ret_digest = digest;
 	return 0;
@@ -296,8 +302,9 @@ int ix_blob_places(struct ix_store *store, const struct ix_digest *digest, struc
 	auto_query q = { 0 };
 	int r;
 
-	if (query_begin(store, "SELECT name FROM facts WHERE topic = ? ORDER BY time DESC, name", &q, err) < 0)
-		return -(int)err->code;
+	r = query_begin(store, "SELECT name FROM facts WHERE topic = ? ORDER BY time DESC, name", &q, err);
+	if (r < 0)
+		return r;
 	query_text(&q, 1, topic);
 	while ((r = query_step(&q, err)) > 0)
 		ix_strv_add(places, (const char *)sqlite3_column_text(q.stmt, 0));

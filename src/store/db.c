@@ -56,23 +56,26 @@ static int schema_version(struct ix_store *store, int *ret_version, struct ix_er
 static int create_schema(struct ix_store *store, struct ix_err *err)
 {
 	int version = 0;
+	int r;
 
-	if (exec(store, "BEGIN IMMEDIATE", err) < 0 || schema_version(store, &version, err) < 0)
-		return -(int)err->code;
+	if ((r = exec(store, "BEGIN IMMEDIATE", err)) < 0 || (r = schema_version(store, &version, err)) < 0)
+		return r;
 	if (version < SCHEMA) {
 		ix_auto_free char *mark = ix_asprintf("PRAGMA user_version = %d", SCHEMA);
 
-		if (version == 0 && exec(store, schema, err) < 0)
-			return -(int)err->code;
+		if (version == 0 && (r = exec(store, schema, err)) < 0)
+			return r;
 		for (int i = version; i > 0 && i < SCHEMA; i++)
-			if (exec(store, migrations[i], err) < 0)
-				return -(int)err->code;
-		if (exec(store, mark, err) < 0)
-			return -(int)err->code;
+			if ((r = exec(store, migrations[i], err)) < 0)
+				return r;
+		r = exec(store, mark, err);
+		if (r < 0)
+			return r;
 		version = SCHEMA;
 	}
-	if (exec(store, "COMMIT", err) < 0)
-		return -(int)err->code;
+	r = exec(store, "COMMIT", err);
+	if (r < 0)
+		return r;
 	if (version != SCHEMA)
 		return ix_err_set(
 			err, IX_EFAIL,
@@ -88,20 +91,22 @@ int store_db_open(struct ix_store *store, struct ix_err *err)
 	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return ix_err_set(err, IX_EFAIL, "open %s: %s", path, store->db ? sqlite3_errmsg(store->db) : "out of memory");
 	sqlite3_busy_timeout(store->db, 30000);
-	if (exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF", err) < 0)
-		return -(int)err->code;
+	int r = exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF", err);
+	if (r < 0)
+		return r;
 	return create_schema(store, err);
 }
 
 int query_begin(struct ix_store *store, const char *sql, struct query *ret_query, struct ix_err *err)
 {
 	sqlite3_stmt *stmt = NULL;
+	int r;
 
 	pthread_mutex_lock(&store->lock);
 	if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK) {
-		db_error(store, err);
+		r = db_error(store, err);
 		pthread_mutex_unlock(&store->lock);
-		return -(int)err->code;
+		return r;
 	}
 	*ret_query = (struct query){ store, stmt };
 	return 0;
@@ -170,8 +175,9 @@ int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix
 	{
 		auto_query q = { 0 };
 
-		if (query_begin(store, "SELECT digest, size, diff_id, media_type, content FROM steps WHERE key = ?", &q, err) < 0)
-			return -(int)err->code;
+		r = query_begin(store, "SELECT digest, size, diff_id, media_type, content FROM steps WHERE key = ?", &q, err);
+		if (r < 0)
+			return r;
 		query_digest(&q, 1, key);
 		r = query_step(&q, err);
 		if (r <= 0)
@@ -191,9 +197,10 @@ int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix
 int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const struct ix_step_result *result, struct ix_err *err)
 {
 	auto_query q = { 0 };
+	int r = query_begin(store, "INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?, ?)", &q, err);
 
-	if (query_begin(store, "INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?, ?)", &q, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	query_digest(&q, 1, key);
 	query_digest(&q, 2, &result->digest);
 	sqlite3_bind_int64(q.stmt, 3, (sqlite3_int64)result->size);
@@ -230,8 +237,9 @@ int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct i
 		auto_query q = { 0 };
 		int r;
 
-		if (query_begin(store, "SELECT manifest FROM stages WHERE key = ?", &q, err) < 0)
-			return -(int)err->code;
+		r = query_begin(store, "SELECT manifest FROM stages WHERE key = ?", &q, err);
+		if (r < 0)
+			return r;
 		query_digest(&q, 1, key);
 		r = query_step(&q, err);
 		if (r <= 0)
@@ -248,9 +256,10 @@ int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct i
 int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, const struct ix_digest *manifest, struct ix_err *err)
 {
 	auto_query q = { 0 };
+	int r = query_begin(store, "INSERT OR REPLACE INTO stages VALUES(?, ?, ?)", &q, err);
 
-	if (query_begin(store, "INSERT OR REPLACE INTO stages VALUES(?, ?, ?)", &q, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	query_digest(&q, 1, key);
 	query_digest(&q, 2, manifest);
 	sqlite3_bind_int64(q.stmt, 3, ix_time_s());
@@ -263,8 +272,9 @@ int ix_store_fact(struct ix_store *store, const char *topic, const char *name, s
 	auto_query q = { 0 };
 	int r;
 
-	if (query_begin(store, "SELECT value, time FROM facts WHERE topic = ? AND name = ?", &q, err) < 0)
-		return -(int)err->code;
+	r = query_begin(store, "SELECT value, time FROM facts WHERE topic = ? AND name = ?", &q, err);
+	if (r < 0)
+		return r;
 	query_text(&q, 1, topic);
 	query_text(&q, 2, name);
 	r = query_step(&q, err);
@@ -278,9 +288,10 @@ int ix_store_fact(struct ix_store *store, const char *topic, const char *name, s
 int ix_store_set_fact(struct ix_store *store, const char *topic, const char *name, const void *value, size_t len, struct ix_err *err)
 {
 	auto_query q = { 0 };
+	int r = query_begin(store, "INSERT OR REPLACE INTO facts VALUES(?, ?, ?, ?)", &q, err);
 
-	if (query_begin(store, "INSERT OR REPLACE INTO facts VALUES(?, ?, ?, ?)", &q, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	query_text(&q, 1, topic);
 	query_text(&q, 2, name);
 	sqlite3_bind_blob64(q.stmt, 3, value ? value : "", len, SQLITE_STATIC);

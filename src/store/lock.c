@@ -87,12 +87,14 @@ static int wait_on(const struct ix_store *store, const char *name, int fd, const
 int store_flock(const struct ix_store *store, const char *name, int fd, int how, struct ix_err *err)
 {
 	struct wait wait = { 0 };
+	int r;
 
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return ix_err_sys(err, "lock %s/%s", store->path, name);
-		if (wait_on(store, name, fd, NULL, &wait, err) < 0)
-			return -(int)err->code;
+		r = wait_on(store, name, fd, NULL, &wait, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -146,7 +148,8 @@ int ix_store_lock(struct ix_store *store, const char *kind, const struct ix_dige
 			*ret_fd = ix_steal_fd(&fd);
 		if (r != -IX_EEXIST)
 			return r;
-		if (wait_on(store, name, fd, cancel, &wait, err) < 0)
-			return -(int)err->code;
+		r = wait_on(store, name, fd, cancel, &wait, err);
+		if (r < 0)
+			return r;
 	}
 }

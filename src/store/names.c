@@ -23,8 +23,9 @@ int ix_store_names(struct ix_store *store, struct ix_names *ret_names, struct ix
 	size_t cap = 0;
 	int r;
 
-	if (query_begin(store, "SELECT name, digest, media_type, size, time FROM names ORDER BY name", &q, err) < 0)
-		return -(int)err->code;
+	r = query_begin(store, "SELECT name, digest, media_type, size, time FROM names ORDER BY name", &q, err);
+	if (r < 0)
+		return r;
 	while ((r = query_step(&q, err)) > 0) {
 		struct ix_name name = { 0 };
 
@@ -52,9 +53,10 @@ int store_write_index(struct ix_store *store, struct ix_err *err)
 	ix_auto_index index = { 0 };
 	ix_auto_buf json = { 0 };
 	ix_auto_close int lock = -1;
+	int r;
 
-	if (ix_store_lock(store, "index", &index_lock, NULL, &lock, err) < 0 || ix_store_names(store, &names, err) < 0)
-		return -(int)err->code;
+	if ((r = ix_store_lock(store, "index", &index_lock, NULL, &lock, err)) < 0 || (r = ix_store_names(store, &names, err)) < 0)
+		return r;
 	for (size_t i = 0; i < names.count; i++) {
 		struct ix_descriptor *entry = ix_index_add(&index);
 
@@ -70,23 +72,27 @@ int store_write_index(struct ix_store *store, struct ix_err *err)
 int ix_store_tag(struct ix_store *store, const char *name, const struct ix_digest *manifest, const char *media_type, uint64_t size,
 		 struct ix_err *err)
 {
+	int r;
+
 	{
 		auto_query q = { 0 };
 
 		/* What it stands for already is no news: its time stays. */
-		if (query_begin(store,
+		r = query_begin(store,
 				"INSERT INTO names VALUES(?, ?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET media_type = excluded.media_type, "
 				"size = excluded.size, time = CASE WHEN digest = excluded.digest THEN time ELSE excluded.time END, "
 				"digest = excluded.digest",
-				&q, err) < 0)
-			return -(int)err->code;
+				&q, err);
+		if (r < 0)
+			return r;
 		query_text(&q, 1, name);
 		query_digest(&q, 2, manifest);
 		query_text(&q, 3, media_type);
 		sqlite3_bind_int64(q.stmt, 4, (sqlite3_int64)size);
 		sqlite3_bind_int64(q.stmt, 5, ix_time_s());
-		if (query_step(&q, err) < 0)
-			return -(int)err->code;
+		r = query_step(&q, err);
+		if (r < 0)
+			return r;
 	}
 	return store_write_index(store, err);
 }
@@ -94,17 +100,20 @@ int ix_store_tag(struct ix_store *store, const char *name, const struct ix_diges
 int ix_store_untag(struct ix_store *store, const char *name, struct ix_err *err)
 {
 	struct ix_digest digest;
+	int r = ix_store_name(store, name, &digest, err);
 
-	if (ix_store_name(store, name, &digest, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	{
 		auto_query q = { 0 };
 
-		if (query_begin(store, "DELETE FROM names WHERE name = ?", &q, err) < 0)
-			return -(int)err->code;
+		r = query_begin(store, "DELETE FROM names WHERE name = ?", &q, err);
+		if (r < 0)
+			return r;
 		query_text(&q, 1, name);
-		if (query_step(&q, err) < 0)
-			return -(int)err->code;
+		r = query_step(&q, err);
+		if (r < 0)
+			return r;
 	}
 	return store_write_index(store, err);
 }
@@ -114,8 +123,9 @@ int ix_store_name(struct ix_store *store, const char *name, struct ix_digest *re
 	auto_query q = { 0 };
 	int r;
 
-	if (query_begin(store, "SELECT digest FROM names WHERE name = ?", &q, err) < 0)
-		return -(int)err->code;
+	r = query_begin(store, "SELECT digest FROM names WHERE name = ?", &q, err);
+	if (r < 0)
+		return r;
 	query_text(&q, 1, name);
 	r = query_step(&q, err);
 	if (r < 0)

@@ -22,17 +22,19 @@ static const char empty_index[] = "{\"manifests\":[],\"mediaType\":\"" IX_MEDIA_
 
 static int make_layout(struct ix_store *store, struct ix_err *err)
 {
+	int r;
+
 	static const char *const dirs[] = { "oci/blobs/sha256", "layers", "mounts", "corrupt", "locks", "tmp" };
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(dirs); i++)
-		if (ix_mkdir_p(store->fd, dirs[i], 0755, err) < 0)
-			return -(int)err->code;
+		if ((r = ix_mkdir_p(store->fd, dirs[i], 0755, err)) < 0)
+			return r;
 	if (!ix_path_exists(store->fd, "oci/oci-layout") &&
-	    ix_publish_file(store->fd, "oci/oci-layout", layout, strlen(layout), 0644, err) < 0)
-		return -(int)err->code;
+	    (r = ix_publish_file(store->fd, "oci/oci-layout", layout, strlen(layout), 0644, err)) < 0)
+		return r;
 	if (!ix_path_exists(store->fd, "oci/index.json") &&
-	    ix_publish_file(store->fd, "oci/index.json", empty_index, strlen(empty_index), 0644, err) < 0)
-		return -(int)err->code;
+	    (r = ix_publish_file(store->fd, "oci/index.json", empty_index, strlen(empty_index), 0644, err)) < 0)
+		return r;
 	return 0;
 }
 
@@ -74,9 +76,12 @@ static bool still_there(const struct ix_store *store)
  */
 static int join(struct ix_store *store, struct ix_err *err)
 {
+	int r;
+
 	for (;;) {
-		if (ix_mkdir_p(store->fd, "locks", 0755, err) < 0)
-			return -(int)err->code;
+		r = ix_mkdir_p(store->fd, "locks", 0755, err);
+		if (r < 0)
+			return r;
 		store->alive_fd = openat(store->fd, "locks/alive", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 		if (store->alive_fd < 0 && errno == ENOENT)
 			continue; /* removed between the two */
@@ -84,8 +89,9 @@ static int join(struct ix_store *store, struct ix_err *err)
 			return ix_err_sys(err, "lock %s/locks/alive", store->path);
 		if (flock(store->alive_fd, LOCK_EX | LOCK_NB) == 0 && still_there(store))
 			clear_tmp(store);
-		if (store_flock(store, "locks/alive", store->alive_fd, LOCK_SH, err) < 0)
-			return -(int)err->code;
+		r = store_flock(store, "locks/alive", store->alive_fd, LOCK_SH, err);
+		if (r < 0)
+			return r;
 		if (still_there(store))
 			return make_layout(store, err);
 		close(store->alive_fd);
@@ -100,8 +106,9 @@ static int open_db(struct ix_store *store, struct ix_err *err)
 
 	if (fd < 0)
 		return ix_err_sys(err, "lock %s/locks/db", store->path);
-	if (store_flock(store, "locks/db", fd, LOCK_EX, err) < 0)
-		return -(int)err->code;
+	int r = store_flock(store, "locks/db", fd, LOCK_EX, err);
+	if (r < 0)
+		return r;
 	return store_db_open(store, err);
 }
 
@@ -109,9 +116,10 @@ static int open_db(struct ix_store *store, struct ix_err *err)
 static int make_top(const char *path, struct ix_err *err)
 {
 	ix_auto_free char *parent = ix_path_dir(path);
+	int r;
 
-	if (*parent && ix_mkdir_p(AT_FDCWD, parent, 0777 & ~ix_umask_of_caller(), err) < 0)
-		return -(int)err->code;
+	if (*parent && (r = ix_mkdir_p(AT_FDCWD, parent, 0777 & ~ix_umask_of_caller(), err)) < 0)
+		return r;
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? ix_err_sys(err, "mkdir %s", path) : 0;
 }
 
@@ -146,15 +154,17 @@ int ix_store_open(const char *path, const struct ix_store_listener *listener, st
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
 		return ix_err_sys(err, "store %s", store->path);
-	if (tighten(store, err) < 0)
-		return -(int)err->code;
+	int r = tighten(store, err);
+	if (r < 0)
+		return r;
 	if (join(store, err) < 0)
 		return ix_err_wrap(err, "store %s", store->path);
 	store->blobs_fd = openat(store->fd, "oci/blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->blobs_fd < 0)
 		return ix_err_sys(err, "store %s/oci/blobs/sha256", store->path);
-	if (open_db(store, err) < 0)
-		return -(int)err->code;
+	r = open_db(store, err);
+	if (r < 0)
+		return r;
 	*ret_store = ix_steal(&store);
 	return 0;
 }
@@ -195,9 +205,10 @@ int ix_store_destroy(struct ix_store *store, struct ix_err *err)
 	static const char *const parts[] = {
 		"ix.db-wal", "ix.db-shm", "ix.db", "stat", "layers", "oci", "mounts", "corrupt", "tmp", "locks"
 	};
+	int r = wait_alone(store, err);
 
-	if (wait_alone(store, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	sqlite3_close(store->db);
 	store->db = NULL;
 	for (size_t i = 0; i < IX_ARRAY_LEN(parts); i++)
@@ -237,8 +248,9 @@ static int layer_is_sound(struct ix_store *store, const struct ix_digest *diff_i
 	auto_query q = { 0 };
 	int r;
 
-	if (query_begin(store, "SELECT boot FROM layers WHERE diff_id = ?", &q, err) < 0)
-		return -(int)err->code;
+	r = query_begin(store, "SELECT boot FROM layers WHERE diff_id = ?", &q, err);
+	if (r < 0)
+		return r;
 	query_digest(&q, 1, diff_id);
 	r = query_step(&q, err);
 	if (r <= 0)
@@ -273,9 +285,10 @@ int ix_layer_dir(struct ix_store *store, const struct ix_digest *diff_id, char *
 static int record_layer(struct ix_store *store, const struct ix_digest *diff_id, struct ix_err *err)
 {
 	auto_query q = { 0 };
+	int r = query_begin(store, "INSERT OR REPLACE INTO layers VALUES(?, ?)", &q, err);
 
-	if (query_begin(store, "INSERT OR REPLACE INTO layers VALUES(?, ?)", &q, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	query_digest(&q, 1, diff_id);
 	query_text(&q, 2, store->boot_id);
 	return query_step(&q, err);
@@ -286,13 +299,17 @@ int ix_layer_dir_commit(struct ix_store *store, const char *dir, const struct ix
 	ix_auto_free char *path = layer_path(store, diff_id);
 	ix_auto_free char *there = NULL;
 	ix_auto_close int lock = -1;
+	int r = ix_store_lock(store, "layer", diff_id, NULL, &lock, err);
 
-	if (ix_store_lock(store, "layer", diff_id, NULL, &lock, err) < 0)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	if (ix_layer_dir(store, diff_id, &there, err) == 0)
 		return ix_remove_tree(AT_FDCWD, dir, err);
-	if (err->code != IX_ENOTFOUND || ix_remove_tree(AT_FDCWD, path, err) < 0)
-		return -(int)err->code;
+	if (err->code != IX_ENOTFOUND)
+		return ix_err_code(err);
+	r = ix_remove_tree(AT_FDCWD, path, err);
+	if (r < 0)
+		return r;
 	if (ix_fault("layer.rename") || rename(dir, path) < 0)
 		return ix_err_sys(err, "publish layer %s", path);
 	return record_layer(store, diff_id, err);
