@@ -1,0 +1,5 @@
+/* Linked with all of a room: what links is the test. */
+int main(void)
+{
+	return 0;
+}
