@@ -65,7 +65,7 @@ int outputs_parse(const struct ix_strv *specs, bool push, struct outputs *ret_ou
 void outputs_release(struct outputs *outputs);
 bool outputs_to_stdout(const struct outputs *outputs);
 /* Tags, outputs, --iidfile and --metadata-file of the one target. *ret_manifest: the image as it went out. */
-int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine, const struct ix_engine *run,
+int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_image_opts *image, const struct ix_engine *run,
 		  struct ix_digest *ret_manifest, struct ix_err *err);
 /* A level of that compression. */
 int compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err);

@@ -12,6 +12,8 @@
 #include "dockerfile/dockerfile.h"
 #include "engine/engine.h"
 #include "graph/graph.h"
+#include "images/images.h"
+#include "local/local.h"
 #include "oci/image.h"
 #include "plan/plan.h"
 #include "project/project.h"
@@ -326,8 +328,15 @@ void print_plan(const struct session *session);
 void print_plan_json(const struct session *session);
 void print_plan_env(const struct session *session);
 
-/* --- cmd_build.c --- */
-void engine_options(struct session *session, struct ix_engine_opts *ret_opts);
+/* --- works.c --- */
+
+/* How images of the session are read, written and built here. */
+void local_options(const struct session *session, struct ix_local_opts *ret_opts);
+/* How its plan is run with a builder of these; after session_plan. */
+void engine_options(const struct session *session, const struct ix_local_opts *local, struct ix_builder *builder,
+		    struct ix_engine_opts *ret_opts);
+
+/* --- cmd_image.c --- */
 /* The image a name or stage of the project stands for: manifest and, when its layers may have to be fetched, a reference. */
 int find_image(struct session *session, const char *name, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err);
 

@@ -52,47 +52,37 @@ static bool is_path(const char *operand)
 
 /* --- engine --- */
 
-void engine_options(struct session *session, struct ix_engine_opts *ret_opts)
+static int set_numbers(const struct build_opts *opts, struct ix_image_opts *image, struct ix_err *err)
 {
-	*ret_opts = (struct ix_engine_opts){
-		.store = session->store,
-		.cache = session->cache,
-		.remotes = session->remotes,
-		.sink = ix_ui_sink(session->ui),
-		.cancel = session->cancel,
-		.project = session->project ? session->project->name : NULL,
-		.build_args = session->request ? &session->request->build_args : NULL,
-		.compression = IX_COMPRESSION_GZIP,
-		.epoch = -1,
-		.secrets = session->secrets,
-		.nsecrets = session->nsecrets,
-		.no_cutoff = session->project && session->project->no_cutoff,
-	};
+	if (opts->compression && compression_parse(opts->compression, &image->compression, err) < 0)
+		return ix_err_wrap(err, "--compression");
+	if (opts->compression_level && compression_level(opts->compression_level, image->compression, &image->compression_level, err) < 0)
+		return ix_err_wrap(err, "--compression-level");
+	return 0;
 }
 
-static int set_numbers(const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
+static int local_fill(const struct session *session, const struct build_opts *opts, struct ix_local_opts *local, struct ix_err *err)
+{
+	local_options(session, local);
+	local->ssh = opts->agents.items;
+	local->nssh = opts->agents.count;
+	local->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
+	return set_numbers(opts, &local->image, err);
+}
+
+static int engine_fill(const struct session *session, const struct build_opts *opts, const struct ix_local_opts *local,
+		       struct ix_builder *builder, struct ix_engine_opts *engine, struct ix_err *err)
 {
 	uint64_t jobs = 0;
 
 	if (opts->jobs && !ix_parse_u64(opts->jobs, 1000, &jobs))
 		return ix_err_set(err, IX_EARG, "--jobs %s: not a number", opts->jobs);
+	engine_options(session, local, builder, engine);
 	engine->parallel = (unsigned)jobs;
-	if (opts->compression && compression_parse(opts->compression, &engine->compression, err) < 0)
-		return ix_err_wrap(err, "--compression");
-	if (opts->compression_level && compression_level(opts->compression_level, engine->compression, &engine->compression_level, err) < 0)
-		return ix_err_wrap(err, "--compression-level");
-	return 0;
-}
-
-static int engine_fill(struct session *session, const struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
-{
-	engine_options(session, engine);
-	engine->ssh = opts->agents.items;
-	engine->nssh = opts->agents.count;
 	engine->no_step_cache = session->request->no_cache;
-	engine->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
 	engine->publish = session->project && !opts->no_push && !session->request->offline;
-	return set_numbers(opts, engine, err);
+	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
+	return 0;
 }
 
 static void announce(struct session *session)
@@ -172,52 +162,63 @@ static void warn_unpublished(struct session *session, const struct ix_engine *ru
 		session_warn(session, "%s\n%s", err.msg, err.detail);
 }
 
-static int attempt(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_engine **ret_run,
-		   struct ix_digest *ret_image, struct ix_err *err)
+/* A build with all that was made for it. */
+struct making {
+	struct ix_local_opts local;
+	struct ix_builder *builder;
+	struct ix_engine *run;
+	struct ix_digest image; /* as it went out, of the one target of a lone build */
+};
+
+static void making_release(struct making *making)
 {
-	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
+	ix_engine_free(making->run);
+	ix_builder_free(making->builder);
+}
+
+static int attempt(struct session *session, struct build_opts *opts, struct making *making, struct ix_err *err)
+{
+	struct ix_engine_opts engine;
 	int r = session_plan(session, err);
 
 	if (r < 0)
 		return r;
-	engine->epoch = session->epoch;
-	engine->remembered = session->remembered;
-	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
+	making->local.image.epoch = session->epoch;
 	if (opts->no_build && (r = refuse_builds(session, err)) < 0)
 		return r;
 	session_advise(session);
 	announce(session);
-	r = ix_engine_new(engine, session->graph, session->state, session->plan, &run, err);
+	r = engine_fill(session, opts, &making->local, making->builder, &engine, err);
 	if (r < 0)
 		return r;
-	r = ix_engine_run(run, err);
+	ix_engine_free(making->run);
+	making->run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	r = ix_engine_run(making->run, err);
 	if (r < 0)
-		warn_unpublished(session, run, err);
-	if (r == 0)
-		r = outputs_write(session, opts, engine, run, ret_image, err);
-	if (r == 0)
-		*ret_run = ix_steal(&run);
-	return r;
+		warn_unpublished(session, making->run, err);
+	return r < 0 ? r : outputs_write(session, opts, &making->local.image, making->run, &making->image, err);
 }
 
-static int build(struct session *session, struct build_opts *opts, struct ix_engine_opts *engine, struct ix_err *err)
+static int build(struct session *session, struct build_opts *opts, struct ix_err *err)
 {
-	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
+	ix_scoped(making_release) struct making making = { 0 };
 	uint64_t start = ix_now_ms();
-	struct ix_digest image;
-	int r;
+	int r = local_fill(session, opts, &making.local, err);
 
+	if (r < 0)
+		return r;
+	making.builder = ix_local_new(&making.local);
 	do {
-		r = attempt(session, opts, engine, &run, &image, err);
+		r = attempt(session, opts, &making, err);
 	} while (r < 0 && session_again(session, err));
 	if (r < 0)
 		return r;
 	ix_ui_finish(session->ui);
 	if (!session->common.quiet)
-		summary(session, run, start);
+		summary(session, making.run, start);
 	if (!outputs_to_stdout(&opts->parsed))
-		print_result(session, &image);
-	return ix_engine_published(run, err);
+		print_result(session, &making.image);
+	return ix_engine_published(making.run, err);
 }
 
 int request_operands(const struct ix_strv *operands, struct build_request *request, bool in_project, struct ix_err *err)
@@ -270,7 +271,6 @@ static int prepare(struct build_opts *opts, struct build_request *request, struc
 
 static int run(struct session *session, struct build_opts *opts, struct build_request *request, int *ret_status, struct ix_err *err)
 {
-	struct ix_engine_opts engine;
 	const char *call = opts->check ? "check" : opts->call;
 	int r = prepare(opts, request, session, err);
 
@@ -280,9 +280,8 @@ static int run(struct session *session, struct build_opts *opts, struct build_re
 		r = session_open(session, request, false, err);
 		return r < 0 ? r : call_run(session, call, ret_status, err);
 	}
-	if ((r = session_open(session, request, true, err)) < 0 || (r = engine_fill(session, opts, &engine, err)) < 0)
-		return r;
-	return build(session, opts, &engine, err);
+	r = session_open(session, request, true, err);
+	return r < 0 ? r : build(session, opts, err);
 }
 
 int cmd_build(int argc, char **argv)

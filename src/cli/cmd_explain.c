@@ -43,15 +43,15 @@ static int record_of_image(struct session *session, const struct ix_stage *stage
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
 	ix_auto_free char *ref = NULL;
-	struct ix_digest digest, key;
-	const char *hex;
+	const struct ix_image_opts image = { .store = session->store, .cache = session->cache };
+	struct ix_digest digest, key, second;
 	int r;
 
 	if ((r = find_image(session, name, &digest, &ref, err)) < 0 ||
-	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0)
+	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0 ||
+	    (r = ix_image_made_as(&image, &digest, &key, &second, err)) < 0)
 		return r;
-	hex = ix_annotation(&manifest.annotations, "dev.ix.key");
-	if (!hex || !ix_unhex(hex, key.bytes, sizeof(key.bytes)))
+	if (ix_digest_is_zero(&key))
 		return ix_err_set(err, IX_EARG, "image %s was not built by ix: it says no key", name);
 	return ix_cache_record_of_key(session->cache, stage->name, &key, ret_record, err);
 }

@@ -251,7 +251,7 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 	const struct import_opts *opts = data;
 	bool from_stdin = strcmp(operands->items[0], "-") == 0;
 	ix_auto_close int fd = from_stdin ? dup(STDIN_FILENO) : open(operands->items[0], O_RDONLY | O_CLOEXEC);
-	struct ix_engine_opts engine;
+	struct ix_local_opts local;
 	struct ix_platform platform;
 	struct ix_digest manifest;
 	ix_auto_ref ref = { 0 };
@@ -266,8 +266,8 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 	    (r = ix_ref_parse(operands->items[1], &ref, err)) < 0)
 		return r;
 	name = ix_ref_text(&ref);
-	engine_options(session, &engine);
-	if (ix_import_rootfs(&engine, fd, name, &platform, &manifest, err) < 0)
+	local_options(session, &local);
+	if (ix_import_rootfs(&local.image, fd, name, &platform, &manifest, err) < 0)
 		return ix_err_wrap(err, "import %s", operands->items[0]);
 	ix_ui_finish(session->ui);
 	say("%s\n", ix_digest_text(&manifest, text));
@@ -298,7 +298,7 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 	ix_auto_free char *name = full_name(session, operands->items[0]);
 	const char *names[] = { name, NULL };
 	struct ix_export spec = { .dest = opts->output, .names = names };
-	struct ix_engine_opts engine;
+	struct ix_local_opts local;
 	struct ix_digest manifest;
 	bool known = false;
 
@@ -314,11 +314,11 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 		return ix_err_set(err, IX_EARG, "--type local writes files: use --output DIRECTORY");
 	if (!opts->output && isatty(STDOUT_FILENO))
 		return ix_err_set(err, IX_EARG, "not writing an archive to a terminal: use --output FILE");
-	engine_options(session, &engine);
+	local_options(session, &local);
 	int r = find_image(session, operands->items[0], &manifest, &ref, err);
 	if (r < 0)
 		return r;
-	return ix_export_image(&engine, &manifest, ref, &spec, err);
+	return ix_export_image(&local.image, &manifest, ref, &spec, err);
 }
 
 int cmd_export(int argc, char **argv)

@@ -23,17 +23,20 @@ static int fetch_layers(struct session *session, const char *ref, const struct i
 }
 
 /* A stage of the project: made available as ix build would. */
-static int stage_image(struct session *session, const struct ix_engine_opts *engine, struct ix_digest *ret_manifest, char **ret_ref,
+static int stage_image(struct session *session, const struct ix_local_opts *local, struct ix_digest *ret_manifest, char **ret_ref,
 		       struct ix_err *err)
 {
+	ix_scoped(ix_builder_freep) struct ix_builder *builder = ix_local_new(local);
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	const struct ix_plan_stage *planned;
+	struct ix_engine_opts engine;
 	int r = session_plan(session, err);
 
-	if (r == 0)
-		r = ix_engine_new(engine, session->graph, session->state, session->plan, &run, err);
-	if (r == 0)
-		r = ix_engine_run(run, err);
+	if (r < 0)
+		return r;
+	engine_options(session, local, builder, &engine);
+	run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	r = ix_engine_run(run, err);
 	if (r < 0)
 		return r;
 	planned = &session->plan->stages[session->targets[0]->index];
@@ -64,7 +67,7 @@ int cmd_run(int argc, char **argv)
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "run", "STAGE|IMAGE [-- COMMAND...]", NULL, NULL };
-	struct ix_engine_opts engine;
+	struct ix_local_opts local;
 	struct ix_digest manifest;
 	struct ix_err err;
 	int own = 1, status = 0, r;
@@ -86,11 +89,11 @@ int cmd_run(int argc, char **argv)
 	}
 	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, true, &err) < 0)
 		return complain(&err);
-	engine_options(&session, &engine);
+	local_options(&session, &local);
 	if (session.project && ix_project_stage(session.project, operands.items[0])) {
 		ix_strv_add(&request.stages, operands.items[0]);
 		do {
-			r = stage_image(&session, &engine, &manifest, &ref, &err);
+			r = stage_image(&session, &local, &manifest, &ref, &err);
 		} while (r < 0 && session_again(&session, &err));
 		if (r < 0) {
 			ix_ui_finish(session.ui);
@@ -106,7 +109,7 @@ int cmd_run(int argc, char **argv)
 	run.image_tls = session.project && session.project->image_tls;
 	run.no_network = network && strcmp(network, "none") == 0;
 	signals_leave_to_child();
-	if (ix_run_image(&engine, &manifest, ref, &run, &status, &err) < 0)
+	if (ix_local_run_image(&local, &manifest, ref, &run, &status, &err) < 0)
 		return complain(&err);
 	return status;
 }

@@ -51,11 +51,13 @@ static void tell(const char *stage, const struct ix_image_difference *difference
 
 static int verify(struct session *session, struct build_request *request, int *ret_status, struct ix_err *err)
 {
-	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	ix_scoped(ix_perturbed_freep) struct ix_perturbed *perturbed = NULL;
+	ix_scoped(ix_builder_freep) struct ix_builder *builder = NULL;
+	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	struct ix_image_difference difference = { 0 };
 	ix_auto_free char *name = ix_strdup(request->stages.items[0]);
 	ix_auto_free char *ref = NULL;
+	struct ix_local_opts local;
 	struct ix_engine_opts engine;
 	struct ix_digest before;
 	int r;
@@ -66,18 +68,18 @@ static int verify(struct session *session, struct build_request *request, int *r
 	r = session_plan(session, err);
 	if (r < 0)
 		return r;
-	engine_options(session, &engine);
-	engine.epoch = session->epoch;
-	engine.remembered = session->remembered;
+	local_options(session, &local);
 	perturbed = ix_perturbed_new(session->store);
-	engine.perturbed = perturbed;
+	local.image.perturbed = perturbed;
+	builder = ix_local_new(&local);
+	engine_options(session, &local, builder, &engine);
 	/* Another second at least. */
 	r = ix_cancel_sleep(session->cancel, 1100, err);
 	if (r < 0)
 		return r;
-	if ((r = ix_engine_new(&engine, session->graph, session->state, session->plan, &run, err)) < 0 ||
-	    (r = ix_engine_run(run, err)) < 0 ||
-	    (r = ix_image_compare(&engine, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err)) < 0)
+	run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	if ((r = ix_engine_run(run, err)) < 0 ||
+	    (r = ix_image_compare(&local.image, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err)) < 0)
 		return r;
 	ix_ui_finish(session->ui);
 	tell(name, &difference);

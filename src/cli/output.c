@@ -281,7 +281,7 @@ bool outputs_to_stdout(const struct outputs *outputs)
 /* The finished image. */
 struct product {
 	struct session *session;
-	const struct ix_engine_opts *engine;
+	const struct ix_image_opts *image;
 	const struct ix_plan_stage *planned;
 	struct ix_digest manifest;
 	const char *ref; /* where its blobs may have to be fetched from, or NULL */
@@ -372,7 +372,7 @@ static int export(const struct product *product, const struct output *output, co
 	if (output->delete &&spec.dest && (r = empty_directory(spec.dest, err)) < 0)
 		return r;
 	spec.names = (const char *const *)names->items;
-	return ix_export_image(product->engine, manifest, product->ref, &spec, err);
+	return ix_export_image(product->image, manifest, product->ref, &spec, err);
 }
 
 static int convert(const struct product *product, const struct output *output, struct ix_digest *ret_manifest, struct ix_err *err)
@@ -382,12 +382,12 @@ static int convert(const struct product *product, const struct output *output, s
 	*ret_manifest = product->manifest;
 	form.annotations = &output->annotations;
 	form.base_layers = product->base_layers;
-	form.epoch = product->engine->epoch;
+	form.epoch = product->image->epoch;
 	if (form.rewrite_timestamp && form.epoch < 0)
 		return ix_err_set(err, IX_EARG, "rewrite-timestamp needs SOURCE_DATE_EPOCH");
 	if (!form.has_compression && !form.rewrite_timestamp && !form.docker_types && output->annotations.count == 0)
 		return 0;
-	return ix_image_convert(product->engine, &product->manifest, product->ref, &form, ret_manifest, err);
+	return ix_image_convert(product->image, &product->manifest, product->ref, &form, ret_manifest, err);
 }
 
 static int write_one(const struct product *product, const struct output *output, struct ix_err *err)
@@ -488,7 +488,7 @@ static int annotate(struct product *product, struct ix_err *err)
 		key = ix_strndup(text, (size_t)(equals - text));
 		ix_pairs_set(&pairs, key, equals + 1);
 	}
-	return pairs.count == 0 ? 0 : ix_image_convert(product->engine, &product->manifest, product->ref, &form, &product->manifest, err);
+	return pairs.count == 0 ? 0 : ix_image_convert(product->image, &product->manifest, product->ref, &form, &product->manifest, err);
 }
 
 /* How many layers come from an external image. */
@@ -523,13 +523,13 @@ static bool converts(const struct build_opts *opts)
 static int recompress(struct product *product, const struct build_opts *opts, struct ix_err *err)
 {
 	struct ix_convert form = { .has_compression = true,
-				   .compression = product->engine->compression,
-				   .level = product->engine->compression_level,
+				   .compression = product->image->compression,
+				   .level = product->image->compression_level,
 				   .base_layers = product->base_layers };
 
 	if (!opts->compression && !opts->compression_level)
 		return 0;
-	return ix_image_convert(product->engine, &product->manifest, product->ref, &form, &product->manifest, err);
+	return ix_image_convert(product->image, &product->manifest, product->ref, &form, &product->manifest, err);
 }
 
 static int write_all(struct product *product, const struct build_opts *opts, struct ix_err *err)
@@ -557,10 +557,10 @@ static int check_form(const struct session *session, const struct build_opts *op
 	return 0;
 }
 
-int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_engine_opts *engine, const struct ix_engine *run,
+int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_image_opts *image, const struct ix_engine *run,
 		  struct ix_digest *ret_manifest, struct ix_err *err)
 {
-	struct product product = { .session = session, .engine = engine };
+	struct product product = { .session = session, .image = image };
 	int r = check_form(session, opts, err);
 
 	product.planned = &session->plan->stages[session->targets[0]->index];

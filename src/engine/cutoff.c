@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "context/context.h"
 #include "engine_int.h"
+#include "io/digest.h"
 
 struct known {
 	bool has_output, has_second, asked, found;
@@ -79,18 +80,47 @@ const struct ix_stage *cutoff_owner(const struct ix_engine *engine, const struct
 	return engine->cutoff->owners[stage->index];
 }
 
+/* The tag of a stage's second key; NULL when it has none, as inner stages have. Caller frees. */
+static char *second_ref(const struct ix_engine *engine, const struct ix_stage *stage)
+{
+	const struct known *known = &engine->cutoff->known[stage->index];
+
+	return known->has_second && !stage->inner && !ix_cache_is_local(engine->opts.image.cache)
+		       ? ix_cache_second_ref(engine->opts.image.cache, stage->name, &known->second.id)
+		       : NULL;
+}
+
+char *cutoff_source(struct ix_engine *engine, const struct ix_stage *stage)
+{
+	return engine->results[stage->index].outcome == IX_OUTCOME_SAME ? second_ref(engine, stage) : NULL;
+}
+
+int cutoff_image(struct ix_engine *engine, const struct ix_stage *stage, struct ix_image *ret_image, struct ix_err *err)
+{
+	const struct ix_stage_result *result = &engine->results[stage->index];
+	ix_auto_free char *second = cutoff_source(engine, stage);
+	const char *ref = NULL;
+
+	if (result->outcome == IX_OUTCOME_NONE || result->outcome == IX_OUTCOME_FAILED)
+		ix_bug("stage '%s' is used before it is there", stage->name);
+	/* What is not in the store is in the repository. Inner stages have no tag. */
+	if (!stage->inner && !ix_cache_is_local(engine->opts.image.cache))
+		ref = engine->plan->stages[stage->index].ref;
+	return ix_image_load(&engine->opts.image, second ? second : ref, &result->manifest, ret_image, err);
+}
+
 /* --- what came out --- */
 
 static int learn_output(struct ix_engine *engine, const struct ix_stage *stage, struct known *known, struct ix_err *err)
 {
-	auto_image image = { 0 };
+	ix_auto_image image = { 0 };
 
 	if (known->has_output)
 		return 0;
-	int r = stage_image(engine, stage, &image, err);
+	int r = cutoff_image(engine, stage, &image, err);
 	if (r < 0)
 		return r;
-	image_output(&image, &known->output);
+	ix_image_output(&image, &known->output);
 	known->has_output = true;
 	return 0;
 }
@@ -135,11 +165,12 @@ static int select_files(struct ix_engine *engine, const struct ix_stage *stage, 
 	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
 	struct ix_select_opts how = *opts;
 	ix_auto_selection files = { 0 };
-	auto_image image = { 0 };
+	ix_auto_image image = { 0 };
 	ix_auto_close int root_fd = -1;
 	int r;
 
-	if ((r = stage_image(engine, stage, &image, err)) < 0 || (r = rootfs_open(&engine->opts, &image, stage->name, &root_fd, err)) < 0)
+	if ((r = cutoff_image(engine, stage, &image, err)) < 0 ||
+	    (r = ix_rootfs_open(&engine->opts.image, &image, stage->name, &root_fd, err)) < 0)
 		return r;
 	context = ix_context_open_root(root_fd, "image");
 	how.digest = true;
@@ -155,7 +186,7 @@ static int files_of(void *data, const struct ix_stage *stage, const char *path, 
 		    struct ix_digest *ret_digest, struct ix_err *err)
 {
 	const struct view *view = data;
-	struct ix_store *store = view->engine->opts.store;
+	struct ix_store *store = view->engine->opts.image.store;
 	struct ix_output output;
 	struct ix_digest name;
 	ix_auto_buf text = IX_BUF_INIT(IX_DIGEST_TEXT);
@@ -256,7 +287,7 @@ static int find(struct ix_engine *engine, const struct ix_stage *stage, struct k
 	bool remote;
 	int r;
 
-	r = ix_cache_find_second(engine->opts.cache, stage->name, &known->second.id, !stage->inner, &result->manifest, &remote, err);
+	r = ix_cache_find_second(engine->opts.image.cache, stage->name, &known->second.id, !stage->inner, &result->manifest, &remote, err);
 	if (r < 0)
 		return r == -IX_ENOTFOUND ? 0 : r;
 	result->outcome = IX_OUTCOME_SAME;
@@ -293,7 +324,7 @@ int cutoff_remember(struct ix_engine *engine, const struct ix_stage *stage, stru
 	int r = second_of(engine, stage, &second, err);
 	if (r < 0)
 		return r;
-	return ix_store_set_stage(engine->opts.store, &second, &engine->results[stage->index].manifest, err);
+	return ix_store_set_stage(engine->opts.image.store, &second, &engine->results[stage->index].manifest, err);
 }
 
 bool cutoff_second(struct ix_engine *engine, const struct ix_stage *stage, struct ix_digest *ret_second)
@@ -301,13 +332,4 @@ bool cutoff_second(struct ix_engine *engine, const struct ix_stage *stage, struc
 	struct ix_err ignored;
 
 	return stage->nlinks > 0 && !engine->opts.no_cutoff && second_of(engine, stage, ret_second, &ignored) == 0;
-}
-
-char *cutoff_ref(struct ix_engine *engine, const struct ix_stage *stage)
-{
-	const struct known *known = &engine->cutoff->known[stage->index];
-
-	return known->has_second && !stage->inner && !ix_cache_is_local(engine->opts.cache)
-		       ? ix_cache_second_ref(engine->opts.cache, stage->name, &known->second.id)
-		       : NULL;
 }

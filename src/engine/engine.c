@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fsutil.h"
+#include "sched/sched.h"
 
 struct job {
 	struct ix_engine *engine;
@@ -15,25 +16,33 @@ struct job {
 	bool gated; /* an inner stage that comes after its owner's gate */
 };
 
-int ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state, const struct ix_plan *plan,
-		  struct ix_engine **ret_engine, struct ix_err *err)
+struct ix_engine *ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state,
+				const struct ix_plan *plan)
 {
 	struct ix_engine *engine = ix_calloc(1, sizeof(*engine));
 
-	(void)err;
 	engine->opts = *opts;
-	engine->interrupt = opts->cancel;
-	engine->opts.cancel = engine->stop = ix_cancel_new_below(opts->cancel);
+	engine->stop = ix_cancel_new_below(opts->cancel);
+	engine->opts.cancel = engine->stop;
+	engine->opts.image.cancel = engine->stop;
 	engine->graph = graph;
 	engine->state = state;
 	engine->plan = plan;
 	engine->results = ix_calloc(graph->nstages, sizeof(*engine->results));
 	engine->started_s = ix_time_s();
 	engine->cutoff = cutoff_new(engine);
-	leftovers_remove();
-	host_prepare(engine);
-	*ret_engine = engine;
-	return 0;
+	engine->publish = (struct ix_publish_opts){
+		.image = engine->opts.image,
+		.sink = opts->sink,
+		.interrupt = opts->cancel,
+		.channel = opts->channel,
+		.graph = graph,
+		.state = state,
+		.plan = plan,
+	};
+	if (opts->publish)
+		engine->publisher = ix_publisher_new(&engine->publish);
+	return engine;
 }
 
 void ix_engine_free(struct ix_engine *engine)
@@ -41,11 +50,9 @@ void ix_engine_free(struct ix_engine *engine)
 	if (!engine)
 		return;
 	cutoff_free(engine->cutoff);
-	publisher_free(engine->publisher);
+	ix_publisher_free(engine->publisher);
 	ix_cancel_free(engine->stop);
 	free(engine->results);
-	free(engine->ca_bundle);
-	free(engine->resolv_conf);
 	free(engine);
 }
 
@@ -54,24 +61,9 @@ const struct ix_stage_result *ix_engine_result(const struct ix_engine *engine, c
 	return &engine->results[stage->index];
 }
 
-int engine_tag(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
-{
-	struct ix_stage_result *result = &engine->results[planned->stage->index];
-	uint64_t size;
-	int fd;
-
-	if (planned->stage->inner)
-		return 0;
-	int r = ix_blob_open(engine->opts.store, &result->manifest, &fd, &size, err);
-	if (r < 0)
-		return r;
-	close(fd);
-	return ix_store_tag(engine->opts.store, planned->ref, &result->manifest, IX_MEDIA_MANIFEST, size, err);
-}
-
 static int remember(struct ix_engine *engine, const struct ix_stage *stage, struct ix_err *err)
 {
-	return ix_plan_remember(engine->opts.store, engine->opts.remembered, stage, ix_state_stage_key(engine->state, stage), err);
+	return ix_plan_remember(engine->opts.image.store, engine->opts.remembered, stage, ix_state_stage_key(engine->state, stage), err);
 }
 
 static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
@@ -86,7 +78,7 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	if (r < 0)
 		return r;
 	result->outcome = IX_OUTCOME_BUILT;
-	if (engine->opts.perturbed)
+	if (engine->opts.image.perturbed)
 		return 0;
 	r = cutoff_remember(engine, stage, err);
 	if (r < 0)
@@ -100,10 +92,15 @@ static int reuse(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 {
 	const struct ix_stage *stage = planned->stage;
 	struct ix_stage_result *result = &engine->results[stage->index];
+	ix_auto_image image = { 0 };
+	struct ix_digest second;
 	int r;
 
-	if ((r = record_same(engine, stage, err)) < 0 ||
-	    (r = ix_store_set_stage(engine->opts.store, ix_state_stage_key(engine->state, stage), &result->manifest, err)) < 0)
+	/* Loading the image brings its manifest into the store. */
+	if ((r = cutoff_image(engine, stage, &image, err)) < 0 ||
+	    (r = ix_record_of_same(&engine->publish, stage, &image, &result->manifest,
+				   cutoff_second(engine, stage, &second) ? &second : NULL, &result->record, err)) < 0 ||
+	    (r = ix_store_set_stage(engine->opts.image.store, ix_state_stage_key(engine->state, stage), &result->manifest, err)) < 0)
 		return r;
 	return remember(engine, stage, err);
 }
@@ -116,12 +113,27 @@ static int name_locally(struct ix_engine *engine, const struct ix_plan_stage *pl
 	struct ix_digest named;
 	int r;
 
-	if (!engine->opts.project || engine->opts.perturbed || planned->stage->inner || !ix_blob_has(engine->opts.store, manifest))
+	if (!engine->opts.project || engine->opts.image.perturbed || planned->stage->inner ||
+	    !ix_blob_has(engine->opts.image.store, manifest))
 		return 0;
-	r = ix_store_name(engine->opts.store, planned->ref, &named, err);
+	r = ix_store_name(engine->opts.image.store, planned->ref, &named, err);
 	if (r < 0 && r != -IX_ENOTFOUND)
 		return r;
-	return r == 0 && ix_digest_eq(&named, manifest) ? 0 : engine_tag(engine, planned, err);
+	return r == 0 && ix_digest_eq(&named, manifest) ? 0 : ix_image_name(&engine->opts.image, manifest, planned->ref, err);
+}
+
+static void publish(struct ix_engine *engine, const struct ix_plan_stage *planned)
+{
+	const struct ix_stage_result *result = &engine->results[planned->stage->index];
+	ix_auto_free char *source = cutoff_source(engine, planned->stage);
+	struct ix_product product = { .planned = planned, .kind = IX_PRODUCT_FOUND, .manifest = result->manifest, .source = source };
+
+	if (result->outcome == IX_OUTCOME_BUILT)
+		product.kind = IX_PRODUCT_BUILT;
+	else if (result->outcome == IX_OUTCOME_SAME)
+		product.kind = IX_PRODUCT_SAME;
+	if (engine->publisher)
+		ix_publisher_add(engine->publisher, &product);
 }
 
 static int stage_job(void *data, struct ix_err *err)
@@ -154,7 +166,7 @@ static int stage_job(void *data, struct ix_err *err)
 		result->outcome = IX_OUTCOME_FAILED;
 		outcome = r == -IX_ECANCELED ? "canceled" : "failed";
 	} else {
-		publish_later(engine, planned);
+		publish(engine, planned);
 	}
 	ix_report(engine->opts.sink,
 		  &(struct ix_event){
@@ -223,6 +235,16 @@ static unsigned default_parallel(void)
 	return available < LEAST ? LEAST : available > MOST ? MOST : (unsigned)available;
 }
 
+/* Whoever was faster with a key has published its image: that one is used from now on. */
+static int adopt(struct ix_engine *engine, struct ix_err *err)
+{
+	int r = engine->publisher ? ix_publisher_adopt(engine->publisher, engine->opts.project != NULL, err) : 0;
+
+	for (size_t i = 0; r == 0 && engine->publisher && i < engine->graph->nstages; i++)
+		(void)ix_publisher_adopted(engine->publisher, engine->graph->stages[i], &engine->results[i].manifest);
+	return r;
+}
+
 int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 {
 	unsigned parallel = engine->opts.parallel ? engine->opts.parallel : default_parallel();
@@ -249,11 +271,15 @@ int ix_engine_run(struct ix_engine *engine, struct ix_err *err)
 			if (jobs[engine->graph->stages[i]->links[j].stage->index])
 				ix_job_after(jobs[i], jobs[engine->graph->stages[i]->links[j].stage->index]);
 	add_gates(engine, sched, jobs, data, gates, gate_data);
-	publish_prepare(engine, sched, jobs);
-	ix_cache_set_work(engine->opts.cache, engine->stop);
+	if (engine->publisher)
+		ix_publisher_prepare(engine->publisher, sched, jobs);
+	ix_cache_set_work(engine->opts.image.cache, engine->stop);
 	r = ix_sched_run(sched, err);
-	ix_cache_set_work(engine->opts.cache, NULL);
-	engine->sched = NULL;
-	/* Whoever was faster with a key has published its image. */
-	return r < 0 ? r : publish_adopt(engine, err);
+	ix_cache_set_work(engine->opts.image.cache, NULL);
+	return r < 0 ? r : adopt(engine, err);
+}
+
+int ix_engine_published(const struct ix_engine *engine, struct ix_err *err)
+{
+	return engine->publisher ? ix_publisher_result(engine->publisher, err) : 0;
 }

@@ -1,0 +1,68 @@
+/* What a RUN executes: a list of words, a line for the shell, or a heredoc. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "steps_int.h"
+
+void command_shell(const struct ix_image_config *config, struct ix_strv *words)
+{
+	if (config->shell.count > 0) {
+		ix_strv_copy(words, &config->shell);
+		return;
+	}
+	ix_strv_add(words, "/bin/sh");
+	ix_strv_add(words, "-c");
+}
+
+/* Heredocs as the reference defines them: alone on the line, the text is the script; with anything beside it, a shell reads it all. */
+static bool is_script(const struct ix_step *step)
+{
+	const char *at = step->words[0] + strspn(step->words[0], "0123456789");
+	char quote = 0;
+
+	if (step->ndocs != 1 || !ix_starts(at, "<<"))
+		return false;
+	for (; *at; at++) {
+		if (quote)
+			quote = *at == quote ? 0 : quote;
+		else if (*at == '"' || *at == '\'')
+			quote = *at;
+		else if (*at == ' ' || *at == '\t')
+			return false;
+	}
+	return true;
+}
+
+static bool has_interpreter(const struct ix_step *step)
+{
+	return !step->exec && is_script(step) && ix_starts(step->docs[0].body, "#!");
+}
+
+/* "cmd <<EOF" behind a shell: the shell itself reads the heredoc, so its text goes back to where it stood. */
+static char *with_heredocs(const struct ix_step *step)
+{
+	ix_auto_buf text = { 0 };
+
+	ix_buf_puts(&text, step->words[0]);
+	for (size_t i = 0; i < step->ndocs; i++)
+		ix_buf_printf(&text, "\n%s%s", step->docs[i].raw, step->docs[i].name);
+	return ix_buf_steal(&text);
+}
+
+void command_run(const struct ix_image_config *config, const struct ix_step *step, struct ix_operation *operation)
+{
+	struct ix_strv *words = &operation->argv;
+
+	if (step->exec) {
+		for (size_t i = 0; i < step->nwords; i++)
+			ix_strv_add(words, step->words[i]);
+		return;
+	}
+	if (has_interpreter(step)) {
+		operation->file = &step->docs[0];
+		ix_strv_addf(words, IX_STEP_FILES "/%s", operation->file->name);
+		return;
+	}
+	command_shell(config, words);
+	ix_strv_take(words, is_script(step) ? ix_strdup(step->docs[0].body) : with_heredocs(step));
+}
