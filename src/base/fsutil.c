@@ -62,24 +62,6 @@ int ix_write_all(int fd, const void *bytes, size_t len, struct ix_err *err)
 	return 0;
 }
 
-int ix_pwrite_all(int fd, const void *bytes, size_t len, off_t offset, struct ix_err *err)
-{
-	const char *at = bytes;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, at, len, offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ix_err_sys(err, "write");
-		at += n;
-		offset += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 void ix_random_name(char out[static 13])
 {
 	unsigned char bytes[6];

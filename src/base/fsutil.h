@@ -24,7 +24,6 @@ int ix_read_file(int dirfd, const char *path, struct ix_buf *buf, struct ix_err 
 int ix_publish_file(int dirfd, const char *path, const void *bytes, size_t len, mode_t mode, struct ix_err *err) ix_must_use;
 /* Write all, through short writes and EINTR. */
 int ix_write_all(int fd, const void *bytes, size_t len, struct ix_err *err) ix_must_use;
-int ix_pwrite_all(int fd, const void *bytes, size_t len, off_t offset, struct ix_err *err) ix_must_use;
 /* mkdir -p. */
 int ix_mkdir_p(int dirfd, const char *path, mode_t mode, struct ix_err *err) ix_must_use;
 /* rm -rf without following links or crossing a symlink swapped in meanwhile; absent is success. */

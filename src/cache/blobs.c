@@ -4,8 +4,18 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "base/trace.h"
 #include "cache_int.h"
+#include "io/digest.h"
+#include "io/stream.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "report/report.h"
+#include "store/store.h"
 
 /* --- where they are --- */
 

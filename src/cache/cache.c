@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "io/digest.h"
+#include "oci/reference.h"
+#include "report/report.h"
 
 int ix_cache_new(const struct ix_cache_opts *opts, struct ix_cache **ret_cache, struct ix_err *err)
 {

@@ -14,7 +14,6 @@
 #include "io/digest.h"
 #include "io/sign.h"
 #include "oci/image.h"
-#include "oci/reference.h"
 #include "registry/registry.h"
 #include "report/report.h"
 #include "store/store.h"
@@ -203,10 +202,9 @@ int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char
 int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const char *channel, struct ix_kept_record *ret_record,
 			       struct ix_err *err);
 int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record, struct ix_kept_record *ret_record, struct ix_err *err);
-/* A list of files or the log that belongs to a record, fetched when it is not in the store. */
+/* A list of files that belongs to a record, fetched when it is not in the store. */
 int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest,
 			struct ix_buf *ret_list, struct ix_err *err);
-int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err);
 /* Does the image that the record speaks of have all these layers? IX_ECORRUPT when not. */
 int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers,
 			  size_t nlayers, struct ix_err *err);

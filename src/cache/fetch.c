@@ -3,9 +3,19 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
 #include "cache_int.h"
+#include "io/digest.h"
+#include "io/stream.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "report/report.h"
+#include "store/store.h"
 
 static int get_manifest(struct ix_cache *cache, const char *place, const struct ix_digest *digest, struct ix_buf *buf, struct ix_err *err)
 {

@@ -6,7 +6,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/str.h"
 #include "cache_int.h"
+#include "io/digest.h"
+#include "report/report.h"
+#include "store/store.h"
 
 static const char there[] = "there", bad[] = "bad", refused[] = "refused";
 

@@ -3,7 +3,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "cache_int.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "store/store.h"
 
 struct batch {
 	struct ix_ref *refs;

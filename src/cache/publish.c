@@ -2,8 +2,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
 #include "base/fault.h"
 #include "cache_int.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "report/report.h"
+#include "store/store.h"
 
 struct push {
 	struct ix_cache *cache;

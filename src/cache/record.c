@@ -6,9 +6,17 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "cache_int.h"
 #include "io/compress.h"
+#include "io/digest.h"
 #include "io/stream.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+#include "store/store.h"
 
 enum { ZSTD_LEVEL = 9 };
 
@@ -82,16 +90,6 @@ int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *rec
 	if (r < 0)
 		return r;
 	return get_document(cache, list, ret_list, err);
-}
-
-int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err)
-{
-	const struct ix_descriptor *log;
-	int r = need_part(&record->manifest, IX_MEDIA_RECORD_LOG, NULL, &log, err);
-
-	if (r < 0)
-		return r;
-	return get_document(cache, log, ret_log, err);
 }
 
 /* A manifest by digest, from the store or the repository, as a record. ours: it was made in this store. */

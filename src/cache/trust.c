@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/str.h"
 #include "cache_int.h"
+#include "io/digest.h"
+#include "io/sign.h"
+#include "oci/image.h"
+#include "oci/reference.h"
 
 /* What is signed: everything that a reader of the record relies on. */
 static void statement(const struct ix_manifest *record, struct ix_buf *text)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fsutil.h"
 #include "build_int.h"
+#include "report/report.h"
 #include "signals_int.h"
 
 static const char text[] = "Build what is missing. In a project (ix.yaml) the operands are stages; without operands everything that\n"

@@ -10,6 +10,7 @@
 #include "base/fsutil.h"
 #include "base/path.h"
 #include "cli_int.h"
+#include "report/report.h"
 #include "sandbox/sandbox.h"
 
 void session_warn(struct session *session, const char *fmt, ...)

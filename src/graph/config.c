@@ -4,6 +4,8 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "graph/graph.h"
 
 /* Words of instructions that only change the config. */

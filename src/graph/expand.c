@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "graph/graph.h"
 #include "pattern_int.h"

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
 
 int ix_err_at(struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
 {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 
 size_t graph_char(const char *at, const char *end)

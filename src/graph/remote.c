@@ -2,8 +2,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/path.h"
+#include "base/str.h"
 #include "graph/graph.h"
 
 /*

@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "io/compress.h"
 
 enum { IN_SIZE = 256 << 10 };

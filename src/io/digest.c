@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/str.h"
 
 bool ix_digest_eq(const struct ix_digest *a, const struct ix_digest *b)

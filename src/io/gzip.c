@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 static const uint32_t level_buf_sizes[] = { ISAL_DEF_LVL0_DEFAULT, ISAL_DEF_LVL1_DEFAULT, ISAL_DEF_LVL2_DEFAULT, ISAL_DEF_LVL3_DEFAULT };
 
-void gzip_block(const void *window, size_t window_len, const void *bytes, size_t len, bool last, int level, struct ix_buf *out)
+/* Compress one block of raw deflate, ending on a byte boundary; last ends the stream. Thread-safe. out has no limit of its own. */
+static void gzip_block(const void *window, size_t window_len, const void *bytes, size_t len, bool last, int level, struct ix_buf *out)
 {
 	ix_auto_free uint8_t *level_buf = ix_malloc(level_buf_sizes[level]);
 	ix_auto_free struct isal_zstream *z = ix_malloc(sizeof(*z));
@@ -40,7 +43,7 @@ void gzip_block(const void *window, size_t window_len, const void *bytes, size_t
 		out->data[out->len] = '\0';
 }
 
-uint32_t gzip_crc(uint32_t crc, const void *bytes, size_t len)
+static uint32_t gzip_crc(uint32_t crc, const void *bytes, size_t len)
 {
 	return crc32_gzip_refl(crc, bytes, len);
 }

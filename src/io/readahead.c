@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "io/stream.h"
 
 enum { BLOCKS = 4, BLOCK_SIZE = 1 << 20 };

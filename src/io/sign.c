@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/str.h"
 
 static const char private_prefix[] = "ix-ed25519-private:", public_prefix[] = "ix-ed25519-public:";
@@ -14,7 +15,7 @@ static int failed(struct ix_err *err, const char *what)
 	return ix_err_set(err, IX_EFAIL, "Ed25519: %s failed", what);
 }
 
-int ix_key_public(const struct ix_private_key *private_key, struct ix_public_key *ret_public, struct ix_err *err)
+static int key_public(const struct ix_private_key *private_key, struct ix_public_key *ret_public, struct ix_err *err)
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key->bytes, sizeof(private_key->bytes));
 	size_t len = sizeof(ret_public->bytes);
@@ -28,7 +29,7 @@ int ix_key_generate(struct ix_private_key *ret_private, struct ix_public_key *re
 {
 	if (RAND_bytes(ret_private->bytes, (int)sizeof(ret_private->bytes)) != 1)
 		return failed(err, "randomness");
-	return ix_key_public(ret_private, ret_public, err);
+	return key_public(ret_private, ret_public, err);
 }
 
 static bool parse(const char *text, const char *prefix, uint8_t bytes[static 32])

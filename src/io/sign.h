@@ -19,7 +19,6 @@ struct ix_private_key {
 
 /* A new pair from the system's randomness. */
 int ix_key_generate(struct ix_private_key *ret_private, struct ix_public_key *ret_public, struct ix_err *err);
-int ix_key_public(const struct ix_private_key *private_key, struct ix_public_key *ret_public, struct ix_err *err);
 /* "ix-ed25519-private:<64 hex digits>" and "ix-ed25519-public:<64 hex digits>"; blanks around are ignored. IX_EARG, without the text in the message. */
 int ix_private_key_parse(const char *text, struct ix_private_key *ret_key, struct ix_err *err);
 int ix_public_key_parse(const char *text, struct ix_public_key *ret_key, struct ix_err *err);

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 
 ssize_t ix_read(struct ix_reader *reader, void *bytes, size_t len, struct ix_err *err)

@@ -2,6 +2,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "gzip_int.h"
 
 struct zstd_writer {

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "io/digest.h"
 #include "layer/layer.h"
 
 enum { CHUNK = 64 << 10 };

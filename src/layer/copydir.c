@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "layer/layer.h"
 
 int ix_layer_copy_dir(int from_fd, int to_fd, const char *path, struct ix_err *err)

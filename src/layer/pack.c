@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/map.h"
 #include "base/path.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fsutil.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "layer/layer.h"
 

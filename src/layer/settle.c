@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/str.h"
 #include "layer/tar_int.h"
 

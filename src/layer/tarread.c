@@ -3,8 +3,11 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "io/stream.h"
 #include "tar_int.h"
 
 /* What a stranger may make us hold for one entry: names, links and attributes together. */

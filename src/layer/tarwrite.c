@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "io/compress.h"
+#include "io/digest.h"
+#include "io/stream.h"
 #include "tar_int.h"
 
 enum { CHUNK = 256 << 10 };

@@ -8,9 +8,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "io/compress.h"
+#include "io/stream.h"
 #include "layer/layer.h"
 
 enum { CHUNK = 256 << 10 };

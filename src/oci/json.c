@@ -3,6 +3,10 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "io/digest.h"
 
 int json_load_object(const void *bytes, size_t len, const char *what, json_t **ret_json, struct ix_err *err)
 {

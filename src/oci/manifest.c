@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "io/digest.h"
 #include "json_int.h"
 #include "oci/image.h"
 

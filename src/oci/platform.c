@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "oci/image.h"
 
 static const struct {

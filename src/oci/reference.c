@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buf.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #define DEFAULT_HOST "docker.io"

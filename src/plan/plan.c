@@ -4,6 +4,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "graph/graph.h"
+#include "io/digest.h"
+#include "report/report.h"
+#include "state/state.h"
+#include "store/store.h"
 
 static const char *const decision_texts[] = {
 	[IX_PLAN_SKIP] = "skip",

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/fsutil.h"
 #include "base/str.h"
 #include "yaml_int.h"

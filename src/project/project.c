@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "base/str.h"
 #include "yaml_int.h"
 
 enum { FILE_MAX = 1 << 20 };

@@ -12,7 +12,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/scope.h"
-#include "base/str.h"
 
 struct ix_place {
 	unsigned line, column; /* 1-based */

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "yaml_int.h"
 
 static const char *const keys[] = { "dockerfile", "dockerfile_inline", "context", "target", "args", "contexts",

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
 
 int yaml_err(const struct yaml *yaml, const struct ix_place *place, struct ix_err *err, const char *fmt, ...)
 {

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/compiler.h"
+#include "base/err.h"
 #include "base/scope.h"
 #include "base/trace.h"
 #include "sandbox/setup_int.h"

@@ -16,9 +16,9 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/scope.h"
-#include "base/str.h"
 #include "sandbox/idmap_int.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns_int.h"

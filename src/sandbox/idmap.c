@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/proc.h"
 #include "base/scope.h"

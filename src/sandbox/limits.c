@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "sandbox/setup_int.h"
 

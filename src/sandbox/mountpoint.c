@@ -10,8 +10,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/path.h"
-#include "base/str.h"
 #include "sandbox/syscalls_int.h"
 
 enum { LINKS_MAX = 40 };

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/scope.h"
 #include "sandbox/mountpoint_int.h"

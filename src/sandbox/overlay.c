@@ -11,8 +11,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/scope.h"
-#include "base/str.h"
 #include "base/trace.h"
 #include "sandbox/tree_int.h"
 

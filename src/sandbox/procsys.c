@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/err.h"
 #include "base/scope.h"
 #include "base/trace.h"
 #include "sandbox/mountpoint_int.h"

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/scope.h"
 #include "sandbox/mountpoint_int.h"
 #include "sandbox/setup_int.h"

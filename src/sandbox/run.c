@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
 #include "base/scope.h"

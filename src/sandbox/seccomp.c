@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/scope.h"
 #include "base/trace.h"
 #include "sandbox/syscalls_int.h"

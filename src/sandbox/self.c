@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/scope.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/tree_int.h"

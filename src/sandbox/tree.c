@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/err.h"
 #include "base/scope.h"
 #include "sandbox/sandbox.h"
 

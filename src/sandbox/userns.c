@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fault.h"
-#include "base/scope.h"
 #include "sandbox/idmap_int.h"
 
 static int made = -1;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
 
 enum { STACK = 2 << 20, THREADS_MAX = 1024 };
 

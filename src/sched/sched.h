@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "base/cancel.h"
-#include "base/compiler.h"
 #include "base/err.h"
 #include "base/scope.h"
 

@@ -4,6 +4,11 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "io/digest.h"
 #include "state_int.h"
 
 static json_t *text_or_null(const char *text)

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "io/digest.h"
 #include "state_int.h"
 
 enum { STEPS_MAX = 10000 };

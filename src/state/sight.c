@@ -3,6 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "io/digest.h"
 #include "state_int.h"
 
 enum { MARK = 1 };

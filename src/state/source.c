@@ -2,10 +2,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 #include "base/path.h"
+#include "context/context.h"
+#include "io/digest.h"
 #include "state_int.h"
 
-char *state_image_name(const struct ix_source *source)
+/* A name for an external image that is the same exactly for the same image asked for. Caller frees. */
+static char *image_name(const struct ix_source *source)
 {
 	return ix_asprintf("%s%s%s %s", source->text, source->layout_ref ? "@" : "", source->layout_ref ? source->layout_ref : "",
 			   source->platform);
@@ -13,14 +17,14 @@ char *state_image_name(const struct ix_source *source)
 
 const struct ix_digest *ix_state_image(const struct ix_state *state, const struct ix_source *source)
 {
-	ix_auto_free char *name = state_image_name(source);
+	ix_auto_free char *name = image_name(source);
 
 	return ix_map_get(&state->images, name);
 }
 
 int source_image(struct compute *self, const struct ix_source *source, const struct ix_digest **ret_digest, struct ix_err *err)
 {
-	ix_auto_free char *name = state_image_name(source);
+	ix_auto_free char *name = image_name(source);
 	struct ix_digest digest, *kept = ix_map_get(&self->state->images, name);
 	int r;
 

@@ -2,6 +2,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "context/context.h"
+#include "graph/graph.h"
+#include "io/digest.h"
 #include "state_int.h"
 
 /*

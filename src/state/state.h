@@ -13,7 +13,6 @@
 #include "base/buf.h"
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/str.h"
 #include "context/context.h"
 #include "graph/graph.h"
 #include "io/digest.h"

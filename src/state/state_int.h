@@ -125,11 +125,9 @@ struct ix_state {
 	const struct ix_graph *graph;
 	const struct ix_cancel *cancel;
 	struct stage_state **stages; /* by stage index; NULL when not needed */
-	struct ix_map images;        /* state_image_name() -> struct ix_digest */
+	struct ix_map images;        /* external images by what was asked for -> struct ix_digest */
 };
 
-/* A name for an external image that is the same exactly for the same image asked for. Caller frees. */
-char *state_image_name(const struct ix_source *source);
 struct stage_state *state_of(const struct ix_state *state, const struct ix_stage *stage);
 
 /* One stage's keys in the making. */
@@ -161,7 +159,5 @@ bool step_has_files(const struct ix_step *step);
 int step_files(struct compute *self, const struct ix_step *step, const struct args *args, struct step_state *result, struct ix_err *err);
 void step_config(struct compute *self, const struct ix_step *step, const struct args *args);
 void step_sight(struct compute *self, const struct ix_step *step, const struct args *args);
-/* Room for what the sources or mounts of the step select. */
-void step_need_selections(struct step_state *result, size_t count);
 
 #endif

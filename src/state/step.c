@@ -3,7 +3,11 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "io/digest.h"
 #include "state_int.h"
 
 /*
@@ -15,7 +19,8 @@ bool step_has_files(const struct ix_step *step)
 	return step->kind == IX_STEP_RUN || step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD || step->kind == IX_STEP_WORKDIR;
 }
 
-void step_need_selections(struct step_state *result, size_t count)
+/* Room for what the sources or mounts of the step select. */
+static void need_selections(struct step_state *result, size_t count)
 {
 	if (result->selections)
 		return;
@@ -122,7 +127,7 @@ static int copy(struct compute *self, const struct ix_step *step, const struct a
 	/* Everything gets this mode, but for what comes out of archives. */
 	bool types = step->kind == IX_STEP_COPY && is_octal(mode);
 
-	step_need_selections(result, step->nwords);
+	need_selections(result, step->nwords);
 	for (size_t i = 0; i < step->nwords; i++)
 		if (put_source(self, step, args, types, result, i, err) < 0)
 			return at(err, step, ix_step_word(step->kind));
@@ -232,7 +237,7 @@ static int run(struct compute *self, const struct ix_step *step, struct step_sta
 	int r = 0;
 
 	put_command(self, step);
-	step_need_selections(result, step->nmounts);
+	need_selections(result, step->nmounts);
 	for (size_t i = 0; i < step->nmounts && r == 0; i++)
 		r = put_mount(self, step, i, result, err);
 	return r;

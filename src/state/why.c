@@ -3,6 +3,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "io/digest.h"
 #include "state_int.h"
 #include "why_int.h"
 

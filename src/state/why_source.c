@@ -2,6 +2,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "io/digest.h"
 #include "why_int.h"
 
 enum { LIST_MAX = 256 << 20, NAMES = 3 };

@@ -6,8 +6,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fault.h"
 #include "base/fsutil.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "io/digest.h"
+#include "io/stream.h"
 #include "store_int.h"
 
 struct ix_blob_writer {

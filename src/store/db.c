@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fault.h"
+#include "oci/image.h"
 #include "store_int.h"
 
 /* Bumped when a table changes; migrations bring an older database up to it. */

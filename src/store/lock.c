@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "io/digest.h"
 #include "store_int.h"
 
 enum { PAUSE_MS = 20, SAY_AFTER_MS = 2000, LOCKS_MAX = 4 << 20 };

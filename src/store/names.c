@@ -3,7 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "oci/image.h"
 #include "store_int.h"
 
 void ix_names_release(struct ix_names *names)
@@ -45,8 +47,8 @@ int ix_store_names(struct ix_store *store, struct ix_names *ret_names, struct ix
 	return 0;
 }
 
-/* Two processes that tag at once: each writes after its own change, under one lock, so the last one sees both. */
-int store_write_index(struct ix_store *store, struct ix_err *err)
+/* Write index.json anew from the names. Two processes that tag at once: each writes after its own change, under one lock, so the last one sees both. */
+static int write_index(struct ix_store *store, struct ix_err *err)
 {
 	static const struct ix_digest index_lock = { { 0 } };
 	ix_auto_names names = { 0 };
@@ -94,7 +96,7 @@ int ix_store_tag(struct ix_store *store, const char *name, const struct ix_diges
 		if (r < 0)
 			return r;
 	}
-	return store_write_index(store, err);
+	return write_index(store, err);
 }
 
 int ix_store_untag(struct ix_store *store, const char *name, struct ix_err *err)
@@ -115,7 +117,7 @@ int ix_store_untag(struct ix_store *store, const char *name, struct ix_err *err)
 		if (r < 0)
 			return r;
 	}
-	return store_write_index(store, err);
+	return write_index(store, err);
 }
 
 int ix_store_name(struct ix_store *store, const char *name, struct ix_digest *ret_manifest, struct ix_err *err)

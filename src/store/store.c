@@ -9,9 +9,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fault.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "io/digest.h"
+#include "oci/image.h"
 #include "store_int.h"
 
 static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";

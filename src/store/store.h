@@ -26,7 +26,6 @@
 #include "base/str.h"
 #include "io/digest.h"
 #include "io/stream.h"
-#include "oci/image.h"
 
 struct ix_store;
 

@@ -47,7 +47,4 @@ int query_step(struct query *query, struct ix_err *err);
 /* A digest column; false when it is not one. */
 bool query_get_digest(struct query *query, int column, struct ix_digest *ret_digest);
 
-/* Write index.json anew from the names. */
-int store_write_index(struct ix_store *store, struct ix_err *err);
-
 #endif

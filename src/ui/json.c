@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "ui_int.h"
 

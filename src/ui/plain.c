@@ -1,5 +1,7 @@
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/str.h"
 #include "ui_int.h"
 
 /* Each line begins with the stage, so that lines of stages that run at once can be told apart and searched for. */

@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
 
 int ix_progress_parse(const char *text, enum ix_progress *ret_progress, struct ix_err *err)
 {
