@@ -8,7 +8,6 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "base/trace.h"
 #include "cache_int.h"
 #include "io/digest.h"
 #include "io/stream.h"
@@ -18,15 +17,6 @@
 #include "store/store.h"
 
 /* --- where they are --- */
-
-void cache_note_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
-{
-	ix_auto_free char *name = ix_asprintf("%s/%s", repository->host, repository->repository);
-	struct ix_err err;
-
-	if (ix_blob_add_place(cache->store, blob, name, &err) < 0)
-		ix_trace("cache", "%s, ignoring", err.msg);
-}
 
 bool cache_has_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
 {

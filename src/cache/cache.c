@@ -45,39 +45,9 @@ void ix_cache_set_work(struct ix_cache *cache, const struct ix_cancel *cancel)
 	atomic_store(&cache->work, cancel);
 }
 
-bool ix_cache_is_local(const struct ix_cache *cache)
-{
-	return !cache->repository.host;
-}
-
 bool ix_cache_signs(const struct ix_cache *cache)
 {
 	return cache->trust.signing_key != NULL;
-}
-
-char *ix_cache_stage_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key)
-{
-	char hex[IX_DIGEST_HEX + 1];
-
-	ix_digest_hex(key, hex);
-	if (ix_cache_is_local(cache)) {
-		char *name = ix_asprintf("%s:%.40s", stage, hex);
-
-		/* A tag may have capitals, the name of a repository may not. */
-		for (char *c = name; *c != ':'; c++)
-			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
-		return name;
-	}
-	return ix_asprintf("%s/%s:%s-%.40s", cache->repository.host, cache->repository.repository, stage, hex);
-}
-
-char *ix_cache_second_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *second)
-{
-	char hex[IX_DIGEST_HEX + 1];
-
-	if (ix_cache_is_local(cache))
-		ix_bug("second keys have tags only in a registry");
-	return ix_asprintf("%s/%s:%s-o%.40s", cache->repository.host, cache->repository.repository, stage, ix_digest_hex(second, hex));
 }
 
 void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, const char *verb, const struct ix_digest *digest,

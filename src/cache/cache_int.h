@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "cache/cache.h"
+#include "registry/registry.h"
 
 struct known {
 	pthread_mutex_t lock;
@@ -57,12 +58,34 @@ int cache_go_without(struct ix_cache *cache, const char *host, const struct ix_e
 /* It is not worth asking: nobody answers. */
 bool cache_is_down(struct ix_cache *cache);
 
-/* --- the rest --- */
+/* --- tags.c --- */
+
+/* "...:webpack-<40 digits>.ix", of a key or of its digits, and "...:webpack.main", "...:webpack.main.ix". Caller frees. */
+char *cache_record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
+char *cache_record_ref_hex(const struct ix_cache *cache, const char *stage, const char *hex);
+char *cache_channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record);
+/* The repository as a reference whose blobs can be asked for; NULL when stages stay local. Caller frees. */
+char *cache_repository_ref(const struct ix_cache *cache);
+
+/* --- head.c --- */
+
+struct batch {
+	struct ix_ref *refs;
+	const struct ix_ref **pointers;
+	struct ix_manifest_head *heads;
+	size_t count;
+};
+void batch_init(struct batch *batch, size_t most);
+void batch_release(struct batch *batch);
+int batch_add(struct batch *batch, const char *text, struct ix_err *err);
+void batch_ask(struct ix_cache *cache, struct batch *batch);
+/* The digest that the i-th reference stands for. -IX_ENOTFOUND only when the registry says that there is nothing. */
+int batch_answer(struct ix_cache *cache, const struct batch *batch, size_t i, struct ix_digest *ret_digest, struct ix_err *err);
+/* The same for one. */
+int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err);
 
 /* --- blobs.c --- */
 
-/* Remember in the store that the repository has the blob. */
-void cache_note_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 /* Was it seen to have it, now or earlier? */
 bool cache_has_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 /* References that may have the blob: that of image (or NULL), then where it was seen. Caller releases. */
@@ -71,6 +94,11 @@ int cache_places(struct ix_cache *cache, const char *image, const struct ix_dige
 void cache_warn_damaged(struct ix_cache *cache, const struct ix_digest *blob);
 /* A small blob of the store, or fetched, or fetched again. */
 int cache_read_blob(struct ix_cache *cache, const char *image, const struct ix_descriptor *blob, struct ix_buf *buf, struct ix_err *err);
+
+/* --- cache.c --- */
+
+/* What was needed is not here, and --offline forbids asking for it. */
+int cache_offline(struct ix_err *err, const char *what);
 
 /* Progress events of one transfer. */
 struct transfer {
@@ -82,19 +110,8 @@ void cache_transfer_init(struct transfer *transfer, struct ix_cache *cache, cons
 			 const char *stage);
 void cache_transfer_progress(void *data, uint64_t done, uint64_t total);
 
-/* Registries that send no Docker-Content-Digest: the digest of the manifest, unless it is known. */
-int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err);
+/* --- trust.c --- */
 
-/* The digest that a reference stands for, by one HEAD. -IX_ENOTFOUND only when the registry says that there is nothing. */
-int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err);
-
-/* "...:webpack-<40 digits>.ix" and "...:webpack.main", "...:webpack.main.ix". Caller frees. */
-char *cache_record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key);
-char *cache_channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record);
-
-/* The manifest of a key's record, from the registry. */
-int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,
-			  struct ix_err *err);
 /* Sign a record that is otherwise complete, when there is a key to sign with. */
 int cache_sign(const struct ix_cache *cache, struct ix_manifest *record, struct ix_err *err);
 /* Why the signature of a record from the registry does not do; NULL: it does. */
@@ -103,8 +120,7 @@ const char *cache_distrust(const struct ix_cache *cache, const struct ix_manifes
 int cache_check_second(struct ix_cache *cache, const char *name, const char *stage, const struct ix_digest *second,
 		       const struct ix_digest *image, const char **ret_why, struct ix_err *err);
 
-/* What was needed is not here, and --offline forbids asking for it. */
-int cache_offline(struct ix_err *err, const char *what);
+/* --- fetch.c --- */
 
 /* A manifest or index into the store, from the store or the registry; bytes in buf, verified against ref->digest. */
 int cache_fetch_manifest(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_digest *digest, struct ix_buf *buf,

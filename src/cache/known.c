@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "base/trace.h"
 #include "cache_int.h"
 #include "io/digest.h"
 #include "report/report.h"
@@ -43,6 +44,16 @@ static char *blob_name(const struct ix_ref *repository, const struct ix_digest *
 	return ix_asprintf("%s/%s@%s", repository->host, repository->repository, ix_digest_text(blob, text));
 }
 
+/* Remember in the store that the repository has the blob. */
+static void note_place(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s", repository->host, repository->repository);
+	struct ix_err err;
+
+	if (ix_blob_add_place(cache->store, blob, name, &err) < 0)
+		ix_trace("cache", "%s, ignoring", err.msg);
+}
+
 static void note_blob(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob, const char *state, bool sure)
 {
 	ix_auto_free char *name = blob_name(repository, blob);
@@ -55,7 +66,7 @@ static void note_blob(struct ix_cache *cache, const struct ix_ref *repository, c
 		ix_map_set(&known->blobs, name, (void *)(uintptr_t)state);
 	pthread_mutex_unlock(&known->lock);
 	if (!before && state == there)
-		cache_note_place(cache, repository, blob);
+		note_place(cache, repository, blob);
 }
 
 void cache_note_missed(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob, const struct ix_err *why)

@@ -2,77 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/err.h"
 #include "cache_int.h"
 #include "io/digest.h"
 #include "oci/image.h"
 #include "oci/reference.h"
-#include "registry/registry.h"
 #include "store/store.h"
-
-struct batch {
-	struct ix_ref *refs;
-	const struct ix_ref **pointers;
-	struct ix_manifest_head *heads;
-	size_t count;
-};
-
-static void batch_release(struct batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++)
-		ix_ref_release(&batch->refs[i]);
-	free(batch->refs);
-	free(batch->pointers);
-	free(batch->heads);
-}
-
-static int batch_add(struct batch *batch, const char *text, struct ix_err *err)
-{
-	int r = ix_ref_parse(text, &batch->refs[batch->count], err);
-
-	if (r < 0)
-		return r;
-	batch->pointers[batch->count] = &batch->refs[batch->count];
-	batch->count++;
-	return 0;
-}
-
-/* Registries that send no Docker-Content-Digest: the digest is that of the manifest. */
-int cache_need_digest(struct ix_cache *cache, const struct ix_ref *ref, struct ix_digest *digest, struct ix_err *err)
-{
-	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
-	char media_type[128];
-
-	if (!ix_digest_is_zero(digest))
-		return 0;
-	return ix_registry_get_manifest(cache->registry, ref, &body, media_type, digest, err);
-}
-
-/* The answer to one HEAD: -IX_ENOTFOUND only when the registry says that there is nothing. */
-static int answer(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_manifest_head *head, struct ix_digest *ret_digest,
-		  struct ix_err *err)
-{
-	if (head->result < 0) {
-		*err = head->err;
-		return head->result;
-	}
-	*ret_digest = head->digest;
-	return cache_need_digest(cache, ref, ret_digest, err);
-}
-
-int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err)
-{
-	struct ix_manifest_head head = { 0 };
-	ix_auto_ref ref = { 0 };
-	const struct ix_ref *one = &ref;
-	int r = ix_ref_parse(name, &ref, err);
-
-	if (r < 0)
-		return r;
-	ix_registry_head_many(cache->registry, &one, 1, &head);
-	return answer(cache, &ref, &head, ret_digest, err);
-}
 
 /* --- one stage --- */
 
@@ -160,13 +95,13 @@ static bool shares_loss(struct ix_cache *cache, const struct ix_ref *ref, const 
 	return lost;
 }
 
-static int take_stage(struct ix_cache *cache, struct ix_found *found, const struct ix_ref *ref, const struct ix_manifest_head *head,
-		      struct ix_err *err)
+static int take_stage(struct ix_cache *cache, struct ix_found *found, const struct batch *batch, size_t i, struct ix_err *err)
 {
+	const struct ix_ref *ref = &batch->refs[i];
 	struct ix_digest digest;
 	struct ix_err why;
 	bool gone;
-	int r = answer(cache, ref, head, &digest, &why);
+	int r = batch_answer(cache, batch, i, &digest, &why);
 
 	if (was_damaged(cache, found, r != -IX_ENOTFOUND) || r == -IX_ENOTFOUND)
 		return 0;
@@ -196,11 +131,10 @@ static int take_stage(struct ix_cache *cache, struct ix_found *found, const stru
 }
 
 /* What may be absent, and is asked for only to be put right: a failure is nothing to stop for, and nothing to go by. */
-static void take_beside(struct ix_cache *cache, const struct ix_ref *ref, const struct ix_manifest_head *head, struct ix_found *found,
-			struct ix_digest *ret_digest)
+static void take_beside(struct ix_cache *cache, const struct batch *batch, size_t i, struct ix_found *found, struct ix_digest *ret_digest)
 {
 	struct ix_err ignored;
-	int r = answer(cache, ref, head, ret_digest, &ignored);
+	int r = batch_answer(cache, batch, i, ret_digest, &ignored);
 
 	if (r < 0)
 		*ret_digest = (struct ix_digest){ 0 };
@@ -238,18 +172,18 @@ static int take_batch(struct ix_cache *cache, struct ix_lookup *lookup, size_t n
 
 	for (size_t i = 0; i < nstages; i++) {
 		struct ix_found *found = &lookup->found[i];
-		int r = take_stage(cache, found, &batch->refs[at], &batch->heads[at], err);
+		int r = take_stage(cache, found, batch, at, err);
 
 		if (r < 0)
 			return r;
 		at++;
 		found->beside = lookup->beside;
 		if (lookup->beside) {
-			take_beside(cache, &batch->refs[at], &batch->heads[at], found, &found->record);
+			take_beside(cache, batch, at, found, &found->record);
 			at++;
 		}
 		if (lookup->channel) {
-			take_beside(cache, &batch->refs[at], &batch->heads[at], found, &found->channel_record);
+			take_beside(cache, batch, at, found, &found->channel_record);
 			at++;
 		}
 	}
@@ -269,16 +203,14 @@ static int lookup_remote(struct ix_cache *cache, struct ix_lookup *lookup, struc
 {
 	size_t nstages = ix_cache_is_local(cache) ? 0 : lookup->n;
 	size_t most = 3 * nstages + lookup->nnames;
-	ix_scoped(batch_release) struct batch batch = {
-		.refs = ix_calloc(most, sizeof(struct ix_ref)),
-		.pointers = ix_calloc(most, sizeof(struct ix_ref *)),
-		.heads = ix_calloc(most, sizeof(struct ix_manifest_head)),
-	};
-	int r = fill_batch(cache, lookup, nstages, &batch, err);
+	ix_scoped(batch_release) struct batch batch;
+	int r;
 
+	batch_init(&batch, most);
+	r = fill_batch(cache, lookup, nstages, &batch, err);
 	if (r < 0 || batch.count == 0)
 		return r;
-	ix_registry_head_many(cache->registry, batch.pointers, batch.count, batch.heads);
+	batch_ask(cache, &batch);
 	return take_batch(cache, lookup, nstages, &batch, err);
 }
 

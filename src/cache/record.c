@@ -15,7 +15,6 @@
 #include "io/stream.h"
 #include "oci/image.h"
 #include "oci/reference.h"
-#include "registry/registry.h"
 #include "store/store.h"
 
 enum { ZSTD_LEVEL = 9 };
@@ -36,15 +35,9 @@ int ix_cache_put_document(struct ix_cache *cache, const char *media_type, const 
 	return 0;
 }
 
-/* The repository as a reference whose blobs can be asked for; NULL when stages stay local. Caller frees. */
-static char *repository_ref(const struct ix_cache *cache)
-{
-	return ix_cache_is_local(cache) ? NULL : ix_asprintf("%s/%s", cache->repository.host, cache->repository.repository);
-}
-
 static int get_document(struct ix_cache *cache, const struct ix_descriptor *blob, struct ix_buf *ret_bytes, struct ix_err *err)
 {
-	ix_auto_free char *repository = repository_ref(cache);
+	ix_auto_free char *repository = cache_repository_ref(cache);
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
 	int fd;
@@ -95,7 +88,7 @@ int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *rec
 /* A manifest by digest, from the store or the repository, as a record. ours: it was made in this store. */
 static int load(struct ix_cache *cache, const struct ix_digest *digest, bool ours, struct ix_kept_record *ret_record, struct ix_err *err)
 {
-	ix_auto_free char *repository = repository_ref(cache);
+	ix_auto_free char *repository = cache_repository_ref(cache);
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_kept_record record = { .json = IX_BUF_INIT(IX_RECORD_MAX) };
 	const struct ix_descriptor *json;
@@ -172,18 +165,6 @@ int ix_cache_keep_record(struct ix_cache *cache, const char *stage, const struct
 
 /* --- names --- */
 
-char *cache_record_ref(const struct ix_cache *cache, const char *stage, const struct ix_digest *key)
-{
-	ix_auto_free char *image = ix_cache_stage_ref(cache, stage, key);
-
-	return ix_asprintf("%s.ix", image);
-}
-
-char *cache_channel_ref(const struct ix_cache *cache, const char *stage, const char *channel, bool record)
-{
-	return ix_asprintf("%s/%s:%s.%s%s", cache->repository.host, cache->repository.repository, stage, channel, record ? ".ix" : "");
-}
-
 int ix_cache_publish_record(struct ix_cache *cache, const char *stage, const struct ix_digest *key, const struct ix_digest *record,
 			    struct ix_err *err)
 {
@@ -235,27 +216,6 @@ static int remote_record(struct ix_cache *cache, const char *name, struct ix_dig
 	return cache_head(cache, name, ret_record, err);
 }
 
-int cache_record_manifest(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_manifest *ret_manifest,
-			  struct ix_err *err)
-{
-	ix_auto_free char *name = cache_record_ref(cache, stage, key);
-	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
-	ix_auto_ref ref = { 0 };
-	struct ix_digest digest;
-	char media_type[128];
-	int r;
-
-	r = ix_ref_parse(name, &ref, err);
-	if (r == 0)
-		r = ix_registry_get_manifest(cache->registry, &ref, &body, media_type, &digest, err);
-	/* Bytes that broke on their way prove nothing. */
-	if (r == -IX_ECORRUPT)
-		err->code = IX_EFAIL;
-	if (r < 0)
-		return ix_err_code(err);
-	return ix_manifest_parse(body.data, body.len, ret_manifest, err);
-}
-
 int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_kept_record *ret_record,
 			   struct ix_err *err)
 {
@@ -286,7 +246,7 @@ int ix_cache_record_of_tag(struct ix_cache *cache, const char *stage, const char
 		return ix_cache_record_of_key(cache, stage, &key, ret_record, err);
 	if (ix_cache_is_local(cache))
 		return ix_err_set(err, IX_EARG, "without a registry a key is named by all its 64 digits");
-	name = ix_asprintf("%s/%s:%s-%.40s.ix", cache->repository.host, cache->repository.repository, stage, hex);
+	name = cache_record_ref_hex(cache, stage, hex);
 	if (remote_record(cache, name, &digest, err) < 0 || load(cache, &digest, false, ret_record, err) < 0)
 		return ix_err_wrap(err, "record %s", name);
 	return 0;
@@ -306,17 +266,14 @@ int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const 
 	return 0;
 }
 
-/* The first of the channels that has a record of a stage. */
-static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const struct ix_manifest_head *heads, const struct ix_ref *refs,
+/* The first of the channels that has a record of a stage. first: where in the batch they begin. */
+static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const struct batch *batch, size_t first,
 		    const char *const *channels, size_t nchannels, struct ix_err *err)
 {
 	for (size_t i = 0; i < nchannels; i++) {
-		struct ix_err why = heads[i].err;
-		int r = heads[i].result;
+		struct ix_err why;
+		int r = batch_answer(cache, batch, first + i, &find->record, &why);
 
-		find->record = heads[i].digest;
-		if (r == 0)
-			r = cache_need_digest(cache, &refs[i], &find->record, &why);
 		if (r == 0) {
 			find->channel = channels[i];
 			return 0;
@@ -331,24 +288,20 @@ int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds
 			   struct ix_err *err)
 {
 	size_t count = ix_cache_is_local(cache) || cache->offline || cache_is_down(cache) ? 0 : n * nchannels;
-	struct ix_ref *refs = ix_calloc(count, sizeof(*refs));
-	ix_auto_free const struct ix_ref **pointers = ix_calloc(count, sizeof(struct ix_ref *));
-	ix_auto_free struct ix_manifest_head *heads = ix_calloc(count, sizeof(*heads));
+	ix_scoped(batch_release) struct batch batch;
 	int r = 0;
 
+	batch_init(&batch, count);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		ix_auto_free char *name = cache_channel_ref(cache, finds[i / nchannels].stage, channels[i % nchannels], true);
 
-		r = ix_ref_parse(name, &refs[i], err);
-		pointers[i] = &refs[i];
+		r = batch_add(&batch, name, err);
 	}
-	if (r == 0 && count > 0)
-		ix_registry_head_many(cache->registry, pointers, count, heads);
+	if (r < 0)
+		return r;
+	batch_ask(cache, &batch);
 	for (size_t i = 0; count > 0 && i < n && r == 0; i++)
-		r = first_of(cache, &finds[i], &heads[i * nchannels], &refs[i * nchannels], channels, nchannels, err);
-	for (size_t i = 0; i < count; i++)
-		ix_ref_release(&refs[i]);
-	free(refs);
+		r = first_of(cache, &finds[i], &batch, i * nchannels, channels, nchannels, err);
 	return r;
 }
 
@@ -360,7 +313,7 @@ int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record,
 int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers,
 			  size_t nlayers, struct ix_err *err)
 {
-	ix_auto_free char *repository = repository_ref(cache);
+	ix_auto_free char *repository = cache_repository_ref(cache);
 	ix_auto_buf body = IX_BUF_INIT(IX_MANIFEST_MAX);
 	ix_auto_manifest image = { 0 };
 	ix_auto_ref ref = { 0 };
