@@ -358,3 +358,15 @@ int ix_tar_next(struct ix_tar_reader *tar, const struct ix_tar_entry **ret_entry
 	*ret_entry = &tar->entry;
 	return 1;
 }
+
+void ix_tar_entry_release(struct ix_tar_entry *entry)
+{
+	for (size_t i = 0; i < entry->nxattrs; i++) {
+		free(entry->xattrs[i].name);
+		free(entry->xattrs[i].value);
+	}
+	free(entry->xattrs);
+	free(entry->path);
+	free(entry->link);
+	*entry = (struct ix_tar_entry){ 0 };
+}

@@ -31,18 +31,6 @@ struct ix_layer_writer {
 /* Field tags of the content digest; docs/identity.md lists them. */
 enum { C_PATH = 1, C_LINK, C_XATTR_NAME, C_XATTR_VALUE };
 
-void ix_tar_entry_release(struct ix_tar_entry *entry)
-{
-	for (size_t i = 0; i < entry->nxattrs; i++) {
-		free(entry->xattrs[i].name);
-		free(entry->xattrs[i].value);
-	}
-	free(entry->xattrs);
-	free(entry->path);
-	free(entry->link);
-	*entry = (struct ix_tar_entry){ 0 };
-}
-
 /* Attributes that belong to the file and not to overlayfs or this machine's security modules. */
 bool tar_carries_xattr(const char *name)
 {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -213,14 +212,6 @@ void ix_project_free(struct ix_project *project)
 		return;
 	ix_arena_free(project->arena);
 	free(project);
-}
-
-const struct ix_project_stage *ix_project_stage(const struct ix_project *project, const char *name)
-{
-	for (size_t i = 0; i < project->nstages; i++)
-		if (strcmp(project->stages[i].name, name) == 0)
-			return &project->stages[i];
-	return NULL;
 }
 
 int ix_project_unknown_stage(const struct ix_project *project, const char *name, struct ix_err *err)

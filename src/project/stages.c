@@ -214,3 +214,11 @@ int stages_read(struct yaml *yaml, const struct member *member, struct ix_projec
 	}
 	return check_cycles(yaml, project, err);
 }
+
+const struct ix_project_stage *ix_project_stage(const struct ix_project *project, const char *name)
+{
+	for (size_t i = 0; i < project->nstages; i++)
+		if (strcmp(project->stages[i].name, name) == 0)
+			return &project->stages[i];
+	return NULL;
+}

@@ -17,7 +17,11 @@ struct reasons {
 	struct ix_map told;                   /* inner stages that were told about */
 	char *where;                          /* behind each cause: ", in work (Dockerfile:2)"; NULL: nothing */
 	size_t depth;
+	/* All that differs between two accounts of a stage, or of an inner one. */
+	void (*diff_account)(const json_t *then, const json_t *now, struct reasons *reasons);
 };
+
+/* --- why_cause.c --- */
 
 void because(struct reasons *reasons, const char *fmt, ...) ix_printf(2, 3);
 /* The key of a stage changed: of one of the project it is said, of an inner one what made it change. */

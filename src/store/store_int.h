@@ -30,6 +30,8 @@ void blob_checked_release(struct ix_store *store);
 /* flock(2) of the file that fd is open on, name below the store; a long wait is said. how: LOCK_SH or LOCK_EX. */
 int store_flock(const struct ix_store *store, const char *name, int fd, int how, struct ix_err *err);
 
+/* --- db.c --- */
+
 int store_db_open(struct ix_store *store, struct ix_err *err);
 
 /* A prepared statement, with the database locked from begin to end. */
@@ -46,5 +48,7 @@ void query_text(struct query *query, int at, const char *text);
 int query_step(struct query *query, struct ix_err *err);
 /* A digest column; false when it is not one. */
 bool query_get_digest(struct query *query, int column, struct ix_digest *ret_digest);
+/* "no such <what>" */
+int store_not_found(struct ix_err *err, const char *what);
 
 #endif

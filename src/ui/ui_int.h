@@ -44,11 +44,19 @@ struct ix_ui {
 	unsigned drawn; /* lines of the picture on the screen */
 };
 
+/* --- row.c --- */
+
 struct row *ui_row(struct ix_ui *ui, const char *name);
+/* What all painters need to know, kept up to date. */
+void ui_follow(struct ix_ui *ui, const struct ix_event *event);
 void ui_write(struct ix_ui *ui, const struct ix_buf *text);
 char *ui_seconds(uint64_t ms, char out[static 16]);
 /* One log line made safe: no control bytes, tabs widened, colours dropped. Appended. */
 void ui_clean_line(struct ix_buf *out, const char *line, size_t len);
+/* The last lines of a failed step, as docker shows them. */
+void ui_failure(struct ix_ui *ui, const struct row *row, const struct ix_event *event, struct ix_buf *out);
+
+/* --- the painters --- */
 
 void plain_event(struct ix_ui *ui, const struct ix_event *event);
 void json_event(struct ix_ui *ui, const struct ix_event *event);
@@ -56,7 +64,5 @@ void json_event(struct ix_ui *ui, const struct ix_event *event);
 void tty_event(struct ix_ui *ui, const struct ix_event *event);
 void tty_start(struct ix_ui *ui);
 void tty_stop(struct ix_ui *ui);
-/* The last lines of a failed step, as docker shows them. */
-void ui_failure(struct ix_ui *ui, const struct row *row, const struct ix_event *event, struct ix_buf *out);
 
 #endif
