@@ -12,7 +12,6 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/str.h"
 #include "io/digest.h"
 
 /*
@@ -125,7 +124,5 @@ int ix_context_close_entry(const struct ix_context *context, const struct ix_ent
 			   struct ix_err *err);
 void ix_context_file_release(struct ix_context_file *file); /* for those who did not read to the end */
 #define ix_auto_context_file ix_scoped(ix_context_file_release) struct ix_context_file
-int ix_context_root_fd(const struct ix_context *context); /* borrowed */
-const char *ix_context_label(const struct ix_context *context);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef IX_CONTEXT_CONTEXT_INT_H
 #define IX_CONTEXT_CONTEXT_INT_H
 
+#include "base/str.h"
 #include "context/context.h"
 
 struct ix_context {
@@ -24,14 +25,12 @@ static inline bool context_may_show(const struct ix_context *context, const char
 {
 	return context_visible(context, path) || ix_ignore_has_exceptions(context->ignore);
 }
+
+/* --- glob.c --- */
+
 bool context_has_wildcard(const char *pattern);
-
-/* --- context.c --- */
-
 /* The paths a pattern with wildcards matches, appended. */
 int context_glob(const struct ix_context *context, const char *pattern, struct ix_strv *found, struct ix_err *err);
-/* Leave out what the patterns of --exclude match among the entries from first on, below what was selected. excludes may be NULL. */
-void context_drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes);
 
 /* --- walk.c --- */
 
@@ -39,11 +38,14 @@ void context_drop_excluded(struct ix_selection *selection, size_t first, const s
 int context_add(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap, struct ix_err *err);
 /* Forget entry i. */
 void context_drop(struct ix_selection *selection, size_t i);
+/* Leave out what the patterns of --exclude match among the entries from first on, below what was selected. excludes may be NULL. */
+void context_drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes);
 /* Entries from first on in their order, with names that begin at offset bytes of their paths. */
 void context_sort(struct ix_selection *selection, size_t first, size_t offset);
 /* Everything below (and including) the path of the match, appended to the selection's entries, sorted. */
 int context_walk(const struct ix_context *context, const char *path, struct ix_selection *selection, size_t *cap,
 		 const struct ix_cancel *cancel, struct ix_err *err);
+
 /* --- parents.c --- */
 
 /* COPY --parents: a match for the root or each pivot, with what the pattern selects and the directories on the way. */

@@ -2,7 +2,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "context_int.h"
+#include "io/digest.h"
 
 static bool looks_the_same(const struct ix_entry *entry, const struct stat *st)
 {

@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
-#include "base/fsutil.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "context_int.h"
+#include "io/digest.h"
 #include "statcache_int.h"
 
 enum { CHUNK = 128 << 10, BATCH = 32, THREADS_MAX = 8 };

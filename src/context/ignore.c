@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/path.h"
 #include "context/context.h"
 #include "pattern_int.h"

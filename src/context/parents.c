@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "base/scope.h"
+#include "base/str.h"
 
 /*
  * COPY --parents: what a pattern matches keeps the directories it stands in, from the root or from a pivot written "/./". The pattern may hold

@@ -8,8 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
-#include "base/path.h"
 #include "context_int.h"
 
 /* Where something is put: paths whose ends, and whose links' ends, need not be there yet. */

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/fsutil.h"
+#include "io/digest.h"
 
 /* On disk: header, then records sorted by (dev, ino). Native byte order: the file never leaves the machine. */
 struct header {

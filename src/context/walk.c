@@ -8,8 +8,11 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/scope.h"
 
 enum { ENTRIES_MAX = 5000000, DEPTH_MAX = 1000 };
 
@@ -278,4 +281,23 @@ int context_walk(const struct ix_context *context, const char *path, struct ix_s
 		return 0;
 	}
 	return add_entry(&walk, fd, "", &st, ix_strdup(path), err);
+}
+
+/* A file that was named itself stays. */
+void context_drop_excluded(struct ix_selection *selection, size_t first, const struct ix_ignore *excludes)
+{
+	size_t kept = first;
+
+	for (size_t i = first; excludes && i < selection->nentries; i++) {
+		struct ix_entry *entry = &selection->entries[i];
+
+		if (*entry->name && ix_ignore_match(excludes, entry->name)) {
+			free(entry->path);
+			free(entry->link);
+		} else {
+			selection->entries[kept++] = *entry;
+		}
+	}
+	if (excludes)
+		selection->nentries = kept;
 }

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 /* Build checks: the rules, what of them is wanted, and what was found. lint.c finds. */

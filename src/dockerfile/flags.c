@@ -1,8 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 /* How a flag is written, whatever instruction it belongs to. */

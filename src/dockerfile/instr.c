@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 static int err_here(struct df_making *self, struct ix_err *err, const char *what)

@@ -1,22 +1,11 @@
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
-
-int df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
-{
-	ix_auto_buf text = { 0 };
-	va_list args;
-
-	va_start(args, fmt);
-	ix_buf_vprintf(&text, fmt, args);
-	va_end(args);
-	ix_err_at(err, pos, "%s", ix_buf_str(&text));
-	return ix_err_excerpt(err, file->text, pos->line, pos->column);
-}
 
 struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *line, const char *at)
 {

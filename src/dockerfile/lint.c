@@ -2,7 +2,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
+#include "graph/graph.h"
 #include "lower_int.h"
 
 /* The checks that look at whole instructions and stages, used or not. */

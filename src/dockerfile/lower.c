@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buf.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
 
 /*
  * From syntax to graph. Inner stages are lowered when something asks for them, the target first, so that what nobody needs costs nothing.
@@ -146,7 +149,7 @@ static int do_from(struct making *self)
 	return inherit(self);
 }
 
-int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
+static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
 {
 	const struct df_stage *source = &self->file->stages[index];
 	ix_auto_free char *name = NULL;
@@ -354,7 +357,7 @@ static bool predefined(const char *name)
 int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_graph *graph,
 			struct ix_stage **ret_stage, struct ix_strv *unused, struct ix_err *err)
 {
-	struct lower self = { .file = file, .opts = opts, .graph = graph, .err = err };
+	struct lower self = { .file = file, .opts = opts, .graph = graph, .err = err, .lower_stage = lower_stage };
 	ix_auto_free struct lowered *done = ix_calloc(file->nstages, sizeof(*done));
 	ix_auto_free bool *used = ix_calloc(opts->nargs, sizeof(*used));
 	int r;

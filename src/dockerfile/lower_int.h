@@ -34,6 +34,8 @@ struct lower {
 	size_t target;
 	bool needs_env; /* some word that chooses files or stages holds a variable */
 	unsigned depth;
+	/* An inner stage, lowered when something needs it. */
+	int (*lower_stage)(struct lower *self, size_t index, struct ix_stage **ret_stage);
 };
 
 struct values {
@@ -72,7 +74,6 @@ int lower_expand_known(struct lower *self, const struct scope *scope, const stru
 
 /* --- names.c: what names stand for --- */
 
-const struct ix_named_context *lower_named_context(const struct lower *self, const char *name, const char *platform);
 bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index);
 /* "stage:NAME" as a whole. 1: it is one, and *ret_stage is set; 0: it is not. */
 int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *pos, struct ix_stage **ret_stage);
@@ -90,9 +91,5 @@ int lower_add_trigger(struct making *self, const char *text);
 
 /* Errors in words that building would find. */
 int lower_validate(struct making *self, const struct df_instr *instr);
-
-/* --- lower.c --- */
-
-int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage);
 
 #endif

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 struct parse {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/str.h"
 
 /* docker.io/library/alpine:latest is alpine, as people write it. */
@@ -33,7 +34,7 @@ static const struct ix_named_context *find_context(const struct lower *self, con
 }
 
 /* One for the platform, "name::linux/arm64", goes before one for all. */
-const struct ix_named_context *lower_named_context(const struct lower *self, const char *name, const char *platform)
+static const struct ix_named_context *named_context(const struct lower *self, const char *name, const char *platform)
 {
 	/* These are nobody's to name. */
 	if (ix_strcaseeq(name, "scratch") || ix_strcaseeq(name, "context"))
@@ -105,7 +106,7 @@ int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *
 int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbers, const char *platform, const struct ix_pos *pos,
 		  struct ix_source *ret_source)
 {
-	const struct ix_named_context *context = lower_named_context(self, name, platform);
+	const struct ix_named_context *context = named_context(self, name, platform);
 	struct ix_stage *stage = NULL;
 	size_t index;
 	int r;
@@ -125,7 +126,7 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 	}
 	if (lower_inner_stage(self, name, limit, numbers, &index)) {
 		ret_source->kind = IX_SOURCE_STAGE;
-		return lower_stage(self, index, &ret_source->stage);
+		return self->lower_stage(self, index, &ret_source->stage);
 	}
 	if (strcmp(name, "scratch") == 0)
 		return 0;

@@ -2,6 +2,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
 #include "lower_int.h"
 
 /* What a Dockerfile offers: its targets, and the arguments, secrets and agents that one of them uses. */

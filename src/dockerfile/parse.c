@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 enum { STAGES_MAX = 1000, STEPS_MAX = 10000 };

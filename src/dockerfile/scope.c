@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/buf.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
 
 int lower_failed(const struct lower *self)
 {

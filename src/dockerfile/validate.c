@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/graph.h"
 
 /* What is wrong with words is said before anything is built, where their variables are known by then. Where they are not, building says it. */
 

@@ -1,7 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "dockerfile_int.h"
 
 static void push(struct ix_arena *arena, char ***words, size_t *nwords, const char *text, size_t len)
