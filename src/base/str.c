@@ -381,3 +381,17 @@ size_t ix_utf8_next(const char *text, size_t len, uint32_t *ret_rune)
 	*ret_rune = rune;
 	return n;
 }
+
+void ix_csv_fields(const char *text, struct ix_strv *fields)
+{
+	while (*text) {
+		bool quoted = *text == '"';
+		size_t len = quoted ? strcspn(text + 1, "\"") : strcspn(text, ",");
+
+		ix_strv_take(fields, ix_strndup(text + quoted, len));
+		text += len + (quoted ? 1 : 0);
+		if (quoted && *text == '"')
+			text++;
+		text += *text == ',';
+	}
+}

@@ -55,4 +55,7 @@ void ix_hex(const void *bytes, size_t len, char *out); /* out holds 2*len+1 */
 /* True and the bytes when text is exactly 2*len lower-case hex digits. */
 bool ix_unhex(const char *text, void *bytes, size_t len);
 
+/* "a=b,c=d" as a list of fields, appended; a field may stand in double quotes. */
+void ix_csv_fields(const char *text, struct ix_strv *fields);
+
 #endif

@@ -3,6 +3,7 @@
 #define IX_CLI_BUILD_INT_H
 
 #include "cli_int.h"
+#include "images/images.h"
 
 /* --- output.c --- */
 
@@ -55,10 +56,6 @@ struct build_opts {
 	struct outputs parsed;
 	struct agents agents;
 };
-
-/* "a=b,c=d" as a list of fields; a field may stand in double quotes. */
-void csv_fields(const char *text, struct ix_strv *fields);
-const char *csv_get(const struct ix_strv *fields, const char *key); /* NULL when it is not there */
 
 /* All --output options, checked. push: there is one more, to the registry. */
 int outputs_parse(const struct ix_strv *specs, bool push, struct outputs *ret_outputs, struct ix_err *err);

@@ -40,15 +40,15 @@ static void print_excerpt(const char *text, const struct ix_check *check)
 	say("--------------------\n");
 }
 
-static void print_finding(const struct finding *finding)
+static void print_finding(const struct ix_finding *finding)
 {
-	ix_auto_free char *stages = finding_stages(finding);
+	ix_auto_free char *stages = ix_finding_stages(finding);
 
 	say("\nWARNING: %s - %s\n%s%s\n", finding->check->rule, finding->check->url, finding->check->message, stages);
 	print_excerpt(ix_dockerfile_text(finding->file), finding->check);
 }
 
-static json_t *finding_json(const struct finding *finding)
+static json_t *finding_json(const struct ix_finding *finding)
 {
 	const struct ix_check *check = finding->check;
 	json_t *json =
@@ -81,7 +81,7 @@ static json_t *error_json(const struct ix_err *failure)
 	return json;
 }
 
-static void print_findings(const struct finding *findings, size_t total, const struct ix_err *failure)
+static void print_findings(const struct ix_finding *findings, size_t total, const struct ix_err *failure)
 {
 	(void)failure; /* it is told as every error is */
 	if (total == 0)
@@ -92,7 +92,7 @@ static void print_findings(const struct finding *findings, size_t total, const s
 		print_finding(&findings[i]);
 }
 
-static void print_findings_json(const struct finding *findings, size_t total, const struct ix_err *failure)
+static void print_findings_json(const struct ix_finding *findings, size_t total, const struct ix_err *failure)
 {
 	auto_json *warnings = json_array();
 	auto_json *all = json_pack("{s:O}", "warnings", warnings);
@@ -108,11 +108,11 @@ static void print_findings_json(const struct finding *findings, size_t total, co
 static void run_check(struct session *session, bool json, const struct ix_err *failure, int *ret_status)
 {
 	size_t total;
-	struct finding *findings = session_findings(session, 0, &total);
+	struct ix_finding *findings = ix_workspace_findings(session->ws, &total);
 
 	*ret_status = total > 0 || failure;
 	(json ? print_findings_json : print_findings)(findings, total, failure);
-	findings_free(findings, total);
+	ix_findings_free(findings, total);
 }
 
 /* --- outline --- */
@@ -215,9 +215,9 @@ static int run_outline(struct session *session, const char *what, bool json, str
 {
 	struct ix_outline outline;
 
-	if (session->project || session->nfiles == 0)
+	if (session->ws->project || ix_workspace_nfiles(session->ws) == 0)
 		return ix_err_set(err, IX_EARG, "--call %s is about a Dockerfile: name its directory", what);
-	int r = session_outline(session, &outline, err);
+	int r = ix_workspace_outline(session->ws, &outline, err);
 	if (r < 0)
 		return r;
 	if (strcmp(what, "targets") == 0)
@@ -227,24 +227,37 @@ static int run_outline(struct session *session, const char *what, bool json, str
 	return 0;
 }
 
-int call_run(struct session *session, const char *call, int *ret_status, struct ix_err *err)
+/* The part before the comma. Caller frees. */
+static char *call_what(const char *call)
 {
-	ix_auto_free char *what = ix_strndup(call, strcspn(call, ","));
-	const char *format = call[strlen(what)] ? call + strlen(what) + 1 : "";
-	bool json = strcmp(format, "format=json") == 0;
-	int r;
+	return ix_strndup(call, strcspn(call, ","));
+}
 
-	if (*format && !json && strcmp(format, "format=text") != 0)
+int call_prepare(const char *call, struct ix_request *request, struct ix_err *err)
+{
+	ix_auto_free char *what = call_what(call);
+	const char *format = call[strlen(what)] ? call + strlen(what) + 1 : "";
+
+	if (*format && strcmp(format, "format=json") != 0 && strcmp(format, "format=text") != 0)
 		return ix_err_set(err, IX_EARG, "--call %s: format=json or format=text", call);
 	if (strcmp(what, "check") != 0 && strcmp(what, "outline") != 0 && strcmp(what, "targets") != 0)
 		return ix_err_set(err, IX_EARG, "--call %s: build, check, outline or targets", call);
-	session->checking = true;
-	session->whole = strcmp(what, "check") == 0;
-	r = session_load(session, err);
+	request->checking = true;
+	request->whole = strcmp(what, "check") == 0;
+	return 0;
+}
+
+int call_run(struct session *session, const char *call, int *ret_status, struct ix_err *err)
+{
+	ix_auto_free char *what = call_what(call);
+	bool json = ix_ends(call, ",format=json");
+	int r;
+
+	r = ix_workspace_load(session->ws, err);
 	/* Targets are there however wrong what builds them is. */
-	if (r < 0 && strcmp(what, "targets") == 0 && r == -IX_EARG && session->nfiles > 0)
+	if (r < 0 && strcmp(what, "targets") == 0 && r == -IX_EARG && ix_workspace_nfiles(session->ws) > 0)
 		r = 0;
-	if (r < 0 && (strcmp(what, "check") != 0 || r != -IX_EARG || (!json && session->nfiles == 0)))
+	if (r < 0 && (strcmp(what, "check") != 0 || r != -IX_EARG || (!json && ix_workspace_nfiles(session->ws) == 0)))
 		return r;
 	ix_ui_finish(session->ui);
 	if (strcmp(what, "check") != 0)
@@ -261,12 +274,12 @@ static const char text[] =
 
 int cmd_check(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	ix_auto_strv operands = { 0 };
 	bool json = false;
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 'f', "file", "FILE", OPT_TEXT, &request.lone_file, "Dockerfile (default: PATH/Dockerfile; - for standard input)" },
 		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile" },
 		{ 0, "build-arg", "K=V", OPT_LIST, &request.build_args, "set an argument" },
@@ -275,6 +288,7 @@ int cmd_check(int argc, char **argv)
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "check", "[STAGE...] | PATH", NULL, NULL };
+	const char *call;
 	struct ix_err err;
 	int status = 0;
 
@@ -285,9 +299,10 @@ int cmd_check(int argc, char **argv)
 		return 0;
 	}
 	session.common.quiet = true;
-	if (request_operands(&operands, &request, session.common.project_file != NULL, &err) < 0 ||
-	    session_open(&session, &request, false, &err) < 0 ||
-	    call_run(&session, json ? "check,format=json" : "check", &status, &err) < 0) {
+	call = json ? "check,format=json" : "check";
+	if (ix_request_operands(&operands, &request, session.common.workspace.project_file != NULL, &err) < 0 ||
+	    call_prepare(call, &request, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	    call_run(&session, call, &status, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

@@ -26,31 +26,6 @@ static void build_opts_release(struct build_opts *opts)
 	ssh_release(&opts->agents);
 }
 
-static bool is_url(const char *operand)
-{
-	ix_scoped(ix_arena_freep) struct ix_arena *arena = ix_arena_new();
-	struct ix_remote remote;
-	struct ix_err ignored;
-
-	/* A malformed one is a URL too, and an error later. */
-	return ix_remote_parse(arena, operand, &remote, &ignored) < 0 || remote.kind != IX_REMOTE_NONE;
-}
-
-static bool is_directory(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Where no project is in sight a directory is one, too. */
-static bool is_path(const char *operand)
-{
-	if (access("ix.yaml", F_OK) != 0 && is_directory(operand))
-		return true;
-	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
-}
-
 /* --- engine --- */
 
 static int set_numbers(const struct build_opts *opts, struct ix_image_opts *image, struct ix_err *err)
@@ -64,10 +39,10 @@ static int set_numbers(const struct build_opts *opts, struct ix_image_opts *imag
 
 static int local_fill(const struct session *session, const struct build_opts *opts, struct ix_local_opts *local, struct ix_err *err)
 {
-	local_options(session, local);
+	ix_workspace_local(session->ws, local);
 	local->ssh = opts->agents.items;
 	local->nssh = opts->agents.count;
-	local->cache_namespace = request_arg(session->request, "BUILDKIT_CACHE_MOUNT_NS");
+	local->cache_namespace = ix_request_arg(session->ws->request, "BUILDKIT_CACHE_MOUNT_NS");
 	return set_numbers(opts, &local->image, err);
 }
 
@@ -78,18 +53,18 @@ static int engine_fill(const struct session *session, const struct build_opts *o
 
 	if (opts->jobs && !ix_parse_u64(opts->jobs, 1000, &jobs))
 		return ix_err_set(err, IX_EARG, "--jobs %s: not a number", opts->jobs);
-	engine_options(session, local, builder, engine);
+	ix_workspace_engine(session->ws, local, builder, engine);
 	engine->parallel = (unsigned)jobs;
-	engine->no_step_cache = session->request->no_cache;
-	engine->publish = session->project && !opts->no_push && !session->request->offline;
-	engine->channel = session->channels.count > 0 ? session->channels.items[0] : NULL;
+	engine->no_step_cache = session->ws->request->no_cache;
+	engine->publish = session->ws->project && !opts->no_push && !session->ws->request->offline;
+	engine->channel = session->ws->channels.count > 0 ? session->ws->channels.items[0] : NULL;
 	return 0;
 }
 
 static void announce(struct session *session)
 {
-	for (size_t i = 0; i < session->plan->nstages; i++) {
-		const struct ix_plan_stage *planned = &session->plan->stages[i];
+	for (size_t i = 0; i < session->ws->plan->nstages; i++) {
+		const struct ix_plan_stage *planned = &session->ws->plan->stages[i];
 		const struct ix_source *base = &planned->stage->base;
 		const char *parent = base->kind == IX_SOURCE_STAGE ? base->stage->name : NULL;
 
@@ -110,15 +85,15 @@ static void summary(struct session *session, const struct ix_engine *run, uint64
 	char down[16], up[16];
 	size_t built = 0, found = 0;
 
-	for (size_t i = 0; i < session->graph->nstages; i++) {
-		enum ix_outcome outcome = ix_engine_result(run, session->graph->stages[i])->outcome;
+	for (size_t i = 0; i < session->ws->graph->nstages; i++) {
+		enum ix_outcome outcome = ix_engine_result(run, session->ws->graph->stages[i])->outcome;
 
-		if (session->graph->stages[i]->inner)
+		if (session->ws->graph->stages[i]->inner)
 			continue;
 		built += outcome == IX_OUTCOME_BUILT;
 		found += outcome == IX_OUTCOME_DONE || outcome == IX_OUTCOME_FOUND || outcome == IX_OUTCOME_SAME;
 	}
-	ix_registry_stats(session->registry, &stats);
+	ix_registry_stats(session->ws->registry, &stats);
 	fprintf(stderr, "%zu built, %zu found; %llu requests, %s down, %s up; %llu ms\n", built, found, (unsigned long long)stats.requests,
 		ix_human_size(stats.bytes_down, down), ix_human_size(stats.bytes_up, up), (unsigned long long)(ix_now_ms() - start_ms));
 }
@@ -128,10 +103,10 @@ static void print_result(struct session *session, const struct ix_digest *image)
 {
 	char digest[IX_DIGEST_TEXT];
 
-	for (size_t i = 0; i < session->ntargets; i++) {
-		const struct ix_plan_stage *planned = &session->plan->stages[session->targets[i]->index];
+	for (size_t i = 0; i < session->ws->ntargets; i++) {
+		const struct ix_plan_stage *planned = &session->ws->plan->stages[session->ws->targets[i]->index];
 
-		if (session->project)
+		if (session->ws->project)
 			say("%s\n", planned->ref);
 		else
 			say("%s\n", ix_digest_text(image, digest));
@@ -143,10 +118,10 @@ static int refuse_builds(const struct session *session, struct ix_err *err)
 {
 	ix_auto_buf list = { 0 };
 
-	if (session->plan->builds == 0)
+	if (session->ws->plan->builds == 0)
 		return 0;
-	for (size_t i = 0; i < session->plan->nstages; i++) {
-		const struct ix_plan_stage *planned = &session->plan->stages[i];
+	for (size_t i = 0; i < session->ws->plan->nstages; i++) {
+		const struct ix_plan_stage *planned = &session->ws->plan->stages[i];
 
 		if (planned->decision == IX_PLAN_BUILD && !planned->stage->inner)
 			ix_buf_printf(&list, "%s%s (%s)", list.len ? ", " : "", planned->stage->name, planned->reason);
@@ -160,7 +135,7 @@ static void warn_unpublished(struct session *session, const struct ix_engine *ru
 	struct ix_err err;
 
 	if (failure->code != IX_ECANCELED && ix_engine_published(run, &err) < 0)
-		session_warn(session, "%s\n%s", err.msg, err.detail);
+		ix_workspace_warn(session->ws, "%s\n%s", err.msg, err.detail);
 }
 
 /* A build with all that was made for it. */
@@ -180,20 +155,20 @@ static void making_release(struct making *making)
 static int attempt(struct session *session, struct build_opts *opts, struct making *making, struct ix_err *err)
 {
 	struct ix_engine_opts engine;
-	int r = session_plan(session, err);
+	int r = ix_workspace_plan(session->ws, err);
 
 	if (r < 0)
 		return r;
-	making->local.image.epoch = session->epoch;
+	making->local.image.epoch = session->ws->epoch;
 	if (opts->no_build && (r = refuse_builds(session, err)) < 0)
 		return r;
-	session_advise(session);
+	ix_workspace_advise(session->ws);
 	announce(session);
 	r = engine_fill(session, opts, &making->local, making->builder, &engine, err);
 	if (r < 0)
 		return r;
 	ix_engine_free(making->run);
-	making->run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	making->run = ix_engine_new(&engine, session->ws->graph, session->ws->state, session->ws->plan);
 	r = ix_engine_run(making->run, err);
 	if (r < 0)
 		warn_unpublished(session, making->run, err);
@@ -211,7 +186,7 @@ static int build(struct session *session, struct build_opts *opts, struct ix_err
 	making.builder = ix_local_new(&making.local);
 	do {
 		r = attempt(session, opts, &making, err);
-	} while (r < 0 && session_again(session, err));
+	} while (r < 0 && ix_workspace_again(session->ws, err));
 	if (r < 0)
 		return r;
 	ix_ui_finish(session->ui);
@@ -222,26 +197,8 @@ static int build(struct session *session, struct build_opts *opts, struct ix_err
 	return ix_engine_published(making.run, err);
 }
 
-int request_operands(const struct ix_strv *operands, struct build_request *request, bool in_project, struct ix_err *err)
-{
-	bool lone = false;
-
-	for (size_t i = 0; i < operands->count; i++)
-		lone = lone || (is_path(operands->items[i]) && !in_project);
-	if (lone && operands->count != 1)
-		return ix_err_set(err, IX_EARG, "one PATH, or names of stages");
-	if (lone)
-		request->lone_context = operands->items[0];
-	else
-		ix_strv_copy(&request->stages, operands);
-	if (!lone && (request->lone_file || request->target))
-		return ix_err_set(err, IX_EARG, "--file and --target go with a PATH; stages of a project have theirs in ix.yaml");
-	return 0;
-}
-
 /* What is said in vain is refused. */
-static int check_options(const struct build_opts *opts, const struct build_request *request, const struct session *session,
-			 struct ix_err *err)
+static int check_options(const struct build_opts *opts, const struct ix_request *request, struct ix_err *err)
 {
 	bool lone = request->lone_context != NULL;
 
@@ -249,28 +206,28 @@ static int check_options(const struct build_opts *opts, const struct build_reque
 		return ix_err_set(err, IX_EARG, "--push and --no-push contradict each other");
 	if (opts->push && request->offline)
 		return ix_err_set(err, IX_EARG, "--push and --offline contradict each other");
-	if (lone && (session->common.channel || request->require_cache || request->force.count > 0))
+	if (lone && (request->channel || request->require_cache || request->force.count > 0))
 		return ix_err_set(err, IX_EARG, "--channel, --require-cache and --force go with a project; a PATH has --no-cache");
 	return 0;
 }
 
 /* Everything that can be wrong with the command line is found before anything is opened. */
-static int prepare(struct build_opts *opts, struct build_request *request, struct session *session, struct ix_err *err)
+static int prepare(struct build_opts *opts, struct ix_request *request, struct session *session, struct ix_err *err)
 {
 	int r;
 
 	request->publish = !opts->no_push && !request->offline;
 	request->complete = request->publish;
 	if ((r = docker_opts_check(&opts->docker, err)) < 0 ||
-	    (r = request_operands(&opts->operands, request, session->common.project_file != NULL, err)) < 0 ||
-	    (r = check_options(opts, request, session, err)) < 0 || (r = request_settle(request, session, err)) < 0 ||
+	    (r = ix_request_operands(&opts->operands, request, session->common.workspace.project_file != NULL, err)) < 0 ||
+	    (r = check_options(opts, request, err)) < 0 || (r = ix_request_settle(request, err)) < 0 ||
 	    (r = outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err)) < 0 ||
 	    (r = ssh_parse(&opts->ssh, &opts->agents, err)) < 0)
 		return r;
 	return 0;
 }
 
-static int run(struct session *session, struct build_opts *opts, struct build_request *request, int *ret_status, struct ix_err *err)
+static int run(struct session *session, struct build_opts *opts, struct ix_request *request, int *ret_status, struct ix_err *err)
 {
 	const char *call = opts->check ? "check" : opts->call;
 	int r = prepare(opts, request, session, err);
@@ -278,7 +235,8 @@ static int run(struct session *session, struct build_opts *opts, struct build_re
 	if (r < 0)
 		return r;
 	if (call && strcmp(call, "build") != 0) {
-		r = session_open(session, request, false, err);
+		if ((r = call_prepare(call, request, err)) == 0)
+			r = session_open(session, request, false, err);
 		return r < 0 ? r : call_run(session, call, ret_status, err);
 	}
 	r = session_open(session, request, true, err);
@@ -287,11 +245,11 @@ static int run(struct session *session, struct build_opts *opts, struct build_re
 
 int cmd_build(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
+	ix_auto_request request = IX_REQUEST_INIT;
 	ix_scoped(build_opts_release) struct build_opts b = { 0 };
-	auto_session session = { .cancel = signals_cancel() };
+	auto_session session = { 0 };
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 'f', "file", "FILE", OPT_TEXT, &request.lone_file, "Dockerfile (default: PATH/Dockerfile; - for standard input)" },
 		{ 't', "tag", "NAME", OPT_LIST, &request.tags, "name for the image, in the local store" },
 		{ 0, "target", "STAGE", OPT_TEXT, &request.target, "inner stage of the Dockerfile to build" },
@@ -305,8 +263,7 @@ int cmd_build(int argc, char **argv)
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "push", NULL, OPT_FLAG, &b.push, "push the tagged names (projects publish without being asked)" },
-		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel,
-		  "the channel to move and to start from (default: the git branch)" },
+		{ 0, "channel", "NAME", OPT_TEXT, &request.channel, "the channel to move and to start from (default: the git branch)" },
 		REQUIRE_CACHE_OPTION(&request),
 		{ 0, "no-build", NULL, OPT_FLAG, &b.no_build, "fail if anything would have to be built" },
 		{ 0, "no-push", NULL, OPT_FLAG, &b.no_push, "do not publish to the project's registry" },

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 #include "cli_int.h"
 #include "signals_int.h"
 
@@ -43,17 +44,17 @@ static int record_of_image(struct session *session, const struct ix_stage *stage
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
 	ix_auto_free char *ref = NULL;
-	const struct ix_image_opts image = { .store = session->store, .cache = session->cache };
+	const struct ix_image_opts image = { .store = session->ws->store, .cache = session->ws->cache };
 	struct ix_digest digest, key, second;
 	int r;
 
-	if ((r = find_image(session, name, &digest, &ref, err)) < 0 ||
-	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0 ||
+	if ((r = ix_workspace_image(session->ws, name, &digest, &ref, err)) < 0 ||
+	    (r = ix_cache_image(session->ws->cache, ref, &digest, &manifest, &config, err)) < 0 ||
 	    (r = ix_image_made_as(&image, &digest, &key, &second, err)) < 0)
 		return r;
 	if (ix_digest_is_zero(&key))
 		return ix_err_set(err, IX_EARG, "image %s was not built by ix: it says no key", name);
-	return ix_cache_record_of_key(session->cache, stage->name, &key, ret_record, err);
+	return ix_cache_record_of_key(session->ws->cache, stage->name, &key, ret_record, err);
 }
 
 static bool is_key(const char *what)
@@ -71,21 +72,20 @@ static int record_against(struct session *session, const struct ix_stage *stage,
 	if (ix_starts(what, "sha256:"))
 		what += 7;
 	if (is_key(what))
-		return ix_cache_record_of_tag(session->cache, stage->name, what, ret_record, err);
+		return ix_cache_record_of_tag(session->ws->cache, stage->name, what, ret_record, err);
 	if (strchr(what, ':') || strchr(what, '@') || strchr(what, '/')) {
 		ix_auto_strv channels = { 0 };
 
 		/* A branch may have a slash in its name, too. */
 		if (!strchr(what, ':') && !strchr(what, '@')) {
-			session->common.channel = what;
-			session_channels(session, &channels);
+			ix_workspace_channels(session->ws, what, &channels);
 			if (channels.count > 0 &&
-			    ix_cache_record_of_channel(session->cache, stage->name, channels.items[0], ret_record, err) == 0)
+			    ix_cache_record_of_channel(session->ws->cache, stage->name, channels.items[0], ret_record, err) == 0)
 				return 0;
 		}
 		return record_of_image(session, stage, what, ret_record, err);
 	}
-	r = ix_cache_record_of_channel(session->cache, stage->name, what, ret_record, err);
+	r = ix_cache_record_of_channel(session->ws->cache, stage->name, what, ret_record, err);
 	if (r == -IX_ENOTFOUND)
 		return ix_err_set(err, IX_ENOTFOUND, "stage '%s' has no image on channel '%s' that says how it was made", stage->name,
 				  what);
@@ -98,13 +98,13 @@ static int record_default(struct session *session, const struct ix_stage *stage,
 {
 	ix_auto_strv channels = { 0 };
 
-	if (ix_plan_last(session->store, session->cache, session->remembered, stage, ret_record, err) == 0) {
+	if (ix_plan_last(session->ws->store, session->ws->cache, session->ws->remembered, stage, ret_record, err) == 0) {
 		*ret_from = ix_strdup("the last build here");
 		return 0;
 	}
-	session_channels(session, &channels);
+	ix_workspace_channels(session->ws, session->ws->request->channel, &channels);
 	for (size_t i = 0; i < channels.count; i++) {
-		int r = ix_cache_record_of_channel(session->cache, stage->name, channels.items[i], ret_record, err);
+		int r = ix_cache_record_of_channel(session->ws->cache, stage->name, channels.items[i], ret_record, err);
 
 		if (r == 0)
 			*ret_from = ix_asprintf("channel %s", channels.items[i]);
@@ -135,17 +135,17 @@ static int open_frame(struct explain *self, const struct ix_stage *stage, const 
 {
 	*ret_frame = (struct frame){ .stage = stage };
 	ix_map_set(&self->seen, stage->name, self);
-	return ix_plan_causes(self->session->cache, self->session->state, stage, then, NAMES, &ret_frame->causes, err);
+	return ix_plan_causes(self->session->ws->cache, self->session->ws->state, stage, then, NAMES, &ret_frame->causes, err);
 }
 
 /* The stage a cause speaks of, when more can be told about it. */
 static const struct ix_stage *deeper(struct explain *self, const struct ix_cause *cause, struct ix_kept_record *ret_then)
 {
-	const struct ix_stage *stage = cause->parent ? ix_graph_find(self->session->graph, cause->parent) : NULL;
+	const struct ix_stage *stage = cause->parent ? ix_graph_find(self->session->ws->graph, cause->parent) : NULL;
 	struct ix_err ignored;
 
 	if (!stage || ix_map_get(&self->seen, stage->name) ||
-	    ix_cache_record_of_key(self->session->cache, stage->name, &cause->then_key, ret_then, &ignored) < 0)
+	    ix_cache_record_of_key(self->session->ws->cache, stage->name, &cause->then_key, ret_then, &ignored) < 0)
 		return NULL;
 	return stage;
 }
@@ -153,7 +153,7 @@ static const struct ix_stage *deeper(struct explain *self, const struct ix_cause
 /* Parents before those they made change, with an explicit stack. */
 static int collect(struct explain *self, const struct ix_stage *stage, const struct ix_kept_record *then, struct ix_err *err)
 {
-	ix_auto_free struct frame *stack = ix_calloc(self->session->graph->nstages + 1, sizeof(*stack));
+	ix_auto_free struct frame *stack = ix_calloc(self->session->ws->graph->nstages + 1, sizeof(*stack));
 	size_t depth = 0;
 	int r = open_frame(self, stage, then, &stack[depth++], err);
 
@@ -187,7 +187,7 @@ static void print_json(const struct explain *self, const struct ix_stage *stage,
 	for (size_t i = 0; i < self->nlines; i++)
 		json_array_append_new(causes, json_pack("{s:s, s:s}", "stage", self->lines[i].stage, "text", self->lines[i].text));
 	root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:o}", "format", 1, "stage", stage->name, "key",
-			 ix_digest_text(ix_state_stage_key(self->session->state, stage), now), "against", from, "against_key",
+			 ix_digest_text(ix_state_stage_key(self->session->ws->state, stage), now), "against", from, "against_key",
 			 ix_digest_text(&then->key, before), "changed", self->nlines > 0, "causes", causes);
 	say_json(root);
 	json_decref(root);
@@ -196,7 +196,7 @@ static void print_json(const struct explain *self, const struct ix_stage *stage,
 static int explain(struct session *session, const char *against, bool json, struct ix_err *err)
 {
 	ix_scoped(explain_release) struct explain self = { .session = session };
-	const struct ix_stage *stage = session->targets[0];
+	const struct ix_stage *stage = session->ws->targets[0];
 	ix_auto_kept_record then = { 0 };
 	ix_auto_free char *from = ix_strdup(against);
 	int r = against ? record_against(session, stage, against, &then, err) : record_default(session, stage, &then, &from, err);
@@ -219,15 +219,15 @@ static int explain(struct session *session, const char *against, bool json, stru
 
 int cmd_explain(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	const char *against = NULL;
 	bool json = false;
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 0, "against", "WHAT", OPT_TEXT, &against, "a channel, a key or an image to compare with" },
 		{ 0, "json", NULL, OPT_FLAG, &json, "as JSON" },
-		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel (default: the git branch)" },
+		{ 0, "channel", "NAME", OPT_TEXT, &request.channel, "the channel (default: the git branch)" },
 		KEY_OPTIONS(&request),
 		NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
@@ -245,8 +245,8 @@ int cmd_explain(int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "one stage: ix explain STAGE");
 		return complain(&err);
 	}
-	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
-	    session_plan(&session, &err) < 0 || explain(&session, against, json, &err) < 0) {
+	if (ix_request_settle(&request, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	    ix_workspace_plan(session.ws, &err) < 0 || explain(&session, against, json, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}

@@ -8,51 +8,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli_int.h"
+#include "images/images.h"
 #include "signals_int.h"
-
-/* --- finding --- */
-
-/* Full name; names of stage images (webpack:<key>) stand as they are. */
-static char *full_name(struct session *session, const char *name)
-{
-	ix_auto_ref ref = { 0 };
-	struct ix_digest digest;
-	struct ix_err err;
-
-	if (ix_store_name(session->store, name, &digest, &err) == 0 || ix_ref_parse(name, &ref, &err) < 0)
-		return ix_strdup(name);
-	return ix_ref_text(&ref);
-}
-
-/* A local name, a digest (or the beginning of one that is named), or an image of a registry. */
-int find_image(struct session *session, const char *name, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err)
-{
-	ix_auto_free char *full = full_name(session, name);
-	ix_auto_names names = { 0 };
-	struct ix_platform host;
-	int r = ix_store_name(session->store, full, ret_manifest, err);
-
-	if (r != -IX_ENOTFOUND)
-		return r;
-	r = ix_store_names(session->store, &names, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < names.count && strlen(name) >= 8; i++) {
-		char text[IX_DIGEST_TEXT];
-
-		ix_digest_text(&names.items[i].digest, text);
-		if (ix_starts(text, name) || ix_starts(text + 7, name)) {
-			*ret_manifest = names.items[i].digest;
-			return 0;
-		}
-	}
-	ix_platform_host(&host);
-	r = ix_cache_resolve(session->cache, full, &host, ret_manifest, err);
-	if (r < 0)
-		return r;
-	*ret_ref = ix_steal(&full);
-	return 0;
-}
 
 /* --- the commands' common frame --- */
 
@@ -69,10 +26,10 @@ struct frame {
 
 static int run_frame(const struct frame *frame, int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	ix_auto_strv operands = { 0 };
-	const struct opt common[] = { { 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+	const struct opt common[] = { PROJECT_OPTION(&session.common),
 				      { 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 				      COMMON_OPTIONS(&session.common) };
 	ix_auto_free struct opt *opts = ix_calloc(frame->nopts + IX_ARRAY_LEN(common), sizeof(*opts));
@@ -110,7 +67,8 @@ static uint64_t image_size(struct session *session, const struct ix_digest *dige
 	struct ix_err ignored;
 	uint64_t size = 0;
 
-	if (ix_blob_read(session->store, digest, &body, &ignored) < 0 || ix_manifest_parse(body.data, body.len, &manifest, &ignored) < 0)
+	if (ix_blob_read(session->ws->store, digest, &body, &ignored) < 0 ||
+	    ix_manifest_parse(body.data, body.len, &manifest, &ignored) < 0)
 		return 0;
 	for (size_t i = 0; i < manifest.nlayers; i++)
 		size += manifest.layers[i].size;
@@ -128,7 +86,7 @@ static int images(struct session *session, const struct ix_strv *operands, void 
 	json_t *list = json_array();
 
 	(void)operands;
-	int r = ix_store_names(session->store, &names, err);
+	int r = ix_store_names(session->ws->store, &names, err);
 	if (r < 0) {
 		json_decref(list);
 		return r;
@@ -178,10 +136,10 @@ static int inspect(struct session *session, const struct ix_strv *operands, void
 	int r;
 
 	(void)data;
-	if ((r = find_image(session, operands->items[0], &digest, &ref, err)) < 0 ||
-	    (r = ix_cache_image(session->cache, ref, &digest, &manifest, &config, err)) < 0 ||
-	    (r = ix_blob_read(session->store, &digest, &manifest_body, err)) < 0 ||
-	    (r = ix_blob_read(session->store, &manifest.config.digest, &config_body, err)) < 0)
+	if ((r = ix_workspace_image(session->ws, operands->items[0], &digest, &ref, err)) < 0 ||
+	    (r = ix_cache_image(session->ws->cache, ref, &digest, &manifest, &config, err)) < 0 ||
+	    (r = ix_blob_read(session->ws->store, &digest, &manifest_body, err)) < 0 ||
+	    (r = ix_blob_read(session->ws->store, &manifest.config.digest, &config_body, err)) < 0)
 		return r;
 	ix_ui_finish(session->ui);
 	json = json_pack("{s:s, s:s, s:o, s:o}", "name", operands->items[0], "digest", ix_digest_text(&digest, text), "manifest",
@@ -215,11 +173,11 @@ static int rm(struct session *session, const struct ix_strv *operands, void *dat
 	if (!opts->everything && operands->count == 0)
 		return ix_err_set(err, IX_EARG, "usage: ix rm NAME...");
 	if (opts->everything)
-		return ix_store_destroy(session->store, err);
+		return ix_store_destroy(session->ws->store, err);
 	for (size_t i = 0; i < operands->count; i++) {
-		ix_auto_free char *name = full_name(session, operands->items[i]);
+		ix_auto_free char *name = ix_workspace_image_name(session->ws, operands->items[i]);
 
-		r = ix_store_untag(session->store, name, err);
+		r = ix_store_untag(session->ws->store, name, err);
 		if (r < 0)
 			return r;
 		ix_ui_finish(session->ui);
@@ -266,7 +224,7 @@ static int import(struct session *session, const struct ix_strv *operands, void 
 	    (r = ix_ref_parse(operands->items[1], &ref, err)) < 0)
 		return r;
 	name = ix_ref_text(&ref);
-	local_options(session, &local);
+	ix_workspace_local(session->ws, &local);
 	if (ix_import_rootfs(&local.image, fd, name, &platform, &manifest, err) < 0)
 		return ix_err_wrap(err, "import %s", operands->items[0]);
 	ix_ui_finish(session->ui);
@@ -295,7 +253,7 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 	static const char *const types[] = { "oci", "docker", "tar", "local" };
 	const struct export_opts *opts = data;
 	ix_auto_free char *ref = NULL;
-	ix_auto_free char *name = full_name(session, operands->items[0]);
+	ix_auto_free char *name = ix_workspace_image_name(session->ws, operands->items[0]);
 	const char *names[] = { name, NULL };
 	struct ix_export spec = { .dest = opts->output, .names = names };
 	struct ix_local_opts local;
@@ -314,8 +272,8 @@ static int export(struct session *session, const struct ix_strv *operands, void 
 		return ix_err_set(err, IX_EARG, "--type local writes files: use --output DIRECTORY");
 	if (!opts->output && isatty(STDOUT_FILENO))
 		return ix_err_set(err, IX_EARG, "not writing an archive to a terminal: use --output FILE");
-	local_options(session, &local);
-	int r = find_image(session, operands->items[0], &manifest, &ref, err);
+	ix_workspace_local(session->ws, &local);
+	int r = ix_workspace_image(session->ws, operands->items[0], &manifest, &ref, err);
 	if (r < 0)
 		return r;
 	return ix_export_image(&local.image, &manifest, ref, &spec, err);
@@ -344,8 +302,8 @@ static int push(struct session *session, const struct ix_strv *operands, void *d
 	int r;
 
 	(void)data;
-	if ((r = find_image(session, operands->items[0], &manifest, &ref, err)) < 0 ||
-	    (r = ix_cache_publish_name(session->cache, to, &manifest, ref, NULL, &moved, err)) < 0)
+	if ((r = ix_workspace_image(session->ws, operands->items[0], &manifest, &ref, err)) < 0 ||
+	    (r = ix_cache_publish_name(session->ws->cache, to, &manifest, ref, NULL, &moved, err)) < 0)
 		return r;
 	return 0;
 }
@@ -371,8 +329,8 @@ static int pull(struct session *session, const struct ix_strv *operands, void *d
 		return r;
 	ix_platform_host(&host);
 	name = ix_ref_text(&ref);
-	r = ix_cache_resolve(session->cache, name, &host, &digest, err);
-	return r < 0 ? r : ix_cache_pull(session->cache, name, &digest, err);
+	r = ix_cache_resolve(session->ws->cache, name, &host, &digest, err);
+	return r < 0 ? r : ix_cache_pull(session->ws->cache, name, &digest, err);
 }
 
 int cmd_pull(int argc, char **argv)

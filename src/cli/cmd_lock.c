@@ -37,7 +37,7 @@ static const char *kept(const struct locking *self, enum ix_lock_kind kind, cons
 {
 	if (self->update && (self->names->count == 0 || is_named(self->names, name)))
 		return NULL;
-	return self->session->lock ? ix_lock_get(self->session->lock, kind, name, platform) : NULL;
+	return self->session->ws->lock ? ix_lock_get(self->session->ws->lock, kind, name, platform) : NULL;
 }
 
 static int lock_image(struct locking *self, const struct ix_source *source, struct ix_err *err)
@@ -54,7 +54,7 @@ static int lock_image(struct locking *self, const struct ix_source *source, stru
 	pin = kept(self, IX_LOCK_IMAGE, source->text, source->platform);
 	if (!pin) {
 		if ((r = ix_platform_parse(source->platform, &platform, err)) < 0 ||
-		    (r = ix_cache_resolve(self->session->cache, source->text, &platform, &digest, err)) < 0)
+		    (r = ix_cache_resolve(self->session->ws->cache, source->text, &platform, &digest, err)) < 0)
 			return r;
 		pin = ix_digest_text(&digest, hex);
 	}
@@ -64,7 +64,7 @@ static int lock_image(struct locking *self, const struct ix_source *source, stru
 
 static int lock_remote(struct locking *self, const struct ix_remote *remote, struct ix_err *err)
 {
-	ix_auto_free char *git = remote->kind == IX_REMOTE_GIT ? pins_git_name(remote) : NULL;
+	ix_auto_free char *git = remote->kind == IX_REMOTE_GIT ? ix_remote_git_text(remote) : NULL;
 	enum ix_lock_kind kind = git ? IX_LOCK_GIT : IX_LOCK_HTTP;
 	const char *name = git ? git : remote->url;
 	ix_auto_free char *identity = NULL;
@@ -74,7 +74,7 @@ static int lock_remote(struct locking *self, const struct ix_remote *remote, str
 	if (remote->kind == IX_REMOTE_NONE || (!git && remote->checksum))
 		return 0;
 	pin = kept(self, kind, name, NULL);
-	if (!pin && (r = ix_remote_identity(self->session->remotes, remote, &identity, err)) < 0)
+	if (!pin && (r = ix_remote_identity(self->session->ws->remotes, remote, &identity, err)) < 0)
 		return r;
 	ix_lock_set(self->lock, kind, name, NULL, pin ? pin : identity);
 	return 0;
@@ -97,7 +97,7 @@ static int lock_step(struct locking *self, const struct ix_step *step, struct ix
 
 static int lock_all(struct locking *self, struct ix_err *err)
 {
-	const struct ix_graph *graph = self->session->graph;
+	const struct ix_graph *graph = self->session->ws->graph;
 
 	for (size_t i = 0; i < graph->nstages; i++) {
 		if (lock_image(self, &graph->stages[i]->base, err) < 0)
@@ -112,7 +112,7 @@ static int lock_all(struct locking *self, struct ix_err *err)
 /* What is another pin than before, or new, or gone. */
 static size_t tell(const struct locking *self)
 {
-	const struct ix_lock *old = self->session->lock;
+	const struct ix_lock *old = self->session->ws->lock;
 	struct ix_lock_entry entry;
 	size_t changes = 0;
 
@@ -157,13 +157,13 @@ static int run(struct session *session, const struct ix_strv *names, bool update
 	ix_auto_buf body = { 0 };
 	int r;
 
-	if (!session->project)
+	if (!session->ws->project)
 		return ix_err_set(err, IX_EARG, "no ix.yaml here: a lock file belongs to a project");
 	if (names->count > 0 && !update)
 		return ix_err_set(err, IX_EARG, "names go with --update");
-	if ((r = session_load(session, err)) < 0 || (r = lock_all(&self, err)) < 0 || (r = check_names(&self, err)) < 0)
+	if ((r = ix_workspace_load(session->ws, err)) < 0 || (r = lock_all(&self, err)) < 0 || (r = check_names(&self, err)) < 0)
 		return r;
-	path = pins_path(session);
+	path = ix_workspace_lock_path(session->ws);
 	ix_lock_text(lock, &body);
 	r = ix_publish_file(AT_FDCWD, path, body.data, body.len, 0644, err);
 	if (r < 0)
@@ -176,15 +176,13 @@ static int run(struct session *session, const struct ix_strv *names, bool update
 
 int cmd_lock(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	ix_auto_strv names = { 0 };
 	bool update = false;
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
-		{ 0, "update", NULL, OPT_FLAG, &update, "resolve again what is pinned already" },
-		KEY_OPTIONS(&request),
-		NETWORK_OPTION(&request),
+		PROJECT_OPTION(&session.common), { 0, "update", NULL, OPT_FLAG, &update, "resolve again what is pinned already" },
+		KEY_OPTIONS(&request),           NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
 	};
 	static const struct command self = { "lock", "[--update [NAME...]]", NULL, NULL };
@@ -197,7 +195,7 @@ int cmd_lock(int argc, char **argv)
 		return 0;
 	}
 	request.pull = request.locking = true;
-	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	if (ix_request_settle(&request, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
 	    run(&session, &names, update, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);

@@ -10,18 +10,18 @@ static const char text[] = "Say what would be done, without doing it: for each s
 
 int cmd_plan(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	bool json = false, env = false;
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 0, "json", NULL, OPT_FLAG, &json, "as JSON" },
 		{ 0, "env", NULL, OPT_FLAG, &env, "print the arguments of all stages, with links as image references" },
 		{ 0, "pull", NULL, OPT_FLAG, &request.pull, "ask registries for base images even when a local image has the name" },
 		{ 0, "force", "STAGE", OPT_LIST, &request.force, "build this stage though its image exists" },
 		{ 0, "force-all", NULL, OPT_FLAG, &request.force_all, "build all stages" },
 		REQUIRE_CACHE_OPTION(&request),
-		{ 0, "channel", "NAME", OPT_TEXT, &session.common.channel, "the channel to compare with (default: the git branch)" },
+		{ 0, "channel", "NAME", OPT_TEXT, &request.channel, "the channel to compare with (default: the git branch)" },
 		KEY_OPTIONS(&request),
 		NETWORK_OPTION(&request),
 		COMMON_OPTIONS(&session.common),
@@ -40,18 +40,18 @@ int cmd_plan(int argc, char **argv)
 		return complain(&err);
 	}
 	request.publish = true;
-	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
-	    session_plan(&session, &err) < 0) {
+	if (ix_request_settle(&request, &err) < 0 || session_open(&session, &request, false, &err) < 0 ||
+	    ix_workspace_plan(session.ws, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);
 	}
-	session_advise(&session);
+	ix_workspace_advise(session.ws);
 	ix_ui_finish(session.ui);
 	if (env)
-		print_plan_env(&session);
+		print_plan_env(session.ws);
 	else if (json)
-		print_plan_json(&session);
+		print_plan_json(session.ws);
 	else
-		print_plan(&session);
-	return session.plan->builds > 0 ? 2 : 0;
+		print_plan(session.ws);
+	return session.ws->plan->builds > 0 ? 2 : 0;
 }

@@ -15,10 +15,10 @@ static int fetch_layers(struct session *session, const char *ref, const struct i
 {
 	ix_auto_manifest manifest = { 0 };
 	ix_auto_config config = { 0 };
-	int r = ix_cache_image(session->cache, ref, digest, &manifest, &config, err);
+	int r = ix_cache_image(session->ws->cache, ref, digest, &manifest, &config, err);
 
 	for (size_t i = 0; r == 0 && i < manifest.nlayers; i++)
-		r = ix_cache_need_blob(session->cache, ref, &manifest.layers[i], NULL, err);
+		r = ix_cache_need_blob(session->ws->cache, ref, &manifest.layers[i], NULL, err);
 	return r;
 }
 
@@ -30,32 +30,32 @@ static int stage_image(struct session *session, const struct ix_local_opts *loca
 	ix_scoped(ix_engine_freep) struct ix_engine *run = NULL;
 	const struct ix_plan_stage *planned;
 	struct ix_engine_opts engine;
-	int r = session_plan(session, err);
+	int r = ix_workspace_plan(session->ws, err);
 
 	if (r < 0)
 		return r;
-	engine_options(session, local, builder, &engine);
-	run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	ix_workspace_engine(session->ws, local, builder, &engine);
+	run = ix_engine_new(&engine, session->ws->graph, session->ws->state, session->ws->plan);
 	r = ix_engine_run(run, err);
 	if (r < 0)
 		return r;
-	planned = &session->plan->stages[session->targets[0]->index];
+	planned = &session->ws->plan->stages[session->ws->targets[0]->index];
 	*ret_manifest = ix_engine_result(run, planned->stage)->manifest;
 	free(*ret_ref);
-	*ret_ref = ix_cache_is_local(session->cache) ? NULL : ix_strdup(planned->ref);
+	*ret_ref = ix_cache_is_local(session->ws->cache) ? NULL : ix_strdup(planned->ref);
 	return fetch_layers(session, *ret_ref, ret_manifest, err);
 }
 
 int cmd_run(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	ix_auto_strv operands = { 0 }, env = { 0 }, volumes = { 0 };
 	ix_auto_free char *ref = NULL;
 	struct ix_run_opts run = { 0 };
 	const char *network = NULL;
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 'e', "env", "K=V", OPT_LIST, &env, "set a variable" },
 		{ 'v', "volume", "HOST:TARGET[:ro]", OPT_LIST, &volumes, "show a directory or file of this machine" },
 		{ 'w', "workdir", "DIR", OPT_TEXT, &run.workdir, "working directory" },
@@ -87,26 +87,26 @@ int cmd_run(int argc, char **argv)
 					       : "--network is host or none");
 		return complain(&err);
 	}
-	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, true, &err) < 0)
+	if (ix_request_settle(&request, &err) < 0 || session_open(&session, &request, true, &err) < 0)
 		return complain(&err);
-	local_options(&session, &local);
-	if (session.project && ix_project_stage(session.project, operands.items[0])) {
+	ix_workspace_local(session.ws, &local);
+	if (session.ws->project && ix_project_stage(session.ws->project, operands.items[0])) {
 		ix_strv_add(&request.stages, operands.items[0]);
 		do {
 			r = stage_image(&session, &local, &manifest, &ref, &err);
-		} while (r < 0 && session_again(&session, &err));
+		} while (r < 0 && ix_workspace_again(session.ws, &err));
 		if (r < 0) {
 			ix_ui_finish(session.ui);
 			return complain(&err);
 		}
-	} else if (find_image(&session, operands.items[0], &manifest, &ref, &err) < 0) {
+	} else if (ix_workspace_image(session.ws, operands.items[0], &manifest, &ref, &err) < 0) {
 		return complain(&err);
 	}
 	ix_ui_finish(session.ui);
 	run.argv = own + 1 < argc ? (const char *const *)(argv + own + 1) : NULL;
 	run.env = (const char *const *)env.items;
 	run.volumes = (const char *const *)volumes.items;
-	run.image_tls = session.project && session.project->image_tls;
+	run.image_tls = session.ws->project && session.ws->project->image_tls;
 	run.no_network = network && strcmp(network, "none") == 0;
 	signals_leave_to_child();
 	if (ix_local_run_image(&local, &manifest, ref, &run, &status, &err) < 0)

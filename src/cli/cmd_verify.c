@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli_int.h"
+#include "images/images.h"
 #include "signals_int.h"
 
 static const char text[] =
@@ -15,7 +16,7 @@ static const char text[] =
 /* The image that is there. */
 static int find_original(struct session *session, struct ix_digest *ret_manifest, char **ret_ref, struct ix_err *err)
 {
-	const struct ix_plan_stage *planned = &session->plan->stages[session->targets[0]->index];
+	const struct ix_plan_stage *planned = &session->ws->plan->stages[session->ws->targets[0]->index];
 
 	if (planned->decision == IX_PLAN_BUILD)
 		return ix_err_set(err, IX_ENOTFOUND, "stage '%s' has no image to compare with (%s): build it first", planned->stage->name,
@@ -26,14 +27,14 @@ static int find_original(struct session *session, struct ix_digest *ret_manifest
 }
 
 /* The stage and its inner stages are built again; everything else is as it was found. */
-static void force_stage(struct session *session, struct build_request *request, const char *name)
+static void force_stage(struct session *session, struct ix_request *request, const char *name)
 {
 	ix_auto_free char *prefix = ix_asprintf("%s.", name);
 
 	ix_strv_add(&request->force, name);
-	for (size_t i = 0; i < session->graph->nstages; i++)
-		if (session->graph->stages[i]->inner && ix_starts(session->graph->stages[i]->name, prefix))
-			ix_strv_add(&request->force, session->graph->stages[i]->name);
+	for (size_t i = 0; i < session->ws->graph->nstages; i++)
+		if (session->ws->graph->stages[i]->inner && ix_starts(session->ws->graph->stages[i]->name, prefix))
+			ix_strv_add(&request->force, session->ws->graph->stages[i]->name);
 }
 
 static void tell(const char *stage, const struct ix_image_difference *difference)
@@ -49,7 +50,7 @@ static void tell(const char *stage, const struct ix_image_difference *difference
 		say("%s: not reproducible: %s\n", stage, difference->what);
 }
 
-static int verify(struct session *session, struct build_request *request, int *ret_status, struct ix_err *err)
+static int verify(struct session *session, struct ix_request *request, int *ret_status, struct ix_err *err)
 {
 	ix_scoped(ix_perturbed_freep) struct ix_perturbed *perturbed = NULL;
 	ix_scoped(ix_builder_freep) struct ix_builder *builder = NULL;
@@ -62,24 +63,25 @@ static int verify(struct session *session, struct build_request *request, int *r
 	struct ix_digest before;
 	int r;
 
-	if ((r = session_plan(session, err)) < 0 || (r = find_original(session, &before, &ref, err)) < 0)
+	if ((r = ix_workspace_plan(session->ws, err)) < 0 || (r = find_original(session, &before, &ref, err)) < 0)
 		return r;
 	force_stage(session, request, name);
-	r = session_plan(session, err);
+	r = ix_workspace_plan(session->ws, err);
 	if (r < 0)
 		return r;
-	local_options(session, &local);
-	perturbed = ix_perturbed_new(session->store);
+	ix_workspace_local(session->ws, &local);
+	perturbed = ix_perturbed_new(session->ws->store);
 	local.image.perturbed = perturbed;
 	builder = ix_local_new(&local);
-	engine_options(session, &local, builder, &engine);
+	ix_workspace_engine(session->ws, &local, builder, &engine);
 	/* Another second at least. */
-	r = ix_cancel_sleep(session->cancel, 1100, err);
+	r = ix_cancel_sleep(signals_cancel(), 1100, err);
 	if (r < 0)
 		return r;
-	run = ix_engine_new(&engine, session->graph, session->state, session->plan);
+	run = ix_engine_new(&engine, session->ws->graph, session->ws->state, session->ws->plan);
 	if ((r = ix_engine_run(run, err)) < 0 ||
-	    (r = ix_image_compare(&local.image, &before, ref, &ix_engine_result(run, session->targets[0])->manifest, &difference, err)) < 0)
+	    (r = ix_image_compare(&local.image, &before, ref, &ix_engine_result(run, session->ws->targets[0])->manifest, &difference,
+				  err)) < 0)
 		return r;
 	ix_ui_finish(session->ui);
 	tell(name, &difference);
@@ -90,10 +92,10 @@ static int verify(struct session *session, struct build_request *request, int *r
 
 int cmd_verify(int argc, char **argv)
 {
-	ix_scoped(build_request_release) struct build_request request = BUILD_REQUEST_INIT;
-	auto_session session = { .cancel = signals_cancel() };
+	ix_auto_request request = IX_REQUEST_INIT;
+	auto_session session = { 0 };
 	const struct opt opts[] = {
-		{ 'p', "project", "FILE", OPT_TEXT, &session.common.project_file, "project file (default: ix.yaml)" },
+		PROJECT_OPTION(&session.common),
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
 		KEY_OPTIONS(&request),
 		NETWORK_OPTION(&request),
@@ -113,7 +115,7 @@ int cmd_verify(int argc, char **argv)
 		ix_err_set(&err, IX_EARG, "one stage: ix verify STAGE");
 		return complain(&err);
 	}
-	if (request_settle(&request, &session, &err) < 0 || session_open(&session, &request, true, &err) < 0 ||
+	if (ix_request_settle(&request, &err) < 0 || session_open(&session, &request, true, &err) < 0 ||
 	    verify(&session, &request, &status, &err) < 0) {
 		ix_ui_finish(session.ui);
 		return complain(&err);

@@ -24,25 +24,6 @@ struct output {
 	bool split;  /* LOCAL: below a directory named after the platform */
 };
 
-void csv_fields(const char *text, struct ix_strv *fields)
-{
-	while (*text) {
-		bool quoted = *text == '"';
-		size_t len = quoted ? strcspn(text + 1, "\"") : strcspn(text, ",");
-
-		ix_strv_take(fields, ix_strndup(text + quoted, len));
-		text += len + (quoted ? 1 : 0);
-		if (quoted && *text == '"')
-			text++;
-		text += *text == ',';
-	}
-}
-
-const char *csv_get(const struct ix_strv *fields, const char *key)
-{
-	return ix_env_get(fields, key);
-}
-
 int compression_parse(const char *name, enum ix_compression *ret_kind, struct ix_err *err)
 {
 	if (strcmp(name, "gzip") == 0)
@@ -220,8 +201,8 @@ static int parse(const char *text, struct output *output, struct ix_err *err)
 		output->spec.dest = output->fields.items[0];
 		return 0;
 	}
-	csv_fields(text, &output->fields);
-	if (!csv_get(&output->fields, "type"))
+	ix_csv_fields(text, &output->fields);
+	if (!ix_env_get(&output->fields, "type"))
 		return ix_err_set(err, IX_EARG, "type is required");
 	/* The type first: others depend on it. */
 	for (int pass = 0; pass < 2; pass++) {
@@ -311,11 +292,11 @@ static int tag_image(const struct product *product, const struct ix_strv *names,
 
 	if (names->count == 0)
 		return 0;
-	if ((r = ix_cache_image(session->cache, product->ref, manifest, &parsed, &config, err)) < 0 ||
-	    (r = ix_blob_read(session->store, manifest, &body, err)) < 0)
+	if ((r = ix_cache_image(session->ws->cache, product->ref, manifest, &parsed, &config, err)) < 0 ||
+	    (r = ix_blob_read(session->ws->store, manifest, &body, err)) < 0)
 		return r;
 	for (size_t i = 0; i < names->count; i++)
-		if ((r = ix_store_tag(session->store, names->items[i], manifest, parsed.media_type, body.len, err)) < 0)
+		if ((r = ix_store_tag(session->ws->store, names->items[i], manifest, parsed.media_type, body.len, err)) < 0)
 			return r;
 	return 0;
 }
@@ -336,8 +317,8 @@ static int push(const struct product *product, const struct output *output, cons
 				    names->items[i], ix_digest_text(manifest, digest));
 		struct ix_published moved;
 
-		r = ix_cache_publish_name(product->session->cache, output->by_digest ? by_digest : names->items[i], manifest, product->ref,
-					  product->planned->stage->name, &moved, err);
+		r = ix_cache_publish_name(product->session->ws->cache, output->by_digest ? by_digest : names->items[i], manifest,
+					  product->ref, product->planned->stage->name, &moved, err);
 		if (r < 0)
 			return r;
 	}
@@ -456,8 +437,8 @@ static int tell(const struct product *product, const struct build_opts *opts, st
 
 	if (!opts->iidfile && !opts->metadata_file)
 		return 0;
-	if ((r = ix_cache_image(product->session->cache, product->ref, &product->manifest, &manifest, &config, err)) < 0 ||
-	    (r = ix_blob_read(product->session->store, &product->manifest, &body, err)) < 0)
+	if ((r = ix_cache_image(product->session->ws->cache, product->ref, &product->manifest, &manifest, &config, err)) < 0 ||
+	    (r = ix_blob_read(product->session->ws->store, &product->manifest, &body, err)) < 0)
 		return r;
 	if (opts->metadata_file && (r = write_metadata(product, opts->metadata_file, &manifest, body.len, err)) < 0)
 		return r;
@@ -471,7 +452,7 @@ static int tell(const struct product *product, const struct build_opts *opts, st
 /* --annotation [manifest:]K=V */
 static int annotate(struct product *product, struct ix_err *err)
 {
-	const struct ix_strv *given = &product->session->request->annotations;
+	const struct ix_strv *given = &product->session->ws->request->annotations;
 	ix_auto_strv pairs = { 0 };
 	const struct ix_convert form = { .annotations = &pairs };
 
@@ -501,10 +482,11 @@ static int count_base_layers(struct product *product, struct ix_err *err)
 
 	while (base->kind == IX_SOURCE_STAGE)
 		base = &base->stage->base;
-	digest = base->kind == IX_SOURCE_IMAGE || base->kind == IX_SOURCE_LAYOUT ? ix_state_image(product->session->state, base) : NULL;
+	digest = base->kind == IX_SOURCE_IMAGE || base->kind == IX_SOURCE_LAYOUT ? ix_state_image(product->session->ws->state, base) : NULL;
 	if (!digest)
 		return 0;
-	int r = ix_cache_image(product->session->cache, base->kind == IX_SOURCE_IMAGE ? base->text : NULL, digest, &manifest, &config, err);
+	int r = ix_cache_image(product->session->ws->cache, base->kind == IX_SOURCE_IMAGE ? base->text : NULL, digest, &manifest, &config,
+			       err);
 	if (r < 0)
 		return r;
 	product->base_layers = manifest.nlayers;
@@ -536,7 +518,7 @@ static int write_all(struct product *product, const struct build_opts *opts, str
 {
 	int r;
 
-	if ((r = full_names(&product->session->request->tags, "--tag", &product->names, err)) < 0 ||
+	if ((r = full_names(&product->session->ws->request->tags, "--tag", &product->names, err)) < 0 ||
 	    (converts(opts) && (r = count_base_layers(product, err)) < 0) || (r = recompress(product, opts, err)) < 0 ||
 	    (r = annotate(product, err)) < 0 || (r = tag_image(product, &product->names, &product->manifest, err)) < 0)
 		return r;
@@ -549,9 +531,9 @@ static int write_all(struct product *product, const struct build_opts *opts, str
 /* An image of the registry is the one of its key, and stays as it is: in a project another form of it needs a name or a place. */
 static int check_form(const struct session *session, const struct build_opts *opts, struct ix_err *err)
 {
-	bool goes_out = opts->parsed.count > 0 || session->request->tags.count > 0 || opts->iidfile || opts->metadata_file;
+	bool goes_out = opts->parsed.count > 0 || session->ws->request->tags.count > 0 || opts->iidfile || opts->metadata_file;
 
-	if (session->project && session->request->annotations.count > 0 && !goes_out)
+	if (session->ws->project && session->ws->request->annotations.count > 0 && !goes_out)
 		return ix_err_set(err, IX_EARG,
 				  "--annotation is for an image that goes out by --tag or --output: that of a stage is of its key");
 	return 0;
@@ -563,17 +545,17 @@ int outputs_write(struct session *session, const struct build_opts *opts, const 
 	struct product product = { .session = session, .image = image };
 	int r = check_form(session, opts, err);
 
-	product.planned = &session->plan->stages[session->targets[0]->index];
+	product.planned = &session->ws->plan->stages[session->ws->targets[0]->index];
 	*ret_manifest = product.manifest = ix_engine_result(run, product.planned->stage)->manifest;
 	if (r < 0)
 		return r;
-	if (opts->parsed.count == 0 && session->request->tags.count == 0 && !opts->iidfile && !opts->metadata_file &&
-	    session->request->annotations.count == 0 && (session->project || (!opts->compression && !opts->compression_level)))
+	if (opts->parsed.count == 0 && session->ws->request->tags.count == 0 && !opts->iidfile && !opts->metadata_file &&
+	    session->ws->request->annotations.count == 0 && (session->ws->project || (!opts->compression && !opts->compression_level)))
 		return 0;
-	if (session->ntargets != 1)
+	if (session->ws->ntargets != 1)
 		return ix_err_set(err, IX_EARG, "--output, --tag, --iidfile and --metadata-file are about one image: name one stage");
 	/* Layers that came from the channel's record may be in the registry only. */
-	product.ref = ix_cache_is_local(session->cache) ? NULL : product.planned->ref;
+	product.ref = ix_cache_is_local(session->ws->cache) ? NULL : product.planned->ref;
 	r = write_all(&product, opts, err);
 	*ret_manifest = product.manifest;
 	ix_strv_release(&product.names);

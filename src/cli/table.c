@@ -16,9 +16,9 @@ static const struct ix_stage *parent_of(const struct ix_stage *stage)
 	return stage;
 }
 
-static bool shown(const struct session *session, const struct ix_stage *stage)
+static bool shown(const struct ix_workspace *ws, const struct ix_stage *stage)
 {
-	return session->plan->stages[stage->index].ref != NULL && !stage->inner;
+	return ws->plan->stages[stage->index].ref != NULL && !stage->inner;
 }
 
 static const struct {
@@ -31,7 +31,7 @@ static const struct {
 };
 
 struct drawing {
-	const struct session *session;
+	const struct ix_workspace *ws;
 	unsigned width; /* of the first column */
 	bool color;
 };
@@ -55,7 +55,7 @@ static unsigned columns(const char *text)
 
 static void draw_line(const struct drawing *self, const char *lead, const struct ix_stage *stage)
 {
-	const struct ix_plan_stage *planned = &self->session->plan->stages[stage->index];
+	const struct ix_plan_stage *planned = &self->ws->plan->stages[stage->index];
 	unsigned used = columns(lead) + columns(stage->name);
 	enum ix_decision look = appearance(planned);
 	const char *reason = planned->reason ? planned->reason : look == IX_PLAN_SKIP ? "" : "not needed";
@@ -79,14 +79,14 @@ struct pending {
 
 static void push_children(const struct drawing *self, const struct ix_stage *parent, const char *below, struct pending *stack, size_t *n)
 {
-	const struct ix_graph *graph = self->session->graph;
+	const struct ix_graph *graph = self->ws->graph;
 	bool last = true;
 
 	/* From the last one, so that the first is on top of the stack. */
 	for (size_t i = graph->nstages; i-- > 0;) {
 		const struct ix_stage *stage = graph->stages[i];
 
-		if (!shown(self->session, stage) || parent_of(stage) != parent)
+		if (!shown(self->ws, stage) || parent_of(stage) != parent)
 			continue;
 		stack[(*n)++] = (struct pending){
 			stage,
@@ -97,27 +97,27 @@ static void push_children(const struct drawing *self, const struct ix_stage *par
 	}
 }
 
-static unsigned first_column(const struct session *session)
+static unsigned first_column(const struct ix_workspace *ws)
 {
 	unsigned width = 8;
 
-	for (size_t i = 0; i < session->graph->nstages; i++) {
-		const struct ix_stage *stage = session->graph->stages[i];
+	for (size_t i = 0; i < ws->graph->nstages; i++) {
+		const struct ix_stage *stage = ws->graph->stages[i];
 		unsigned used = (unsigned)strlen(stage->name);
 
 		for (const struct ix_stage *above = parent_of(stage); above; above = parent_of(above))
 			used += 3;
-		if (shown(session, stage) && used > width)
+		if (shown(ws, stage) && used > width)
 			width = used;
 	}
 	return width;
 }
 
-void print_plan(const struct session *session)
+void print_plan(const struct ix_workspace *ws)
 {
 	const char *no_color = getenv("NO_COLOR"); /* NOLINT(concurrency-mt-unsafe) */
-	struct drawing self = { session, first_column(session), isatty(STDOUT_FILENO) && !no_color };
-	ix_auto_free struct pending *stack = ix_calloc(session->graph->nstages + 1, sizeof(*stack));
+	struct drawing self = { ws, first_column(ws), isatty(STDOUT_FILENO) && !no_color };
+	ix_auto_free struct pending *stack = ix_calloc(ws->graph->nstages + 1, sizeof(*stack));
 	size_t n = 0, found = 0;
 
 	push_children(&self, NULL, "", stack, &n);
@@ -129,26 +129,26 @@ void print_plan(const struct session *session)
 		free(top.lead);
 		free(top.below);
 	}
-	for (size_t i = 0; i < session->plan->nstages; i++)
-		found += !session->graph->stages[i]->inner &&
-			 (session->plan->stages[i].decision == IX_PLAN_DONE || session->plan->stages[i].decision == IX_PLAN_FOUND);
+	for (size_t i = 0; i < ws->plan->nstages; i++)
+		found += !ws->graph->stages[i]->inner &&
+			 (ws->plan->stages[i].decision == IX_PLAN_DONE || ws->plan->stages[i].decision == IX_PLAN_FOUND);
 	say("\n");
-	for (size_t i = 0; i < session->graph->nstages; i++)
-		if (shown(session, session->graph->stages[i]))
-			say("%-*s  %s\n", (int)self.width, session->graph->stages[i]->name, session->plan->stages[i].ref);
-	if (session->plan->builds == 0)
+	for (size_t i = 0; i < ws->graph->nstages; i++)
+		if (shown(ws, ws->graph->stages[i]))
+			say("%-*s  %s\n", (int)self.width, ws->graph->stages[i]->name, ws->plan->stages[i].ref);
+	if (ws->plan->builds == 0)
 		say("\nNothing to build.\n");
 	else
-		say("\n%zu to build, %zu found.\n", session->plan->builds, found);
+		say("\n%zu to build, %zu found.\n", ws->plan->builds, found);
 }
 
-void print_plan_json(const struct session *session)
+void print_plan_json(const struct ix_workspace *ws)
 {
 	json_t *root = json_object(), *stages = json_array();
 
-	for (size_t i = 0; i < session->graph->nstages; i++) {
-		const struct ix_stage *stage = session->graph->stages[i];
-		const struct ix_plan_stage *planned = &session->plan->stages[i];
+	for (size_t i = 0; i < ws->graph->nstages; i++) {
+		const struct ix_stage *stage = ws->graph->stages[i];
+		const struct ix_plan_stage *planned = &ws->plan->stages[i];
 		json_t *json, *links = json_array(), *causes = json_array();
 		char hex[IX_DIGEST_TEXT];
 
@@ -159,7 +159,7 @@ void print_plan_json(const struct session *session)
 		for (size_t j = 0; j < planned->causes.count; j++)
 			json_array_append_new(causes, json_string(planned->causes.items[j]));
 		json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:o, s:o, s:b}", "stage", stage->name, "decision",
-				 ix_decision_text(planned->decision), "key", ix_digest_text(ix_state_stage_key(session->state, stage), hex),
+				 ix_decision_text(planned->decision), "key", ix_digest_text(ix_state_stage_key(ws->state, stage), hex),
 				 "reference", planned->ref, "target", planned->target, "inner", stage->inner, "reason", planned->reason,
 				 "causes", causes, "needs", links, "in_registry", planned->remote);
 		if (stage->inner && stage->alias)
@@ -169,27 +169,27 @@ void print_plan_json(const struct session *session)
 		json_array_append_new(stages, json);
 	}
 	json_object_set_new(root, "format", json_integer(1));
-	json_object_set_new(root, "to_build", json_integer((json_int_t)session->plan->builds));
+	json_object_set_new(root, "to_build", json_integer((json_int_t)ws->plan->builds));
 	json_object_set_new(root, "stages", stages);
 	say_json(root);
 	json_decref(root);
 }
 
 /* What docker build --build-arg needs to build any of the Dockerfiles by hand. */
-void print_plan_env(const struct session *session)
+void print_plan_env(const struct ix_workspace *ws)
 {
-	for (size_t i = 0; i < session->project->nstages; i++) {
-		const struct ix_project_stage *spec = &session->project->stages[i];
-		const struct ix_stage *stage = ix_graph_find(session->graph, spec->name);
+	for (size_t i = 0; i < ws->project->nstages; i++) {
+		const struct ix_project_stage *spec = &ws->project->stages[i];
+		const struct ix_stage *stage = ix_graph_find(ws->graph, spec->name);
 
-		if (!stage || !session->plan->stages[stage->index].ref)
+		if (!stage || !ws->plan->stages[stage->index].ref)
 			continue;
 		for (size_t j = 0; j < spec->nargs; j++) {
 			const char *value = spec->args[j].value;
-			const struct ix_stage *link = value && ix_starts(value, "stage:") ? ix_graph_find(session->graph, value + 6) : NULL;
+			const struct ix_stage *link = value && ix_starts(value, "stage:") ? ix_graph_find(ws->graph, value + 6) : NULL;
 
 			if (link)
-				value = session->plan->stages[link->index].ref;
+				value = ws->plan->stages[link->index].ref;
 			if (value)
 				say("%s.%s=%s\n", spec->name, spec->args[j].name, value);
 		}

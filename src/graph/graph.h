@@ -66,6 +66,8 @@ struct ix_remote {
 
 /* What a source word or a context's name says about being fetched; NONE when it names files of this machine. Malformed git URLs are IX_EARG. */
 int ix_remote_parse(struct ix_arena *arena, const char *text, struct ix_remote *ret_remote, struct ix_err *err);
+/* "URL#ref", of a repository. Caller frees. */
+char *ix_remote_git_text(const struct ix_remote *remote);
 
 /* A value from outside that a step can see. */
 struct ix_arg {

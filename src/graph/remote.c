@@ -250,3 +250,8 @@ int ix_remote_parse(struct ix_arena *arena, const char *text, struct ix_remote *
 		parse_http(&self);
 	return 0;
 }
+
+char *ix_remote_git_text(const struct ix_remote *remote)
+{
+	return ix_asprintf("%s%s%s", remote->url, remote->ref ? "#" : "", remote->ref ? remote->ref : "");
+}

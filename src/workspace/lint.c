@@ -5,17 +5,17 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/path.h"
-#include "cli_int.h"
+#include "workspace_int.h"
 
-/* The build checks of a Dockerfile with what only a session knows: ignore files, and base images. */
+/* The build checks of a Dockerfile with what only a workspace knows: ignore files, and base images. */
 
 static bool is_ignored(void *data, const char *path)
 {
-	const struct session *session = data;
+	const struct workspace *ws = data;
 	ix_auto_free char *rooted = ix_asprintf("/%s", path);
 	ix_auto_free char *clean = ix_path_clean(rooted);
 
-	return session->lint_ignore && clean[1] && ix_ignore_match(session->lint_ignore, clean + 1);
+	return ws->lint_ignore && clean[1] && ix_ignore_match(ws->lint_ignore, clean + 1);
 }
 
 /* A malformed one is an error even where nothing is copied, as in docker. */
@@ -40,7 +40,7 @@ static bool same_check(const struct ix_check *a, const struct ix_check *b)
 }
 
 /* One that another file has told, not this one: a line may have the same mistake twice. */
-static struct finding *known_finding(struct finding *findings, size_t before, const struct ix_check *check, const char *stage)
+static struct ix_finding *known_finding(struct ix_finding *findings, size_t before, const struct ix_check *check, const char *stage)
 {
 	for (size_t i = 0; i < before; i++)
 		if (same_check(findings[i].check, check) && !ix_strv_has(&findings[i].stages, stage))
@@ -48,23 +48,23 @@ static struct finding *known_finding(struct finding *findings, size_t before, co
 	return NULL;
 }
 
-struct finding *session_findings(const struct session *session, size_t first, size_t *ret_count)
+static struct ix_finding *find(const struct workspace *ws, size_t first, size_t *ret_count)
 {
-	struct finding *findings = NULL;
+	struct ix_finding *findings = NULL;
 	size_t count = 0;
 
-	for (size_t i = first; i < session->nfiles; i++) {
+	for (size_t i = first; i < ws->nfiles; i++) {
 		size_t n, before = count;
-		const struct ix_check *checks = ix_dockerfile_checks(session->files[i], &n);
-		const char *stage = session->file_stages.items[i];
+		const struct ix_check *checks = ix_dockerfile_checks(ws->files[i], &n);
+		const char *stage = ws->file_stages.items[i];
 
 		for (size_t j = 0; j < n; j++) {
-			struct finding *finding = known_finding(findings, before, &checks[j], stage);
+			struct ix_finding *finding = known_finding(findings, before, &checks[j], stage);
 
 			if (!finding) {
 				findings = ix_realloc_array(findings, count + 1, sizeof(*findings));
 				finding = &findings[count++];
-				*finding = (struct finding){ .check = &checks[j], .file = session->files[i] };
+				*finding = (struct ix_finding){ .check = &checks[j], .file = ws->files[i] };
 			}
 			ix_strv_add(&finding->stages, stage);
 		}
@@ -73,14 +73,24 @@ struct finding *session_findings(const struct session *session, size_t first, si
 	return findings;
 }
 
-void findings_free(struct finding *findings, size_t count)
+struct ix_finding *ix_workspace_findings(const struct ix_workspace *workspace, size_t *ret_count)
+{
+	return find(workspace_of_const(workspace), 0, ret_count);
+}
+
+size_t ix_workspace_nfiles(const struct ix_workspace *workspace)
+{
+	return workspace_of_const(workspace)->nfiles;
+}
+
+void ix_findings_free(struct ix_finding *findings, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		ix_strv_release(&findings[i].stages);
 	free(findings);
 }
 
-char *finding_stages(const struct finding *finding)
+char *ix_finding_stages(const struct ix_finding *finding)
 {
 	ix_auto_buf text = { 0 };
 
@@ -92,35 +102,35 @@ char *finding_stages(const struct finding *finding)
 	return ix_strdup(ix_buf_str(&text));
 }
 
-void session_tell_findings(struct session *session, size_t first)
+void lint_tell(struct workspace *ws, size_t first)
 {
 	size_t n = 0;
-	struct finding *findings = session->checking ? NULL : session_findings(session, first, &n);
+	struct ix_finding *findings = ws->base.request->checking ? NULL : find(ws, first, &n);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct ix_check *check = findings[i].check;
 		ix_auto_free char *text =
 			ix_asprintf("%s:%u:%u: %s: %s", check->pos.file, check->pos.line, check->pos.column, check->rule, check->message);
-		ix_auto_free char *stages = finding_stages(&findings[i]);
+		ix_auto_free char *stages = ix_finding_stages(&findings[i]);
 
 		/* A base that is an argument is how a project's stages are linked; ix check tells of it all the same. */
-		if ((session->project && strcmp(check->rule, "InvalidDefaultArgInFrom") == 0) || ix_strv_has(&session->told, text))
+		if ((ws->base.project && strcmp(check->rule, "InvalidDefaultArgInFrom") == 0) || ix_strv_has(&ws->told, text))
 			continue;
-		ix_strv_add(&session->told, text);
-		session_warn(session, "%s%s", text, stages);
+		ix_strv_add(&ws->told, text);
+		workspace_warn(ws, "%s%s", text, stages);
 	}
-	findings_free(findings, n);
+	ix_findings_free(findings, n);
 }
 
 /* --- finding --- */
 
-static int refuse_found(const struct session *session, const struct ix_dockerfile *file, struct ix_err *err)
+static int refuse_found(const struct workspace *ws, const struct ix_dockerfile *file, struct ix_err *err)
 {
 	size_t n;
 	const struct ix_check *checks = ix_dockerfile_checks(file, &n);
 	ix_auto_buf names = { 0 };
 
-	if (session->checking || !ix_dockerfile_checks_fail(file))
+	if (ws->base.request->checking || !ix_dockerfile_checks_fail(file))
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		if (!strstr(ix_buf_str(&names), checks[i].rule))
@@ -129,7 +139,7 @@ static int refuse_found(const struct session *session, const struct ix_dockerfil
 			  checks[0].pos.column, ix_buf_str(&names));
 }
 
-int session_lint(struct session *session, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
+int lint_file(struct workspace *ws, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)
 {
 	struct ix_lower_opts opts = *given;
 	int r;
@@ -139,12 +149,12 @@ int session_lint(struct session *session, struct ix_dockerfile *file, const stru
 		    (r = ix_dockerfile_set_checks(file, opts.args[i].value, err)) < 0)
 			return r;
 	opts.ignored = is_ignored;
-	opts.lint_needs_facts = session->checking;
-	r = read_ignore(opts.context, &session->lint_ignore, err);
+	opts.lint_needs_facts = ws->base.request->checking;
+	r = read_ignore(opts.context, &ws->lint_ignore, err);
 	if (r < 0)
 		return r;
 	ix_dockerfile_lint(file, &opts);
-	ix_ignore_free(session->lint_ignore);
-	session->lint_ignore = NULL;
-	return refuse_found(session, file, err);
+	ix_ignore_free(ws->lint_ignore);
+	ws->lint_ignore = NULL;
+	return refuse_found(ws, file, err);
 }

@@ -1,12 +1,14 @@
 /* What a command asks for: the options that all commands share that compute keys, so that all of them compute the same. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "cli_int.h"
 #include "sandbox/sandbox.h"
+#include "workspace_int.h"
 
-void build_request_release(struct build_request *request)
+void ix_request_release(struct ix_request *request)
 {
 	struct ix_strv *lists[] = { &request->stages, &request->build_args, &request->build_contexts, &request->labels,
 				    &request->tags,   &request->force,      &request->add_hosts,      &request->ulimits,
@@ -18,7 +20,7 @@ void build_request_release(struct build_request *request)
 	ix_arena_free(request->arena);
 }
 
-const char *request_arg(const struct build_request *request, const char *name)
+const char *ix_request_arg(const struct ix_request *request, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -52,7 +54,7 @@ static int parse_allow(const struct ix_strv *allow, bool *ret_insecure, struct i
 }
 
 /* By name; lines for the same name keep the order in which they were given. */
-static int parse_hosts(struct build_request *request, struct ix_err *err)
+static int parse_hosts(struct ix_request *request, struct ix_err *err)
 {
 	struct ix_run_host *hosts = ix_arena_alloc(request->arena, (request->add_hosts.count + 1) * sizeof(*hosts));
 	size_t n = 0;
@@ -76,7 +78,7 @@ static int parse_hosts(struct build_request *request, struct ix_err *err)
 }
 
 /* By name; what was given last counts. */
-static int parse_limits(struct build_request *request, struct ix_err *err)
+static int parse_limits(struct ix_request *request, struct ix_err *err)
 {
 	struct ix_run_limit *limits = ix_arena_alloc(request->arena, (request->ulimits.count + 1) * sizeof(*limits));
 	size_t n = 0;
@@ -101,13 +103,13 @@ static int parse_limits(struct build_request *request, struct ix_err *err)
 	return 0;
 }
 
-int request_settle(struct build_request *request, struct session *session, struct ix_err *err)
+int ix_request_settle(struct ix_request *request, struct ix_err *err)
 {
 	int r;
 
 	request->arena = ix_arena_new();
 	request->run = (struct ix_run_spec)IX_RUN_SPEC_INIT;
-	request->run.hostname = request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME");
+	request->run.hostname = ix_request_arg(request, "BUILDKIT_SANDBOX_HOSTNAME");
 	if (request->tls && strcmp(request->tls, "host") != 0 && strcmp(request->tls, "image") != 0)
 		return ix_err_set(err, IX_EARG, "--tls %s: host or image", request->tls);
 	request->run.image_tls = request->tls && strcmp(request->tls, "image") == 0;
@@ -119,7 +121,49 @@ int request_settle(struct build_request *request, struct session *session, struc
 	    (r = parse_allow(&request->allow, &request->allow_insecure, err)) < 0 || (r = parse_hosts(request, err)) < 0 ||
 	    (r = parse_limits(request, err)) < 0 || (r = secrets_parse(&request->secrets, &request->secret_list, err)) < 0)
 		return r;
-	session->secrets = request->secret_list.items;
-	session->nsecrets = request->secret_list.count;
+	return 0;
+}
+
+/* --- operands --- */
+
+static bool is_url(const char *operand)
+{
+	ix_scoped(ix_arena_freep) struct ix_arena *arena = ix_arena_new();
+	struct ix_remote remote;
+	struct ix_err ignored;
+
+	/* A malformed one is a URL too, and an error later. */
+	return ix_remote_parse(arena, operand, &remote, &ignored) < 0 || remote.kind != IX_REMOTE_NONE;
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Where no project is in sight a directory is one, too. */
+static bool is_path(const char *operand)
+{
+	if (access("ix.yaml", F_OK) != 0 && is_directory(operand))
+		return true;
+	return operand[0] == '.' || operand[0] == '/' || strcmp(operand, "-") == 0 || is_url(operand);
+}
+
+int ix_request_operands(const struct ix_strv *operands, struct ix_request *request, bool in_project, struct ix_err *err)
+{
+	bool lone = false;
+
+	for (size_t i = 0; i < operands->count; i++)
+		lone = lone || (is_path(operands->items[i]) && !in_project);
+	if (lone && operands->count != 1)
+		return ix_err_set(err, IX_EARG, "one PATH, or names of stages");
+	if (lone)
+		request->lone_context = operands->items[0];
+	else
+		ix_strv_copy(&request->stages, operands);
+	if (!lone && (request->lone_file || request->target))
+		return ix_err_set(err, IX_EARG, "--file and --target go with a PATH; stages of a project have theirs in ix.yaml");
 	return 0;
 }

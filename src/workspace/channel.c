@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/path.h"
-#include "cli_int.h"
 #include "io/digest.h"
+#include "workspace_int.h"
 
 enum { NAME_MAX_LEN = 50, GIT_TEXT_MAX = 4096 };
 
@@ -117,20 +117,21 @@ static void add_channel(struct ix_strv *channels, const char *branch)
 		ix_strv_add(channels, name);
 }
 
-void session_channels(const struct session *session, struct ix_strv *channels)
+void ix_workspace_channels(const struct ix_workspace *workspace, const char *first, struct ix_strv *channels)
 {
-	ix_auto_free char *git = session->project ? find_git(session->project->dir) : NULL;
+	const struct ix_project *project = workspace->project;
+	ix_auto_free char *git = project ? find_git(project->dir) : NULL;
 	ix_auto_free char *branch = git ? branch_of(git, "HEAD", "ref: refs/heads/") : NULL;
 	ix_auto_free char *fallback = git ? default_branch(git) : NULL;
 	const char *said = variable(branch_variables, IX_ARRAY_LEN(branch_variables));
 	const char *said_default = variable(default_variables, IX_ARRAY_LEN(default_variables));
 
-	if (!session->project || !session->project->registry)
+	if (!project || !project->registry)
 		return;
 	/* Without any branch at all there is still one line of images. */
-	add_channel(channels, session->common.channel ? session->common.channel : said ? said : branch ? branch : "main");
-	add_channel(channels, session->project->default_branch ? session->project->default_branch
-			      : said_default                   ? said_default
-			      : fallback                       ? fallback
-							       : "main");
+	add_channel(channels, first ? first : said ? said : branch ? branch : "main");
+	add_channel(channels, project->default_branch ? project->default_branch
+			      : said_default          ? said_default
+			      : fallback              ? fallback
+						      : "main");
 }

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "build_int.h"
+#include "workspace_int.h"
 
 /* id=ID[,src=FILE|,env=NAME]; without either: the variable of that name if there is one, otherwise the file. */
-int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct ix_err *err)
+int secrets_parse(const struct ix_strv *specs, struct ix_secrets *secrets, struct ix_err *err)
 {
 	secrets->items = ix_calloc(specs->count, sizeof(*secrets->items));
 	for (size_t i = 0; i < specs->count; i++) {
@@ -15,11 +15,11 @@ int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct i
 		struct ix_build_secret *secret = &secrets->items[secrets->count++];
 		const char *id, *file, *env, *type;
 
-		csv_fields(specs->items[i], &fields);
-		id = csv_get(&fields, "id");
-		file = csv_get(&fields, "src") ? csv_get(&fields, "src") : csv_get(&fields, "source");
-		env = csv_get(&fields, "env");
-		type = csv_get(&fields, "type");
+		ix_csv_fields(specs->items[i], &fields);
+		id = ix_env_get(&fields, "id");
+		file = ix_env_get(&fields, "src") ? ix_env_get(&fields, "src") : ix_env_get(&fields, "source");
+		env = ix_env_get(&fields, "env");
+		type = ix_env_get(&fields, "type");
 		if (!id || !*id)
 			return ix_err_set(err, IX_EARG, "--secret %s: id=NAME is missing", specs->items[i]);
 		if (type && strcmp(type, "file") != 0 && strcmp(type, "env") != 0)
@@ -42,11 +42,11 @@ int secrets_parse(const struct ix_strv *specs, struct secrets *secrets, struct i
 	return 0;
 }
 
-void secrets_release(struct secrets *secrets)
+void secrets_release(struct ix_secrets *secrets)
 {
 	ix_strv_release(&secrets->texts);
 	free(secrets->items);
-	*secrets = (struct secrets){ 0 };
+	*secrets = (struct ix_secrets){ 0 };
 }
 
 static bool counts(const struct ix_project *project, const char *id)
@@ -71,20 +71,20 @@ static int salted(const char *salt, const struct ix_buf *value, struct ix_digest
 /* Without the salt a short secret could be guessed from its digest, so there is none without it. */
 int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err)
 {
-	const struct session *session = data;
+	const struct workspace *ws = data;
 	ix_auto_buf value = IX_BUF_INIT(IX_TEXT_MAX);
 	char *salt = NULL;
 	int r;
 
-	if (!counts(session->project, id))
+	if (!counts(ws->base.project, id))
 		return -IX_ENOTFOUND;
-	r = ix_build_secret_read(session->secrets, session->nsecrets, id, &value, err);
+	r = ix_build_secret_read(ws->base.request->secret_list.items, ws->base.request->secret_list.count, id, &value, err);
 	if (r == -IX_ENOTFOUND)
 		return ix_err_set(err, IX_EARG,
 				  "the contents of secret '%s' count for keys (secrets: digest:), and it was not given: --secret id=%s,...",
 				  id, id);
 	if (r == 0)
-		r = ix_credential_read(&session->project->secret_salt, &salt, err);
+		r = ix_credential_read(&ws->base.project->secret_salt, &salt, err);
 	if (r == 0 && (!salt || !*salt))
 		r = ix_err_set(err, IX_EARG, "secrets: digest: needs a salt: that is not empty");
 	if (r == 0)
@@ -95,4 +95,11 @@ int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, stru
 	if (value.data)
 		explicit_bzero(value.data, value.len);
 	return r;
+}
+
+int secret_value(void *data, const char *id, struct ix_buf *ret_value, struct ix_err *err)
+{
+	const struct workspace *ws = data;
+
+	return ix_build_secret_read(ws->base.request->secret_list.items, ws->base.request->secret_list.count, id, ret_value, err);
 }

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
-#include "cli_int.h"
+#include "workspace_int.h"
 
 /* --- links --- */
 
@@ -19,7 +19,7 @@ static bool uses(const struct ix_parts *parts, const char *name)
 	return false;
 }
 
-static void check_links(struct session *session, const struct ix_project_stage *spec, const struct ix_stage *stage)
+static void check_links(struct workspace *ws, const struct ix_project_stage *spec, const struct ix_stage *stage)
 {
 	ix_auto_parts parts = { 0 };
 
@@ -28,8 +28,9 @@ static void check_links(struct session *session, const struct ix_project_stage *
 		const struct ix_project_pair *pair = i < spec->nargs ? &spec->args[i] : &spec->contexts[i - spec->nargs];
 
 		if (pair->value && ix_starts(pair->value, "stage:") && !uses(&parts, pair->value + 6))
-			session_warn(session, "%s:%u:%u: stage '%s': its Dockerfile does not use the link %s to stage '%s'",
-				     session->project->path, pair->place.line, pair->place.column, spec->name, pair->name, pair->value + 6);
+			workspace_warn(ws, "%s:%u:%u: stage '%s': its Dockerfile does not use the link %s to stage '%s'",
+				       ws->base.project->path, pair->place.line, pair->place.column, spec->name, pair->name,
+				       pair->value + 6);
 	}
 }
 
@@ -63,7 +64,7 @@ static bool git_has_mode(const struct ix_entry *entry)
 	return S_ISREG(entry->mode) ? mode == 0644 || mode == 0755 : !S_ISDIR(entry->mode) || mode == 0755;
 }
 
-static void check_files(struct session *session, const struct ix_stage *stage, const struct ix_step *step, const struct ix_selection *files,
+static void check_files(struct workspace *ws, const struct ix_stage *stage, const struct ix_step *step, const struct ix_selection *files,
 			bool repository)
 {
 	const struct ix_entry *git = NULL, *odd = NULL;
@@ -81,22 +82,22 @@ static void check_files(struct session *session, const struct ix_stage *stage, c
 		odd = odd ? odd : entry;
 	}
 	if (git && step->kind != IX_STEP_RUN)
-		session_warn(
-			session,
+		workspace_warn(
+			ws,
 			"%s:%u:%u: stage '%s': %s takes in %s, which differs between two clones of a commit: name it in the ignore file",
 			step->pos.file, step->pos.line, step->pos.column, stage->name, ix_step_word(step->kind), git->path);
-	if (odd && repository && !session->project->git_modes) {
+	if (odd && repository && !ws->base.project->git_modes) {
 		ix_auto_free char *shown = ix_printable(odd->path, 200);
 
-		session_warn(session,
-			     "%s:%u:%u: stage '%s': git does not record permissions such as 0%o of %s%s: other checkouts get other keys; "
-			     "modes: git in %s makes them equal",
-			     step->pos.file, step->pos.line, step->pos.column, stage->name, odd->mode & 07777, shown,
-			     others ? " (and others)" : "", session->project->path);
+		workspace_warn(ws,
+			       "%s:%u:%u: stage '%s': git does not record permissions such as 0%o of %s%s: other checkouts get other keys; "
+			       "modes: git in %s makes them equal",
+			       step->pos.file, step->pos.line, step->pos.column, stage->name, odd->mode & 07777, shown,
+			       others ? " (and others)" : "", ws->base.project->path);
 	}
 }
 
-static void check_stage(struct session *session, const struct ix_stage *stage, bool repository)
+static void check_stage(struct workspace *ws, const struct ix_stage *stage, bool repository)
 {
 	for (size_t i = 0; i < stage->nsteps; i++) {
 		const struct ix_step *step = &stage->steps[i];
@@ -104,26 +105,27 @@ static void check_stage(struct session *session, const struct ix_stage *stage, b
 		bool takes = step->kind == IX_STEP_RUN || step->kind == IX_STEP_COPY || step->kind == IX_STEP_ADD;
 
 		for (size_t j = 0; takes && j < n; j++) {
-			const struct ix_selection *files = ix_state_selection(session->state, stage, i, j);
+			const struct ix_selection *files = ix_state_selection(ws->base.state, stage, i, j);
 
 			if (files)
-				check_files(session, stage, step, files, repository);
+				check_files(ws, stage, step, files, repository);
 		}
 	}
 }
 
-void session_advise(struct session *session)
+void ix_workspace_advise(struct ix_workspace *workspace)
 {
-	bool repository = session->project && in_repository(session->project->dir);
+	struct workspace *ws = workspace_of(workspace);
+	bool repository = ws->base.project && in_repository(ws->base.project->dir);
 
-	for (size_t i = 0; session->project && i < session->project->nstages; i++) {
-		const struct ix_project_stage *spec = &session->project->stages[i];
-		const struct ix_stage *stage = ix_graph_find(session->graph, spec->name);
+	for (size_t i = 0; ws->base.project && i < ws->base.project->nstages; i++) {
+		const struct ix_project_stage *spec = &ws->base.project->stages[i];
+		const struct ix_stage *stage = ix_graph_find(ws->base.graph, spec->name);
 
-		if (stage && session->plan->stages[stage->index].ref)
-			check_links(session, spec, stage);
+		if (stage && ws->base.plan->stages[stage->index].ref)
+			check_links(ws, spec, stage);
 	}
-	for (size_t i = 0; session->project && i < session->graph->nstages; i++)
-		if (session->plan->stages[i].ref)
-			check_stage(session, session->graph->stages[i], repository);
+	for (size_t i = 0; ws->base.project && i < ws->base.graph->nstages; i++)
+		if (ws->base.plan->stages[i].ref)
+			check_stage(ws, ws->base.graph->stages[i], repository);
 }

@@ -1,40 +1,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli_int.h"
+#include "workspace_int.h"
 
 /* SOURCE_DATE_EPOCH. */
 
 enum { REPRODUCIBLE_TIME = 315619200 };
 
-static const char *epoch_text(const struct session *session)
+static const char *epoch_text(const struct workspace *ws)
 {
-	const struct ix_strv *args = &session->request->build_args;
+	const struct ix_strv *args = &ws->base.request->build_args;
 	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
 
 	for (size_t i = 0; i < args->count; i++)
 		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))
 			value = args->items[i] + 18;
 	/* Keys of stages with a time in them are as many as there are times: a project says whether it wants that. */
-	if (!value && env && *env && (!session->project || session->project->reproducible))
+	if (!value && env && *env && (!ws->base.project || ws->base.project->reproducible))
 		value = env;
-	if (!value && !session->project && session->nfiles > 0)
-		value = ix_dockerfile_global(session->files[session->nfiles - 1], "SOURCE_DATE_EPOCH");
+	if (!value && !ws->base.project && ws->nfiles > 0)
+		value = ix_dockerfile_global(ws->files[ws->nfiles - 1], "SOURCE_DATE_EPOCH");
 	return value && *value ? value : NULL;
 }
 
-int session_epoch(struct session *session, int64_t *ret_epoch, struct ix_err *err)
+int epoch_find(struct workspace *ws, int64_t *ret_epoch, struct ix_err *err)
 {
-	const char *text = epoch_text(session);
+	const char *text = epoch_text(ws);
 	uint64_t seconds;
 
 	/* Without a time of its own, what is reproducible gets one that zip and its relatives can hold: 1980-01-02. */
-	*ret_epoch = session->project && session->project->reproducible ? REPRODUCIBLE_TIME : -1;
+	*ret_epoch = ws->base.project && ws->base.project->reproducible ? REPRODUCIBLE_TIME : -1;
 	if (!text)
 		return 0;
 	if (strcmp(text, "context") == 0) {
-		if (session->context_time > 0)
-			*ret_epoch = session->context_time; /* a directory of this machine has no time of its own */
+		if (ws->context_time > 0)
+			*ret_epoch = ws->context_time; /* a directory of this machine has no time of its own */
 		return 0;
 	}
 	if (!ix_parse_u64(text, INT64_MAX, &seconds))
