@@ -1,4 +1,5 @@
 #include "builder/builder.h"
+#include "report/report.h"
 
 int ix_builder_build(struct ix_builder *builder, const struct ix_build *build, struct ix_err *err)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "builder/builder.h"
 
 enum { LOG_MAX = 8 << 20 };

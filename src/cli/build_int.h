@@ -3,7 +3,6 @@
 #define IX_CLI_BUILD_INT_H
 
 #include "cli_int.h"
-#include "images/images.h"
 
 /* --- output.c --- */
 

@@ -4,9 +4,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/fsutil.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "cli_int.h"
+#include "dockerfile/dockerfile.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 /* --call and ix check: what can be said about Dockerfiles without building them, in the form that docker buildx gives it. */
 

@@ -21,7 +21,6 @@ struct opt {
 };
 /* Options anywhere among the operands, GNU style; "--" ends them. Operands are appended. -IX_EARG with the nearest name. */
 int opt_parse(int argc, char **argv, const struct opt *opts, size_t nopts, struct ix_strv *operands, struct ix_err *err);
-void opt_help(const struct opt *opts, size_t nopts);
 
 struct command {
 	const char *name;

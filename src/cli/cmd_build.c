@@ -5,12 +5,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
-#include "base/fsutil.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "build_int.h"
+#include "builder/builder.h"
+#include "engine/engine.h"
+#include "io/digest.h"
+#include "local/local.h"
+#include "plan/plan.h"
+#include "registry/registry.h"
 #include "report/report.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] = "Build what is missing. In a project (ix.yaml) the operands are stages; without operands everything that\n"
 			   "nobody else is built on. With a path (., ./DIR, /DIR, or - for a Dockerfile on standard input) a lone\n"

@@ -4,9 +4,19 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/map.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "cli_int.h"
+#include "graph/graph.h"
+#include "image/image.h"
+#include "io/digest.h"
+#include "plan/plan.h"
 #include "signals_int.h"
+#include "state/state.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] =
 	"Say why a stage's key is another than that of its last build here or, where there was none, of its latest image\n"

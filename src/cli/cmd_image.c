@@ -7,9 +7,18 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "cli_int.h"
 #include "images/images.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "oci/reference.h"
 #include "signals_int.h"
+#include "store/store.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 /* --- the commands' common frame --- */
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "cli_int.h"
 #include "io/sign.h"

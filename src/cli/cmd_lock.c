@@ -3,10 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "cache/cache.h"
 #include "cli_int.h"
+#include "graph/graph.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "project/project.h"
+#include "remote/remote.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] =
 	"Write ix.lock beside the project file: what each base image, repository and file is that the project's stages are\n"

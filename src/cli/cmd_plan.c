@@ -1,8 +1,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "cli_int.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] = "Say what would be done, without doing it: for each stage whether its image is here (done), in the\n"
 			   "registry (found) or to be built, and why. The exit status is 0 when nothing is to be built and 2 when\n"

@@ -4,8 +4,16 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "cli_int.h"
+#include "engine/engine.h"
+#include "local/local.h"
+#include "project/project.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] = "Run a command in the image of a stage (built or pulled first when it has to be) or in any image, on a\n"
 			   "root that is thrown away afterwards, with the network of this machine. The exit status is the command's.";

@@ -3,10 +3,17 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "cli_int.h"
+#include "engine/engine.h"
+#include "image/image.h"
 #include "images/images.h"
+#include "local/local.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 static const char text[] =
 	"Build a stage once more where the time, the host name, process ids and the order of directories are others, and compare\n"

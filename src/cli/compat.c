@@ -1,6 +1,7 @@
 /* Options of docker build that ask for nothing that ix lacks, and those that ask for what is not there. */
 #include <string.h>
 
+#include "base/err.h"
 #include "build_int.h"
 
 static bool says_no(const char *value)

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/fsutil.h"
+#include "base/str.h"
 #include "cli_int.h"
 #include "sandbox/sandbox.h"
 #include "signals_int.h"
@@ -41,47 +42,6 @@ static void usage(void)
 		printf("  %-30s %s\n", left, commands[i].summary);
 	}
 	printf("\nix COMMAND --help says more; so do ix(1) and ix.yaml(5).\n");
-}
-
-/* --- signals --- */
-
-static struct ix_cancel *cancel;
-static volatile sig_atomic_t times;
-
-static void on_signal(int sig)
-{
-	int saved = errno;
-
-	(void)sig;
-	if (times++ > 0)
-		_exit(130); /* the sandbox's processes die with us */
-	ix_cancel_raise(cancel);
-	errno = saved;
-}
-
-struct ix_cancel *signals_cancel(void)
-{
-	return cancel;
-}
-
-void signals_leave_to_child(void)
-{
-	(void)signal(SIGINT, SIG_IGN);
-	(void)signal(SIGQUIT, SIG_IGN);
-}
-
-static void catch_signals(void)
-{
-	const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-
-	cancel = ix_cancel_new();
-	for (size_t i = 0; i < IX_ARRAY_LEN(signals); i++)
-		sigaction(signals[i], &action, NULL);
-	/* A reader that went away is an error of write(2), not a death. */
-	(void)signal(SIGPIPE, SIG_IGN);
-	/* A caller that ignores it would have the kernel forget how children ended. */
-	(void)signal(SIGCHLD, SIG_DFL);
 }
 
 /* Descriptors 0 to 2 are always somebody's: a blob must not land on standard output's number. */
@@ -131,9 +91,9 @@ int main(int argc, char **argv)
 		printf("ix %s\n", IX_VERSION);
 		return 0;
 	}
-	catch_signals();
+	signals_catch();
 	status = dispatch(argc, argv);
-	ix_cancel_free(cancel);
+	signals_release();
 	if (fflush(stdout) != 0 && status == 0)
 		status = 1;
 	return status;

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "cli_int.h"
 
 static const struct opt *by_name(const struct opt *opts, size_t nopts, const char *name)
@@ -109,7 +111,7 @@ int opt_parse(int argc, char **argv, const struct opt *opts, size_t nopts, struc
 	return 0;
 }
 
-void opt_help(const struct opt *opts, size_t nopts)
+static void opt_help(const struct opt *opts, size_t nopts)
 {
 	printf("\nOptions:\n");
 	for (size_t i = 0; i < nopts; i++) {

@@ -6,8 +6,19 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
 #include "build_int.h"
+#include "cache/cache.h"
+#include "engine/engine.h"
+#include "images/images.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "state/state.h"
+#include "store/store.h"
 
 /* --output: where the image goes, and in which form. */
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/buf.h"
+#include "base/str.h"
 #include "cli_int.h"
 
 int complain(const struct ix_err *err)

@@ -1,9 +1,10 @@
 #include <unistd.h>
 
 #include "cli_int.h"
-#include "report/report.h"
 #include "sandbox/sandbox.h"
 #include "signals_int.h"
+#include "ui/ui.h"
+#include "workspace/workspace.h"
 
 int session_open(struct session *session, const struct ix_request *request, bool enter, struct ix_err *err)
 {

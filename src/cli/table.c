@@ -5,7 +5,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
 #include "cli_int.h"
+#include "graph/graph.h"
+#include "io/digest.h"
+#include "plan/plan.h"
+#include "state/state.h"
 
 /* The stage a stage is drawn below: the one it is built FROM, through its inner stages. */
 static const struct ix_stage *parent_of(const struct ix_stage *stage)

@@ -9,9 +9,16 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "cache/cache.h"
 #include "context/context.h"
 #include "engine_int.h"
+#include "graph/graph.h"
+#include "image/image.h"
 #include "io/digest.h"
+#include "state/state.h"
+#include "store/store.h"
 
 struct known {
 	bool has_output, has_second, asked, found;

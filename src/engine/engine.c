@@ -6,9 +6,19 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fsutil.h"
+#include "cache/cache.h"
+#include "image/image.h"
+#include "io/digest.h"
+#include "plan/plan.h"
+#include "publish/publish.h"
+#include "report/report.h"
 #include "sched/sched.h"
+#include "state/state.h"
+#include "store/store.h"
 
 struct job {
 	struct ix_engine *engine;

@@ -5,7 +5,18 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "builder/builder.h"
+#include "cache/cache.h"
 #include "engine_int.h"
+#include "image/image.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "publish/publish.h"
+#include "report/report.h"
+#include "state/state.h"
+#include "steps/steps.h"
+#include "store/store.h"
 
 struct stage_build {
 	struct ix_engine *engine;

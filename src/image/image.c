@@ -3,7 +3,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "image/image.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "store/store.h"
 
 void ix_image_release(struct ix_image *image)
 {
@@ -21,20 +27,6 @@ struct ix_layer_ref *ix_image_add_layer(struct ix_image *image)
 	image->layers = ix_realloc_array(image->layers, image->nlayers + 1, sizeof(*image->layers));
 	image->layers[image->nlayers] = (struct ix_layer_ref){ 0 };
 	return &image->layers[image->nlayers++];
-}
-
-void ix_image_copy(const struct ix_image *from, struct ix_image *ret_image)
-{
-	*ret_image = (struct ix_image){ 0 };
-	ix_config_copy(&from->config, &ret_image->config);
-	for (size_t i = 0; i < from->nlayers; i++) {
-		struct ix_layer_ref *layer = ix_image_add_layer(ret_image);
-
-		ix_descriptor_copy(&from->layers[i].blob, &layer->blob);
-		layer->diff_id = from->layers[i].diff_id;
-		layer->content = from->layers[i].content;
-		layer->image = ix_strdup(from->layers[i].image);
-	}
 }
 
 #define CONTENT_ANNOTATION "dev.ix.content"

@@ -11,7 +11,6 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/str.h"
 #include "cache/cache.h"
 #include "io/compress.h"
 #include "oci/image.h"
@@ -50,7 +49,6 @@ struct ix_image {
 };
 void ix_image_release(struct ix_image *image);
 #define ix_auto_image ix_scoped(ix_image_release) struct ix_image
-void ix_image_copy(const struct ix_image *from, struct ix_image *ret_image);
 /* A zeroed layer on top; the image's. */
 struct ix_layer_ref *ix_image_add_layer(struct ix_image *image);
 

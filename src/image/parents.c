@@ -10,9 +10,15 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "image_int.h"
+#include "io/digest.h"
 #include "layer/layer.h"
+#include "store/store.h"
 
 static const char topic[] = "made parents";
 

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/map.h"
 #include "image_int.h"
 #include "layer/layer.h"
+#include "store/store.h"
 
 struct ix_perturbed {
 	struct ix_store *store;

@@ -6,10 +6,15 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "cache/cache.h"
 #include "image_int.h"
+#include "io/digest.h"
 #include "layer/layer.h"
+#include "oci/image.h"
 #include "sandbox/sandbox.h"
+#include "store/store.h"
 
 enum { FETCH_THREADS = 4 };
 

@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/fsutil.h"
+#include "base/err.h"
+#include "io/compress.h"
+#include "io/digest.h"
 #include "io/stream.h"
 #include "layer/layer.h"
 #include "sandbox/sandbox.h"
+#include "store/store.h"
 
 /* blob -> decompress -> (another thread's worth of work: digest, files). The diff id is verified before the directory becomes visible. */
 int unpack_blob_into(const struct ix_image_opts *opts, const struct ix_layer_ref *layer, const char *dir, struct ix_strv *made,

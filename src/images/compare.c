@@ -3,8 +3,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "cache/cache.h"
+#include "image/image.h"
 #include "images/images.h"
+#include "io/compress.h"
+#include "io/digest.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "store/store.h"
 
 static int open_layer(const struct ix_image_opts *opts, const struct ix_layer_ref *layer, struct ix_reader **ret_file,
 		      struct ix_reader **ret_tar, struct ix_err *err)

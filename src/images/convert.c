@@ -2,8 +2,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "cache/cache.h"
 #include "images/images.h"
+#include "io/compress.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "oci/image.h"
+#include "store/store.h"
 
 /*
  * An image in another form: layers compressed otherwise or with their times clamped, docker's media types, annotations. What does not change

@@ -5,10 +5,19 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "image/image.h"
 #include "images/images.h"
+#include "io/digest.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "oci/image.h"
 #include "sandbox/sandbox.h"
+#include "store/store.h"
 
 /* A file that appears whole or not at all; "-" and NULL are standard output. */
 struct output {

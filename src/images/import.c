@@ -3,8 +3,13 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "image/image.h"
 #include "images/images.h"
+#include "io/compress.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "oci/image.h"
+#include "store/store.h"
 
 /* Passes a tar on to the compressor as it is, while an entry-wise reader checks that it is one. */
 struct tee_reader {

@@ -6,8 +6,16 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "context/context.h"
 #include "copy_int.h"
+#include "image/image.h"
+#include "io/compress.h"
+#include "io/stream.h"
+#include "layer/layer.h"
+#include "sandbox/sandbox.h"
+#include "store/store.h"
 
 /* What is not an archive, and the directories on the way, written out onto the root through a tar. */
 static int place_files(struct copy *self, struct ix_scratch *scratch, struct ix_err *err)

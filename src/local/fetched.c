@@ -4,7 +4,13 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "context/context.h"
 #include "copy_int.h"
+#include "graph/graph.h"
+#include "layer/layer.h"
+#include "remote/remote.h"
+#include "store/store.h"
 
 /* ADD of a URL or a repository. */
 

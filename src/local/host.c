@@ -4,8 +4,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/fsutil.h"
+#include "base/buf.h"
+#include "base/str.h"
 #include "local_int.h"
 
 /* Where systems keep their bundle of certificate authorities; the first that exists is shown. */

@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/str.h"
 #include "local_int.h"

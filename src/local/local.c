@@ -3,8 +3,11 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
+#include "builder/builder.h"
 #include "local_int.h"
+#include "steps/steps.h"
 
 static int execute(struct task *task, struct ix_step_result *ret_layer, struct ix_err *err)
 {

@@ -5,13 +5,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent_int.h"
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
-
-#include "agent_int.h"
+#include "base/str.h"
+#include "builder/builder.h"
+#include "context/context.h"
+#include "graph/graph.h"
+#include "image/image.h"
+#include "io/digest.h"
+#include "io/stream.h"
 #include "layer/layer.h"
 #include "local_int.h"
+#include "sandbox/sandbox.h"
+#include "store/store.h"
 
 enum { SECRET_MAX = 1 << 20 };
 

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
 #include "copy_int.h"
 
 enum { PASSWD_MAX = 8 << 20 };

@@ -7,8 +7,16 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/str.h"
+#include "builder/builder.h"
+#include "graph/graph.h"
+#include "image/image.h"
 #include "local_int.h"
+#include "report/report.h"
+#include "sandbox/sandbox.h"
+#include "store/store.h"
 
 /* What a step prints, on its way from a pipe to the sink. One thread reads each stream. */
 struct pump {

@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/path.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "image/image.h"
 #include "local_int.h"
+#include "sandbox/sandbox.h"
 
 /* "host:target[:ro]" */
 static int add_volume(const char *spec, struct ix_sandbox_mount *mount, struct ix_strv *texts, struct ix_err *err)

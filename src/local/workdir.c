@@ -2,7 +2,10 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "context/context.h"
 #include "copy_int.h"
+#include "image/image.h"
 #include "layer/layer.h"
 
 static int workdir_run(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/fsutil.h"
+#include "context/context.h"
 #include "layer/layer.h"
+#include "oci/image.h"
+#include "store/store.h"
 
 /* The layer of a COPY or an ADD, in the order of paths. */
 

@@ -10,7 +10,18 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "cache/cache.h"
+#include "graph/graph.h"
+#include "image/image.h"
+#include "io/digest.h"
 #include "publish_int.h"
+#include "report/report.h"
+#include "sched/sched.h"
+#include "state/state.h"
+#include "store/store.h"
 
 enum { AT_ONCE = 4 };
 

@@ -3,7 +3,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "cache/cache.h"
+#include "image/image.h"
+#include "io/digest.h"
+#include "oci/image.h"
 #include "publish_int.h"
+#include "report/report.h"
+#include "state/state.h"
 
 /* What a record is made of, while it is. */
 struct parts {

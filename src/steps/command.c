@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
 #include "steps_int.h"
 
 void command_shell(const struct ix_image_config *config, struct ix_strv *words)

@@ -3,6 +3,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "oci/image.h"
 #include "steps_int.h"
 
 static void replace(struct ix_strv *list, struct ix_strv *with)

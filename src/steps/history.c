@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "steps_int.h"
 
 /* "CMD [\"a\" \"b\"]": Go prints a list of strings so in docker history. */

@@ -1,6 +1,7 @@
-#include "steps_int.h"
-
 #include "base/alloc.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "steps_int.h"
 
 char *expand_arg(const struct expansion *self, const struct ix_arg *arg)
 {

@@ -6,6 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "state/state.h"
 #include "workspace_int.h"
 
 /* --- links --- */

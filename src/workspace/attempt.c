@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
+#include "cache/cache.h"
 #include "workspace_int.h"
 
 /* "stage 'webpack'", or the reference. */

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "base/str.h"
 #include "io/digest.h"
 #include "workspace_int.h"
 

@@ -4,8 +4,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "io/sign.h"
+#include "project/project.h"
+#include "registry/registry.h"
 #include "workspace_int.h"
 
 /* --- registries --- */

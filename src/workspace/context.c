@@ -5,9 +5,17 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
-#include "base/path.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "io/compress.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "remote/remote.h"
+#include "store/store.h"
 #include "workspace_int.h"
 
 /*

@@ -1,6 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
+#include "base/str.h"
+#include "dockerfile/dockerfile.h"
 #include "workspace_int.h"
 
 /* SOURCE_DATE_EPOCH. */

@@ -3,6 +3,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "oci/image.h"
+#include "state/state.h"
 #include "workspace_int.h"
 
 static char *facts_name(const struct ix_source *image)

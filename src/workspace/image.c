@@ -3,6 +3,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "io/digest.h"
+#include "oci/image.h"
+#include "oci/reference.h"
+#include "store/store.h"
 #include "workspace_int.h"
 
 /* Full name; names of stage images (webpack:<key>) stand as they are. */

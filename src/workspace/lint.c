@@ -3,8 +3,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "context/context.h"
+#include "dockerfile/dockerfile.h"
 #include "workspace_int.h"
 
 /* The build checks of a Dockerfile with what only a workspace knows: ignore files, and base images. */

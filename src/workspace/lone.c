@@ -7,9 +7,15 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "graph/graph.h"
+#include "io/stream.h"
 #include "layer/layer.h"
+#include "remote/remote.h"
+#include "store/store.h"
 #include "workspace_int.h"
 
 /* The newest file of an unpacked archive. */

@@ -5,11 +5,27 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
+#include "base/map.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "dockerfile/dockerfile.h"
+#include "graph/graph.h"
+#include "oci/image.h"
+#include "project/project.h"
 #include "workspace_int.h"
 
-void lowering_release(struct lowering *lowering)
+struct lowering {
+	struct ix_lower_opts opts;
+	struct ix_build_arg *args;
+	struct ix_named_context *contexts;
+	struct ix_strv texts;
+};
+
+static void lowering_release(struct lowering *lowering)
 {
 	free(lowering->args);
 	free(lowering->contexts);
@@ -387,7 +403,7 @@ struct ix_stage *lower_project_stage(void *data, const char *name, bool *ret_fai
 
 /* --- a lone Dockerfile --- */
 
-int lower_prepare_lone(struct workspace *ws, struct lowering *lowering, struct ix_err *err)
+static int prepare_lone(struct workspace *ws, struct lowering *lowering, struct ix_err *err)
 {
 	const struct ix_request *request = ws->base.request;
 	const struct lone *lone = &ws->lone;
@@ -413,7 +429,7 @@ int lower_lone(struct workspace *ws, struct ix_stage **ret_stage, struct ix_err 
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
 	const struct lone *lone = &ws->lone;
 	ix_auto_free char *shown = NULL;
-	int r = lower_prepare_lone(ws, &lowering, err);
+	int r = prepare_lone(ws, &lowering, err);
 
 	if (r < 0)
 		return r;
@@ -429,7 +445,7 @@ int ix_workspace_outline(struct ix_workspace *workspace, struct ix_outline *ret_
 {
 	struct workspace *ws = workspace_of(workspace);
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
-	int r = lower_prepare_lone(ws, &lowering, err);
+	int r = prepare_lone(ws, &lowering, err);
 
 	if (r < 0)
 		return r;

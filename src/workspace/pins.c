@@ -2,8 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/err.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "io/digest.h"
+#include "project/project.h"
 #include "workspace_int.h"
 
 char *ix_workspace_lock_path(const struct ix_workspace *workspace)

@@ -3,7 +3,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/path.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "context/context.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
+#include "project/project.h"
+#include "state/state.h"
 #include "workspace_int.h"
 
 static void add_target(struct workspace *ws, struct ix_stage *stage)

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "graph/graph.h"
 #include "sandbox/sandbox.h"
 #include "workspace_int.h"
 

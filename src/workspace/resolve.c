@@ -6,6 +6,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "cache/cache.h"
+#include "oci/image.h"
+#include "remote/remote.h"
 #include "sched/sched.h"
 #include "workspace_int.h"
 

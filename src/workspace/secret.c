@@ -4,6 +4,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "builder/builder.h"
+#include "io/digest.h"
+#include "project/project.h"
 #include "workspace_int.h"
 
 /* id=ID[,src=FILE|,env=NAME]; without either: the variable of that name if there is one, otherwise the file. */

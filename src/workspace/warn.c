@@ -1,6 +1,9 @@
 #include <stdarg.h>
 
-#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/str.h"
+#include "report/report.h"
 #include "workspace_int.h"
 
 static void warn(struct workspace *ws, const char *fmt, va_list args)

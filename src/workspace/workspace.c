@@ -5,7 +5,20 @@
 
 #include "base/alloc.h"
 #include "base/fsutil.h"
+#include "base/map.h"
 #include "base/path.h"
+#include "base/str.h"
+#include "cache/cache.h"
+#include "context/context.h"
+#include "dockerfile/dockerfile.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
+#include "project/project.h"
+#include "registry/registry.h"
+#include "remote/remote.h"
+#include "report/report.h"
+#include "state/state.h"
+#include "store/store.h"
 #include "workspace_int.h"
 
 /* --store, the configuration, $IX_STORE, root's or the user's own place. */

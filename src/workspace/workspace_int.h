@@ -142,17 +142,9 @@ int epoch_find(struct workspace *ws, int64_t *ret_epoch, struct ix_err *err);
 
 /* --- lower.c --- */
 
-struct lowering {
-	struct ix_lower_opts opts;
-	struct ix_build_arg *args;
-	struct ix_named_context *contexts;
-	struct ix_strv texts;
-};
-void lowering_release(struct lowering *lowering);
 /* A stage of the project, loaded. NULL when there is none or, with *ret_failed, when it could not be loaded. data: the workspace. */
 struct ix_stage *lower_project_stage(void *data, const char *name, bool *ret_failed, struct ix_err *err);
-/* What the lone Dockerfile is lowered with, and its last stage. */
-int lower_prepare_lone(struct workspace *ws, struct lowering *lowering, struct ix_err *err);
+/* The lone Dockerfile's last stage, or the target. */
 int lower_lone(struct workspace *ws, struct ix_stage **ret_stage, struct ix_err *err);
 
 #endif
