@@ -7,55 +7,13 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "registry/client_int.h"
+#include "registry/message_int.h"
+#include "registry/token_int.h"
 
 enum { BASIC_FRESH_MS = 5 * 60 * 1000, FAILURE_MS = 5000, PREFETCH_THREADS = 8, REFUSALS_MAX = 3 };
 
-struct grant {
-	struct grant *next;
-	char *scope;          /* as this client names it */
-	pthread_mutex_t lock; /* held while the header is being got, so that only one thread asks */
-	char *extra_scope;    /* what the server's challenges named beyond it */
-	struct ix_secret header;
-	uint64_t fresh_until_ms;
-	bool had_credentials;
-	uint64_t failed_until_ms;
-	struct ix_err failure;
-};
-
-void grants_free(struct grant *grants)
-{
-	struct grant *next;
-
-	for (; grants; grants = next) {
-		next = grants->next;
-		free(grants->scope);
-		free(grants->extra_scope);
-		secret_release(&grants->header);
-		pthread_mutex_destroy(&grants->lock);
-		free(grants);
-	}
-}
-
-static struct grant *find_grant(struct endpoint *ep, const char *scope)
-{
-	struct grant *grant;
-
-	pthread_mutex_lock(&ep->lock);
-	for (grant = ep->grants; grant && strcmp(grant->scope, scope) != 0; grant = grant->next)
-		;
-	if (!grant) {
-		grant = ix_calloc(1, sizeof(*grant));
-		grant->scope = ix_strdup(scope);
-		pthread_mutex_init(&grant->lock, NULL);
-		grant->next = ep->grants;
-		ep->grants = grant;
-	}
-	pthread_mutex_unlock(&ep->lock);
-	return grant;
-}
-
-void auth_note_open(struct endpoint *ep)
+/* The server answered without asking who we are. */
+static void note_open(struct endpoint *ep)
 {
 	pthread_mutex_lock(&ep->lock);
 	ep->auth_known = true;
@@ -98,25 +56,15 @@ bool auth_wants_token(struct endpoint *ep)
 	return wants;
 }
 
-bool auth_had_credentials(struct endpoint *ep, const char *scope)
-{
-	struct grant *grant = find_grant(ep, scope);
-	bool had;
-
-	pthread_mutex_lock(&grant->lock);
-	had = grant->had_credentials;
-	pthread_mutex_unlock(&grant->lock);
-	return had;
-}
-
 /* --- how the server wants to be spoken to --- */
 
-static bool learn(struct endpoint *ep, const struct reply *reply)
+static bool learn(struct endpoint *ep, const struct ix_http_reply *reply)
 {
 	auto_challenges list = { 0 };
+	const char *value;
 
-	for (size_t i = 0; i < reply->challenges.count; i++)
-		challenges_parse(&list, reply->challenges.items[i]);
+	for (size_t i = 0; (value = ix_http_header(reply, "WWW-Authenticate", i)) != NULL; i++)
+		challenges_parse(&list, value);
 	if (!challenges_best(&list))
 		return false;
 	set_challenge(ep, challenges_best(&list));
@@ -126,12 +74,12 @@ static bool learn(struct endpoint *ep, const struct reply *reply)
 /* GET /v2/ over one scheme. *ret_answers: something that speaks HTTP with it was there. */
 static int probe(struct ix_registry *registry, struct endpoint *ep, const char *scheme, bool *ret_answers, struct ix_err *err)
 {
-	auto_request req = { 0 };
-	const struct reply *reply = &req.reply;
+	ix_auto_http_request req = { 0 };
+	const struct ix_http_reply *reply = &req.reply;
 
-	request_init(&req, registry, ep, "GET", ix_asprintf("%s://%s/v2/", scheme, ep->authority));
+	ix_http_request_init(&req, registry->http, &ep->site, "GET", ix_asprintf("%s://%s/v2/", scheme, ep->authority));
 	req.probe = true;
-	int r = request_run(registry, &req, err);
+	int r = ix_http_run(&req, err);
 	if (r < 0)
 		return r;
 	if (strcmp(scheme, "http") == 0 && reply->status == 400 && strstr(ix_buf_str(&reply->text), "HTTPS")) {
@@ -142,7 +90,7 @@ static int probe(struct ix_registry *registry, struct endpoint *ep, const char *
 	if (reply->status == 401)
 		(void)learn(ep, reply);
 	else if (reply->status == 200)
-		auth_note_open(ep);
+		note_open(ep);
 	return 0;
 }
 
@@ -218,7 +166,7 @@ static int find_creds(struct ix_registry *registry, const struct endpoint *ep, c
 	if (!ep->username)
 		return credentials_find(&registry->credentials, ep->host, repository, creds, err);
 	creds->username = ix_strdup(ep->username);
-	secret_copy(&creds->password, &ep->password);
+	ix_secret_copy(&creds->password, &ep->password);
 	creds->source = ix_strdup("the configuration");
 	return 0;
 }
@@ -226,20 +174,20 @@ static int find_creds(struct ix_registry *registry, const struct endpoint *ep, c
 static int get_token(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const struct creds *creds,
 		     struct grant *grant, struct ix_err *err)
 {
-	auto_secret token = { 0 }, refresh = { 0 };
+	ix_auto_secret token = { 0 }, refresh = { 0 };
 	ix_auto_free char *scope = scope_join(grant->scope, grant->extra_scope);
 	uint64_t lifetime;
 
 	pthread_mutex_lock(&ep->lock);
-	secret_copy(&refresh, &ep->refresh);
+	ix_secret_copy(&refresh, &ep->refresh);
 	pthread_mutex_unlock(&ep->lock);
 	int r = token_fetch(registry, ep, challenge, scope, creds, &token, &refresh, &lifetime, err);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&ep->lock);
-	secret_copy(&ep->refresh, &refresh);
+	ix_secret_copy(&ep->refresh, &refresh);
 	pthread_mutex_unlock(&ep->lock);
-	secret_take(&grant->header, ix_asprintf("Bearer %s", token.value));
+	ix_secret_take(&grant->header, ix_asprintf("Bearer %s", token.value));
 	grant->fresh_until_ms = ix_now_ms() + lifetime;
 	return 0;
 }
@@ -249,34 +197,35 @@ static int make_header(struct ix_registry *registry, struct endpoint *ep, const 
 {
 	auto_creds creds = { 0 };
 
-	secret_release(&grant->header);
+	ix_secret_release(&grant->header);
 	int r = find_creds(registry, ep, repository, &creds, err);
 	if (r < 0)
 		return r;
 	grant->had_credentials = creds_known(&creds);
 	grant->fresh_until_ms = ix_now_ms() + BASIC_FRESH_MS;
 	if (challenge->kind == CHALLENGE_BEARER && creds.registry.value) {
-		secret_take(&grant->header, ix_asprintf("Bearer %s", creds.registry.value));
+		ix_secret_take(&grant->header, ix_asprintf("Bearer %s", creds.registry.value));
 		return 0;
 	}
 	if (challenge->kind == CHALLENGE_BEARER)
 		return get_token(registry, ep, challenge, &creds, grant, err);
 	if (creds.username && creds.password.value)
-		secret_take(&grant->header, secret_basic(creds.username, creds.password.value));
+		ix_secret_take(&grant->header, ix_secret_basic(creds.username, creds.password.value));
 	return 0;
 }
 
-int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *scope, struct ix_secret *ret_header,
-		struct ix_err *err)
+/* The Authorization header for scope, made or fetched as needed; an empty secret when none is asked for or nothing is known to answer. */
+static int get_header(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *scope,
+		      struct ix_secret *ret_header, struct ix_err *err)
 {
 	auto_challenge challenge = { 0 };
-	struct grant *grant = find_grant(ep, scope);
+	struct grant *grant = endpoint_grant(ep, scope);
 	uint64_t now;
 	int r = 0;
 
 	get_challenge(ep, &challenge);
 	if (challenge.kind != CHALLENGE_BASIC && challenge.kind != CHALLENGE_BEARER) {
-		secret_release(ret_header);
+		ix_secret_release(ret_header);
 		return 0;
 	}
 	pthread_mutex_lock(&grant->lock);
@@ -291,7 +240,7 @@ int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *r
 		}
 	}
 	if (r == 0)
-		secret_copy(ret_header, &grant->header);
+		ix_secret_copy(ret_header, &grant->header);
 	pthread_mutex_unlock(&grant->lock);
 	return r;
 }
@@ -299,15 +248,15 @@ int auth_header(struct ix_registry *registry, struct endpoint *ep, const char *r
 /* --- refusals --- */
 
 /* Forget a header that was refused, and take in what the challenge asks for beyond our scope. True when it asks for more than before. */
-static bool revise(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used,
-		   const struct challenge *challenge)
+static bool revise(const struct asked *asked, const struct challenge *challenge)
 {
-	struct grant *grant = find_grant(ep, scope);
+	struct grant *grant = endpoint_grant(asked->ep, asked->scope);
+	const struct ix_secret *used = &asked->req.auth;
 	bool widened = false;
 
 	pthread_mutex_lock(&grant->lock);
 	if (challenge->kind == CHALLENGE_BEARER && challenge->scope) {
-		char *have = scope_join(scope, grant->extra_scope);
+		char *have = scope_join(asked->scope, grant->extra_scope);
 
 		widened = !scope_covers(have, challenge->scope);
 		if (widened) {
@@ -318,29 +267,30 @@ static bool revise(struct ix_registry *registry, struct endpoint *ep, const char
 		}
 		free(have);
 	}
-	if (widened || (used->value && secret_eq(used, &grant->header))) {
-		secret_release(&grant->header);
+	if (widened || (used->value && ix_secret_eq(used, &grant->header))) {
+		ix_secret_release(&grant->header);
 		grant->failed_until_ms = 0;
-		credentials_refused(&registry->credentials, ep->host);
+		credentials_refused(&asked->registry->credentials, asked->ep->host);
 	}
 	pthread_mutex_unlock(&grant->lock);
 	return widened;
 }
 
-int auth_refused(struct ix_registry *registry, struct endpoint *ep, const char *scope, const struct ix_secret *used,
-		 const struct reply *reply, unsigned refusals, struct ix_err *err)
+static int site_refused(struct ix_http_request *req, struct ix_err *err)
 {
+	const struct asked *asked = req->user;
+	struct endpoint *ep = asked->ep;
 	auto_challenge before = { 0 }, challenge = { 0 };
 	bool changed;
 
 	get_challenge(ep, &before);
 	/* some servers challenge only at /v2/ */
-	if (!learn(ep, reply) && before.kind == CHALLENGE_NONE) {
+	if (!learn(ep, &req->reply) && before.kind == CHALLENGE_NONE) {
 		ix_auto_free char *base = endpoint_base(ep);
 		ix_auto_free char *scheme = ix_strndup(base, strcspn(base, ":"));
 		bool answers;
 
-		if (probe(registry, ep, scheme, &answers, err) < 0)
+		if (probe(asked->registry, ep, scheme, &answers, err) < 0)
 			return err->code == IX_ECANCELED ? -IX_ECANCELED : -IX_EAUTH;
 	}
 	get_challenge(ep, &challenge);
@@ -352,10 +302,36 @@ int auth_refused(struct ix_registry *registry, struct endpoint *ep, const char *
 		return ix_err_set(err, IX_EFAIL, "401 unauthorized: it asks for '%s' authentication in a way ix does not speak", shown);
 	}
 	changed = challenge.kind != before.kind;
-	if (revise(registry, ep, scope, used, &challenge))
+	if (revise(asked, &challenge))
 		changed = true;
-	return refusals >= REFUSALS_MAX || (refusals > 1 && !changed) ? -IX_EAUTH : 0;
+	return req->refusals >= REFUSALS_MAX || (req->refusals > 1 && !changed) ? -IX_EAUTH : 0;
 }
+
+/* --- as a site --- */
+
+static int site_authorize(struct ix_http_request *req, struct ix_err *err)
+{
+	const struct asked *asked = req->user;
+
+	return get_header(asked->registry, asked->ep, asked->repository, asked->scope, &req->auth, err);
+}
+
+static void site_answered(struct ix_http_request *req)
+{
+	const struct asked *asked = req->user;
+
+	if ((req->reply.status / 100 == 2 || req->reply.status == 404) && !req->auth.value)
+		note_open(asked->ep);
+}
+
+const struct ix_http_site_ops auth_site_ops = {
+	.authorize = site_authorize,
+	.refused = site_refused,
+	.answered = site_answered,
+	.unreachable = endpoint_unreachable,
+	.allows_plain = endpoint_allows_plain,
+	.trust_at = endpoint_trust_at,
+};
 
 /* --- many at once --- */
 
@@ -373,10 +349,10 @@ static void *prefetch_some(void *data)
 
 	while ((i = atomic_fetch_add(&prefetch->next, 1)) < prefetch->count) {
 		const struct auth_want *want = &prefetch->wants[i];
-		auto_secret header = { 0 };
+		ix_auto_secret header = { 0 };
 		struct ix_err ignored;
 
-		(void)auth_header(prefetch->registry, want->ep, want->repository, want->scope, &header, &ignored);
+		(void)get_header(prefetch->registry, want->ep, want->repository, want->scope, &header, &ignored);
 	}
 	return NULL;
 }

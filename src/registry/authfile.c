@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "io/base64.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
@@ -19,9 +20,9 @@ bool creds_known(const struct creds *creds)
 void creds_release(struct creds *creds)
 {
 	free(creds->username);
-	secret_release(&creds->password);
-	secret_release(&creds->identity);
-	secret_release(&creds->registry);
+	ix_secret_release(&creds->password);
+	ix_secret_release(&creds->identity);
+	ix_secret_release(&creds->registry);
 	free(creds->source);
 	*creds = (struct creds){ 0 };
 }
@@ -30,9 +31,9 @@ void creds_copy(struct creds *to, const struct creds *from)
 {
 	creds_release(to);
 	to->username = ix_strdup(from->username);
-	secret_copy(&to->password, &from->password);
-	secret_copy(&to->identity, &from->identity);
-	secret_copy(&to->registry, &from->registry);
+	ix_secret_copy(&to->password, &from->password);
+	ix_secret_copy(&to->identity, &from->identity);
+	ix_secret_copy(&to->registry, &from->registry);
 	to->source = ix_strdup(from->source);
 }
 
@@ -74,16 +75,16 @@ static const char *text_member(const json_t *object, const char *key)
 static int split_auth(const char *auth, struct creds *creds)
 {
 	size_t len;
-	char *text = base64_decode(auth, &len);
+	char *text = ix_base64_decode(auth, &len);
 	char *colon = text ? strchr(text, ':') : NULL;
 	int r = -1;
 
 	if (colon && colon != text) {
 		creds->username = ix_strndup(text, (size_t)(colon - text));
-		secret_set(&creds->password, colon + 1);
+		ix_secret_set(&creds->password, colon + 1);
 		r = 0;
 	}
-	secret_text_free(text);
+	ix_secret_text_free(text);
 	return r;
 }
 
@@ -99,12 +100,12 @@ static int parse_entry(const char *key, const json_t *value, const char *name, s
 	if (!creds->username)
 		creds->username = ix_strdup(text_member(value, "username"));
 	if (!creds->password.value)
-		secret_set(&creds->password, text_member(value, "password"));
+		ix_secret_set(&creds->password, text_member(value, "password"));
 	/* docker stores an empty or placeholder password beside an identity token */
-	secret_set(&creds->identity, text_member(value, "identitytoken"));
-	secret_set(&creds->registry, text_member(value, "registrytoken"));
+	ix_secret_set(&creds->identity, text_member(value, "identitytoken"));
+	ix_secret_set(&creds->registry, text_member(value, "registrytoken"));
 	if (!creds->username)
-		secret_release(&creds->password);
+		ix_secret_release(&creds->password);
 	creds->source = ix_strdup(name);
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "registry/secret_int.h"
+#include "http/http.h"
 
 /* What opens one door. All NULL: nothing is known. */
 struct creds {

@@ -52,7 +52,6 @@ static void set_param(struct challenge *challenge, const char *name, size_t len,
 		const char *name;
 		char **field;
 	} params[] = {
-		{ "error", &challenge->error },
 		{ "realm", &challenge->realm },
 		{ "scope", &challenge->scope },
 		{ "service", &challenge->service },
@@ -124,7 +123,6 @@ void challenge_release(struct challenge *challenge)
 	free(challenge->realm);
 	free(challenge->service);
 	free(challenge->scope);
-	free(challenge->error);
 	*challenge = (struct challenge){ 0 };
 }
 
@@ -136,7 +134,6 @@ void challenge_copy(struct challenge *to, const struct challenge *from)
 		.realm = ix_strdup(from->realm),
 		.service = ix_strdup(from->service),
 		.scope = ix_strdup(from->scope),
-		.error = ix_strdup(from->error),
 	};
 
 	challenge_release(to);

@@ -15,7 +15,6 @@ struct challenge {
 	char *realm;  /* these are NULL when absent */
 	char *service;
 	char *scope;
-	char *error;
 };
 
 struct challenges {

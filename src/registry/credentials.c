@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fsutil.h"
 #include "base/trace.h"
+#include "registry/helper_int.h"
 
 enum { AUTHFILE_MAX = 1 << 20, HELPER_FRESH_MS = 5 * 60 * 1000 };
 
@@ -53,7 +54,7 @@ void credentials_release(struct credentials *credentials)
 static int load(struct credentials *credentials, char *path_take, bool legacy, struct ix_err *err)
 {
 	ix_auto_free char *path = path_take;
-	auto_secret_buf text = IX_BUF_INIT(AUTHFILE_MAX);
+	ix_auto_secret_buf text = IX_BUF_INIT(AUTHFILE_MAX);
 	struct authfile file = { 0 };
 	int r = ix_read_file(AT_FDCWD, path, &text, err);
 

@@ -26,7 +26,4 @@ int credentials_find(struct credentials *credentials, const char *host, const ch
 /* The server refused what was found for host: ask the helper again next time. */
 void credentials_refused(struct credentials *credentials, const char *host);
 
-/* Run docker-credential-<helper> get (docker's credential helper protocol). Unknown hosts are success with empty creds. */
-int helper_get(const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err);
-
 #endif

@@ -5,11 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "registry/auth_int.h"
 #include "registry/registry.h"
-#include "registry/url_int.h"
 
-enum { DOWN_MS = 60000, MIRRORS_MAX = 32 };
+enum { DOWN_MS = 60000, MIRRORS_MAX = 32, MIRROR_CONNECT_S = 5 };
 
 const char *endpoint_api_host(const char *host)
 {
@@ -56,7 +54,7 @@ static int config_init(struct host_config *config, const struct ix_registry_host
 	}
 	config->name = ix_strdup(from->name);
 	config->username = ix_strdup(from->username);
-	secret_set(&config->password, from->password);
+	ix_secret_set(&config->password, from->password);
 	config->ca_file = ix_strdup(from->ca_file);
 	config->insecure = from->insecure;
 	if (!from->username != !from->password)
@@ -76,7 +74,7 @@ static void config_release(struct host_config *config)
 {
 	free(config->name);
 	free(config->username);
-	secret_release(&config->password);
+	ix_secret_release(&config->password);
 	free(config->ca_file);
 	ix_strv_release(&config->mirrors);
 }
@@ -97,9 +95,9 @@ static void endpoint_free(struct endpoint *ep)
 	free(ep->authority);
 	free(ep->prefix);
 	free(ep->username);
-	secret_release(&ep->password);
-	secret_release(&ep->refresh);
-	trust_release(&ep->trust);
+	ix_secret_release(&ep->password);
+	ix_secret_release(&ep->refresh);
+	ix_http_trust_release(&ep->site.trust);
 	challenge_release(&ep->challenge);
 	grants_free(ep->grants);
 	pthread_mutex_destroy(&ep->lock);
@@ -108,7 +106,7 @@ static void endpoint_free(struct endpoint *ep)
 }
 
 /* name: host[:port], with a prefix behind it for mirrors. */
-static int endpoint_new(const struct hosts *hosts, const char *name, bool mirror, struct endpoint **ret_ep, struct ix_err *err)
+static int endpoint_new(struct hosts *hosts, const char *name, bool mirror, struct endpoint **ret_ep, struct ix_err *err)
 {
 	ix_auto_free char *host = ix_strndup(name, strcspn(name, "/"));
 	const struct host_config *config = find_config(hosts, host);
@@ -123,13 +121,23 @@ static int endpoint_new(const struct hosts *hosts, const char *name, bool mirror
 	prefix += strspn(prefix, "/");
 	ep->prefix = *prefix ? ix_asprintf("%s%s", prefix, ix_ends(prefix, "/") ? "" : "/") : ix_strdup("");
 	ep->mirror = mirror;
-	ep->loopback = url_is_loopback(ep->authority);
+	ep->hosts = hosts;
+	ep->loopback = ix_url_is_loopback(ep->authority);
 	if (config) {
 		ep->insecure = config->insecure;
 		ep->username = ix_strdup(config->username);
-		secret_copy(&ep->password, &config->password);
+		ix_secret_copy(&ep->password, &config->password);
 	}
-	if (trust_init(&ep->trust, config ? config->ca_file : NULL, ep->host, ep->authority, ep->insecure, err) < 0) {
+	ep->site = (struct ix_http_site){
+		.ops = hosts->ops,
+		.name = ep->host,
+		.authority = ep->authority,
+		.certificate_advice = "give its CA file under registries: in ix.yaml",
+		.plain_advice = ep->loopback ? NULL : "if it speaks plain http, allow that with insecure: under registries: in ix.yaml",
+		.connect_s = mirror ? MIRROR_CONNECT_S : 0,
+		.once = mirror,
+	};
+	if (ix_http_trust_init(&ep->site.trust, config ? config->ca_file : NULL, ep->host, ep->authority, ep->insecure, err) < 0) {
 		endpoint_free(ep);
 		return ix_err_wrap(err, "registry %s", host);
 	}
@@ -146,7 +154,7 @@ static void upstream_free(struct upstream *upstream)
 	free(upstream);
 }
 
-static int upstream_new(const struct hosts *hosts, const char *host, struct upstream **ret_upstream, struct ix_err *err)
+static int upstream_new(struct hosts *hosts, const char *host, struct upstream **ret_upstream, struct ix_err *err)
 {
 	const struct host_config *config = find_config(hosts, host);
 	size_t nmirrors = config ? config->mirrors.count : 0;
@@ -169,11 +177,11 @@ static int upstream_new(const struct hosts *hosts, const char *host, struct upst
 	return 0;
 }
 
-int hosts_init(struct hosts *hosts, const struct ix_registry_host *from, size_t n, struct ix_err *err)
+int hosts_init(struct hosts *hosts, const struct ix_http_site_ops *ops, const struct ix_registry_host *from, size_t n, struct ix_err *err)
 {
 	int r;
 
-	*hosts = (struct hosts){ 0 };
+	*hosts = (struct hosts){ .ops = ops };
 	pthread_mutex_init(&hosts->lock, NULL);
 	hosts->configs = ix_calloc(n + 1, sizeof(*hosts->configs));
 	for (size_t i = 0; i < n; i++) {
@@ -227,32 +235,10 @@ int hosts_upstream(struct hosts *hosts, const char *host, struct upstream **ret_
 	return r;
 }
 
-struct endpoint *hosts_at(struct hosts *hosts, const char *authority)
-{
-	struct endpoint *found = NULL;
-
-	pthread_mutex_lock(&hosts->lock);
-	for (const struct upstream *at = hosts->upstreams; at && !found; at = at->next) {
-		struct endpoint *origin = upstream_origin(at);
-
-		if (ix_strcaseeq(origin->authority, authority) && trust_is_own(&origin->trust))
-			found = origin;
-	}
-	pthread_mutex_unlock(&hosts->lock);
-	return found;
-}
-
-bool hosts_insecure(const struct hosts *hosts, const char *authority)
-{
-	const struct host_config *config = find_config(hosts, authority);
-
-	return config && config->insecure;
-}
-
 /* A loopback server without a CA file is most likely plain; one with a CA file was given it for https. */
 void endpoint_schemes(const struct endpoint *ep, const char *schemes[static 3])
 {
-	bool has_ca = ep->trust.bundle.len > 0;
+	bool has_ca = ep->site.trust.bundle.len > 0;
 	size_t n = 0;
 
 	if (ep->loopback && !has_ca)
@@ -279,7 +265,7 @@ char *endpoint_base(struct endpoint *ep)
 	return ix_asprintf("%s://%s", scheme ? scheme : "https", ep->authority);
 }
 
-bool endpoint_is_down(struct endpoint *ep)
+static bool is_down(struct endpoint *ep)
 {
 	bool down;
 
@@ -289,9 +275,55 @@ bool endpoint_is_down(struct endpoint *ep)
 	return down;
 }
 
-void endpoint_set_down(struct endpoint *ep)
+struct endpoint *upstream_at(const struct upstream *upstream, size_t *at)
 {
+	while (*at + 1 < upstream->count && is_down(upstream->endpoints[*at]))
+		++*at;
+	return *at < upstream->count ? upstream->endpoints[*at] : NULL;
+}
+
+struct grant *endpoint_grant(struct endpoint *ep, const char *scope)
+{
+	struct grant *grant;
+
+	pthread_mutex_lock(&ep->lock);
+	grant = grants_find(&ep->grants, scope);
+	pthread_mutex_unlock(&ep->lock);
+	return grant;
+}
+
+/* --- as a site --- */
+
+void endpoint_unreachable(struct ix_http_site *site)
+{
+	struct endpoint *ep = endpoint_of(site);
+
 	pthread_mutex_lock(&ep->lock);
 	ep->down_until_ms = ix_now_ms() + DOWN_MS;
 	pthread_mutex_unlock(&ep->lock);
+}
+
+bool endpoint_allows_plain(const struct ix_http_site *site, const char *authority)
+{
+	const struct endpoint *ep = (const struct endpoint *)site;
+	const struct host_config *config = find_config(ep->hosts, authority);
+
+	return ep->insecure || (ep->loopback && ix_url_is_loopback(authority)) || (config && config->insecure);
+}
+
+/* The endpoint listening there, if something about it was configured and it is in use. */
+const struct ix_http_trust *endpoint_trust_at(const struct ix_http_site *site, const char *authority)
+{
+	struct hosts *hosts = ((const struct endpoint *)site)->hosts;
+	const struct ix_http_trust *found = NULL;
+
+	pthread_mutex_lock(&hosts->lock);
+	for (const struct upstream *at = hosts->upstreams; at && !found; at = at->next) {
+		const struct endpoint *origin = upstream_origin(at);
+
+		if (ix_strcaseeq(origin->authority, authority) && ix_http_trust_is_own(&origin->site.trust))
+			found = &origin->site.trust;
+	}
+	pthread_mutex_unlock(&hosts->lock);
+	return found;
 }

@@ -12,13 +12,15 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "http/http.h"
 #include "registry/challenge_int.h"
-#include "registry/secret_int.h"
-#include "registry/trust_int.h"
+#include "registry/grant_int.h"
 
-struct grant;
+struct hosts;
 
 struct endpoint {
+	struct ix_http_site site; /* the first member: endpoint_of() */
+	struct hosts *hosts;
 	char *host;      /* as people and credential files name it */
 	char *authority; /* where it listens */
 	char *prefix;    /* goes before repositories: "" or "proxy/" */
@@ -27,7 +29,6 @@ struct endpoint {
 	bool loopback;
 	char *username; /* configured; NULL: look in files and helpers */
 	struct ix_secret password;
-	struct trust trust;
 
 	pthread_mutex_t settle_lock; /* held while the scheme is found out; for the next two */
 	uint64_t unsettled_until_ms; /* it could not be found out: not tried again before */
@@ -40,6 +41,11 @@ struct endpoint {
 	struct ix_secret refresh; /* from a token server's OAuth2 answer: used instead of the password */
 	uint64_t down_until_ms;   /* a mirror that could not be reached is left alone for a while */
 };
+
+static inline struct endpoint *endpoint_of(struct ix_http_site *site)
+{
+	return (struct endpoint *)site;
+}
 
 struct upstream {
 	struct upstream *next;
@@ -59,6 +65,7 @@ struct host_config {
 };
 
 struct hosts {
+	const struct ix_http_site_ops *ops;
 	struct host_config *configs;
 	size_t nconfigs;
 	pthread_mutex_t lock;
@@ -67,7 +74,8 @@ struct hosts {
 
 struct ix_registry_host;
 
-int hosts_init(struct hosts *hosts, const struct ix_registry_host *from, size_t n, struct ix_err *err);
+/* ops: of all endpoints' sites, borrowed. */
+int hosts_init(struct hosts *hosts, const struct ix_http_site_ops *ops, const struct ix_registry_host *from, size_t n, struct ix_err *err);
 void hosts_release(struct hosts *hosts);
 /* Made at the first use. Lives as long as hosts. */
 int hosts_upstream(struct hosts *hosts, const char *host, struct upstream **ret_upstream, struct ix_err *err);
@@ -75,10 +83,8 @@ static inline struct endpoint *upstream_origin(const struct upstream *upstream)
 {
 	return upstream->endpoints[upstream->count - 1];
 }
-/* The endpoint listening at authority, if something about it was configured and it is in use; otherwise NULL. */
-struct endpoint *hosts_at(struct hosts *hosts, const char *authority);
-/* Plain http to that host[:port] was allowed by configuration. */
-bool hosts_insecure(const struct hosts *hosts, const char *authority);
+/* The next to ask from *at on, which moves to it; mirrors that were unreachable a moment ago are passed over. NULL: there is none. */
+struct endpoint *upstream_at(const struct upstream *upstream, size_t *at);
 
 /* "registry-1.docker.io" for docker.io, otherwise the name itself. */
 const char *endpoint_api_host(const char *host);
@@ -88,7 +94,11 @@ void endpoint_schemes(const struct endpoint *ep, const char *schemes[static 3]);
 char *endpoint_repository(const struct endpoint *ep, const char *repository);
 /* "https://host" once settled (https before). Caller frees. */
 char *endpoint_base(struct endpoint *ep);
-bool endpoint_is_down(struct endpoint *ep);
-void endpoint_set_down(struct endpoint *ep);
+struct grant *endpoint_grant(struct endpoint *ep, const char *scope);
+
+/* For the sites' ops. */
+void endpoint_unreachable(struct ix_http_site *site);
+bool endpoint_allows_plain(const struct ix_http_site *site, const char *authority);
+const struct ix_http_trust *endpoint_trust_at(const struct ix_http_site *site, const char *authority);
 
 #endif

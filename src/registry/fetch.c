@@ -4,8 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/trace.h"
-#include "registry/client_int.h"
-#include "registry/range_int.h"
+#include "registry/asked_int.h"
+#include "registry/message_int.h"
 
 /* --- manifests --- */
 
@@ -16,7 +16,7 @@ static int check_manifest(const struct asked *asked, const struct ix_ref *ref, c
 	char got_text[IX_DIGEST_TEXT];
 
 	ix_digest_of(body->data ? body->data : "", body->len, ret_digest);
-	int r = client_check_digest(&asked->req.reply, ret_digest, "manifest", err);
+	int r = reply_check_digest(&asked->req.reply, ret_digest, "manifest", err);
 	if (r < 0)
 		return r;
 	if (!ref->digest)
@@ -34,24 +34,24 @@ static int manifest_from(struct ix_registry *registry, struct endpoint *ep, cons
 {
 	ix_auto_free char *rest = ix_asprintf("manifests/%s", ix_ref_selector(ref));
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
 
 	*ret_final = false;
 	int r = asked_init(&asked, registry, ep, ref->repository, "pull", "GET", rest, err);
 	if (r < 0)
 		return r;
-	ix_strv_add(&req->headers, client_accept);
+	ix_strv_add(&req->headers, asked_accept);
 	req->into = body;
-	r = request_run(registry, req, err);
+	r = ix_http_run(req, err);
 	if (r < 0) {
-		*ret_final = !client_falls_through(req);
+		*ret_final = !asked_falls_through(req);
 		return r;
 	}
 	if (req->reply.status != 200)
 		return reply_error(req, err);
 	if (check_manifest(&asked, ref, body, ret_digest, err) < 0)
-		return request_error(req, err);
-	client_media_type(&req->reply, media_type);
+		return ix_http_error(req, err);
+	reply_media_type(&req->reply, media_type);
 	return 0;
 }
 
@@ -59,21 +59,16 @@ int ix_registry_get_manifest(struct ix_registry *registry, const struct ix_ref *
 			     struct ix_digest *ret_digest, struct ix_err *err)
 {
 	struct upstream *upstream;
+	struct endpoint *ep;
 	bool final = false;
-	int r;
+	int r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
 
-	r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
-	if (r < 0)
-		return r;
-	r = -IX_EFAIL;
-	for (size_t i = 0; i < upstream->count && !final; i++) {
-		if (client_skips(upstream->endpoints, upstream->count, i))
-			continue;
-		r = manifest_from(registry, upstream->endpoints[i], ref, body, media_type, ret_digest, &final, err);
-		if (r == 0)
-			return 0;
-		if (i + 1 < upstream->count)
-			ix_trace("registry", "mirror: %s", err->msg);
+	for (size_t i = 0; r == 0 && (ep = upstream_at(upstream, &i)) != NULL; i++) {
+		r = manifest_from(registry, ep, ref, body, media_type, ret_digest, &final, err);
+		if (r == 0 || final || i + 1 == upstream->count)
+			return r;
+		ix_trace("registry", "mirror: %s", err->msg);
+		r = 0;
 	}
 	return r;
 }
@@ -93,12 +88,13 @@ struct fetch {
 };
 
 /* The first bytes of a reply: does it continue where we are? A server may also ignore Range and start over with 200. */
-static int begin_reply(struct fetch *fetch, const struct request *req, struct ix_err *err)
+static int begin_reply(struct fetch *fetch, const struct ix_http_request *req, struct ix_err *err)
 {
+	const char *range = ix_http_header(&req->reply, "Content-Range", 0);
 	uint64_t first = 0, total = req->reply.length;
 
-	if (req->reply.status == 206 && (!range_parse_content(req->reply.content_range, &first, &total) || first > fetch->done)) {
-		ix_auto_free char *shown = ix_printable(req->reply.content_range ? req->reply.content_range : "", 80);
+	if (req->reply.status == 206 && (!ix_http_content_range(range, &first, &total) || first > fetch->done)) {
+		ix_auto_free char *shown = ix_printable(range ? range : "", 80);
 
 		return ix_err_set(err, IX_EFAIL, "asked for bytes from %llu, it sent another range: '%s'", (unsigned long long)fetch->done,
 				  shown);
@@ -111,7 +107,7 @@ static int begin_reply(struct fetch *fetch, const struct request *req, struct ix
 	return 0;
 }
 
-static int take(void *data, struct request *req, const void *bytes, size_t len, struct ix_err *err)
+static int take(void *data, struct ix_http_request *req, const void *bytes, size_t len, struct ix_err *err)
 {
 	struct fetch *fetch = data;
 	size_t skipped;
@@ -136,7 +132,7 @@ static int take(void *data, struct request *req, const void *bytes, size_t len, 
 	return 0;
 }
 
-static int check_blob(struct fetch *fetch, const struct request *req, struct ix_err *err)
+static int check_blob(struct fetch *fetch, const struct ix_http_request *req, struct ix_err *err)
 {
 	struct ix_digest got;
 	char text[IX_DIGEST_TEXT];
@@ -145,7 +141,7 @@ static int check_blob(struct fetch *fetch, const struct request *req, struct ix_
 	if (ix_digest_eq(&got, fetch->digest))
 		return 0;
 	ix_err_set(err, IX_ECORRUPT, "the blob's bytes are %s", ix_digest_text(&got, text));
-	return request_error(req, err);
+	return ix_http_error(req, err);
 }
 
 static int blob_from(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct fetch *fetch, bool *ret_final,
@@ -154,7 +150,7 @@ static int blob_from(struct ix_registry *registry, struct endpoint *ep, const st
 	char text[IX_DIGEST_TEXT];
 	ix_auto_free char *rest = ix_asprintf("blobs/%s", ix_digest_text(fetch->digest, text));
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
 	long status;
 
 	*ret_final = false;
@@ -166,9 +162,9 @@ static int blob_from(struct ix_registry *registry, struct endpoint *ep, const st
 	req->resume = &fetch->done;
 	req->expect = fetch->size;
 	fetch->exchange = 0;
-	r = request_run(registry, req, err);
+	r = ix_http_run(req, err);
 	if (r < 0) {
-		*ret_final = !client_falls_through(req);
+		*ret_final = !asked_falls_through(req);
 		return r;
 	}
 	status = req->reply.status;
@@ -180,27 +176,6 @@ static int blob_from(struct ix_registry *registry, struct endpoint *ep, const st
 	if (r < 0)
 		return r;
 	return ix_write_finish(fetch->writer, err);
-}
-
-static int fetch_blob(struct ix_registry *registry, const struct ix_ref *ref, struct fetch *fetch, struct ix_err *err)
-{
-	struct upstream *upstream;
-	bool final = false;
-	int r;
-
-	r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
-	if (r < 0)
-		return r;
-	r = -IX_EFAIL;
-	for (size_t i = 0; i < upstream->count && !final; i++) {
-		if (client_skips(upstream->endpoints, upstream->count, i))
-			continue;
-		r = blob_from(registry, upstream->endpoints[i], ref, fetch, &final, err);
-		if (r < 0 && !final && i + 1 < upstream->count)
-			ix_trace("registry", "mirror: %s", err->msg);
-		final = final || r == 0;
-	}
-	return r;
 }
 
 int ix_registry_get_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size,
@@ -215,6 +190,17 @@ int ix_registry_get_blob(struct ix_registry *registry, const struct ix_ref *ref,
 		.progress = progress,
 		.data = data,
 	};
+	struct upstream *upstream;
+	struct endpoint *ep;
+	bool final = false;
+	int r = hosts_upstream(&registry->hosts, ref->host, &upstream, err);
 
-	return fetch_blob(registry, ref, &fetch, err);
+	for (size_t i = 0; r == 0 && (ep = upstream_at(upstream, &i)) != NULL; i++) {
+		r = blob_from(registry, ep, ref, &fetch, &final, err);
+		if (r == 0 || final || i + 1 == upstream->count)
+			return r;
+		ix_trace("registry", "mirror: %s", err->msg);
+		r = 0;
+	}
+	return r;
 }

@@ -5,13 +5,30 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "registry/client_int.h"
 
 enum { LOOK_MS = 200 };
 
-static struct flight **find(struct ix_registry *registry, const char *key)
+struct flight {
+	struct flight *next;
+	char *key;
+};
+
+void flights_init(struct flights *flights, const struct ix_cancel *cancel)
 {
-	struct flight **at = &registry->flights;
+	*flights = (struct flights){ .cancel = cancel };
+	pthread_mutex_init(&flights->lock, NULL);
+	pthread_cond_init(&flights->landed, NULL);
+}
+
+void flights_release(struct flights *flights)
+{
+	pthread_cond_destroy(&flights->landed);
+	pthread_mutex_destroy(&flights->lock);
+}
+
+static struct flight **find(struct flights *flights, const char *key)
+{
+	struct flight **at = &flights->list;
 
 	while (*at && strcmp((*at)->key, key) != 0)
 		at = &(*at)->next;
@@ -19,7 +36,7 @@ static struct flight **find(struct ix_registry *registry, const char *key)
 }
 
 /* Until something landed, or long enough to look at the cancel flag. */
-static void wait_a_little(struct ix_registry *registry)
+static void wait_a_little(struct flights *flights)
 {
 	struct timespec end;
 
@@ -29,41 +46,41 @@ static void wait_a_little(struct ix_registry *registry)
 		end.tv_nsec -= 1000000000L;
 		end.tv_sec++;
 	}
-	pthread_cond_timedwait(&registry->flight_done, &registry->flight_lock, &end);
+	pthread_cond_timedwait(&flights->landed, &flights->lock, &end);
 }
 
-int flight_begin(struct ix_registry *registry, const char *key, struct ix_err *err)
+int flight_begin(struct flights *flights, const char *key, struct ix_err *err)
 {
 	struct flight *flight;
 
-	pthread_mutex_lock(&registry->flight_lock);
-	while (*find(registry, key)) {
-		if (ix_cancel_check(registry->cancel, err) < 0) {
-			pthread_mutex_unlock(&registry->flight_lock);
+	pthread_mutex_lock(&flights->lock);
+	while (*find(flights, key)) {
+		if (ix_cancel_check(flights->cancel, err) < 0) {
+			pthread_mutex_unlock(&flights->lock);
 			return -IX_ECANCELED;
 		}
-		wait_a_little(registry);
+		wait_a_little(flights);
 	}
 	flight = ix_calloc(1, sizeof(*flight));
 	flight->key = ix_strdup(key);
-	flight->next = registry->flights;
-	registry->flights = flight;
-	pthread_mutex_unlock(&registry->flight_lock);
+	flight->next = flights->list;
+	flights->list = flight;
+	pthread_mutex_unlock(&flights->lock);
 	return 0;
 }
 
-void flight_end(struct ix_registry *registry, const char *key)
+void flight_end(struct flights *flights, const char *key)
 {
 	struct flight **at, *flight;
 
-	pthread_mutex_lock(&registry->flight_lock);
-	at = find(registry, key);
+	pthread_mutex_lock(&flights->lock);
+	at = find(flights, key);
 	flight = *at;
 	if (!flight)
 		ix_bug("flight '%s' ended twice", key);
 	*at = flight->next;
 	free(flight->key);
 	free(flight);
-	pthread_cond_broadcast(&registry->flight_done);
-	pthread_mutex_unlock(&registry->flight_lock);
+	pthread_cond_broadcast(&flights->landed);
+	pthread_mutex_unlock(&flights->lock);
 }

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "registry/asked_int.h"
 #include "registry/auth_int.h"
-#include "registry/client_int.h"
+#include "registry/message_int.h"
 
 struct head {
 	const struct ix_ref *ref;
@@ -23,21 +24,19 @@ static void settle(struct head *head, int result)
 
 static int fill(struct head *head, struct ix_err *err)
 {
-	const struct reply *reply = &head->asked.req.reply;
+	const struct ix_http_reply *reply = &head->asked.req.reply;
 	struct ix_digest want;
-	struct ix_err ignored;
 
-	head->out->digest = (struct ix_digest){ 0 };
-	if (reply->digest && ix_digest_parse(reply->digest, &head->out->digest, &ignored) < 0)
+	if (!reply_digest(reply, &head->out->digest))
 		head->out->digest = (struct ix_digest){ 0 };
-	client_media_type(reply, head->out->media_type);
+	reply_media_type(reply, head->out->media_type);
 	if (!head->ref->digest)
 		return 0;
 	int r = ix_digest_parse(head->ref->digest, &want, err);
 	if (r < 0)
 		return r;
-	if (client_check_digest(reply, &want, "manifest", err) < 0)
-		return request_error(&head->asked.req, err);
+	if (reply_check_digest(reply, &want, "manifest", err) < 0)
+		return ix_http_error(&head->asked.req, err);
 	head->out->digest = want;
 	return 0;
 }
@@ -47,24 +46,22 @@ static void prepare(struct ix_registry *registry, struct head *head)
 {
 	ix_auto_free char *rest = ix_asprintf("manifests/%s", ix_ref_selector(head->ref));
 
-	while (client_skips(head->upstream->endpoints, head->upstream->count, head->at))
-		head->at++;
 	asked_release(&head->asked);
 	head->asked = (struct asked){ 0 };
-	if (asked_init(&head->asked, registry, head->upstream->endpoints[head->at], head->ref->repository, "pull", "HEAD", rest,
+	if (asked_init(&head->asked, registry, upstream_at(head->upstream, &head->at), head->ref->repository, "pull", "HEAD", rest,
 		       &head->out->err) < 0) {
-		head->asked.req.state = REQUEST_DONE;
+		head->asked.req.state = IX_HTTP_DONE;
 		head->asked.req.result = ix_err_code(&head->out->err);
 		head->asked.req.err = head->out->err;
 		return;
 	}
-	ix_strv_add(&head->asked.req.headers, client_accept);
+	ix_strv_add(&head->asked.req.headers, asked_accept);
 }
 
 /* What the answer means: found, another endpoint to ask, or failure. */
 static void judge(struct head *head)
 {
-	struct request *req = &head->asked.req;
+	struct ix_http_request *req = &head->asked.req;
 	struct ix_err *err = &head->out->err;
 
 	if (req->result == 0 && req->reply.status == 200 && fill(head, err) == 0) {
@@ -82,40 +79,41 @@ static void judge(struct head *head)
 	settle(head, ix_err_code(err));
 }
 
-static void run(struct ix_registry *registry, struct request **requests, size_t n)
+static void run(struct ix_registry *registry, struct ix_http_request **requests, size_t n)
 {
 	if (n > 0)
-		requests_run(registry, requests, n);
+		ix_http_run_many(registry->http, requests, n);
 }
 
-static bool has_leader(struct request *const *leaders, size_t n, const struct endpoint *ep)
+static bool has_leader(struct ix_http_request *const *leaders, size_t n, const struct endpoint *ep)
 {
 	for (size_t i = 0; i < n; i++)
-		if (leaders[i]->ep == ep)
+		if (leaders[i]->site == &ep->site)
 			return true;
 	return false;
 }
 
 /* A server that does not answer one does not answer a hundred either. */
-static void fail_followers(struct head *heads, size_t n, const struct request *leader)
+static void fail_followers(struct head *heads, size_t n, const struct ix_http_request *leader)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct request *req = &heads[i].asked.req;
+		struct ix_http_request *req = &heads[i].asked.req;
 
-		if (!heads[i].settled && req->state == REQUEST_DUE && req->ep == leader->ep)
-			request_fail_like(req, leader);
+		if (!heads[i].settled && req->state == IX_HTTP_DUE && req->site == leader->site)
+			ix_http_fail_like(req, leader);
 	}
 }
 
 /* The first request to each server nothing is known of. One that is asked who we are is sent again with the others. */
-static void run_leaders(struct ix_registry *registry, struct head *heads, size_t n, struct request **requests)
+static void run_leaders(struct ix_registry *registry, struct head *heads, size_t n, struct ix_http_request **requests)
 {
 	size_t nleaders = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct request *req = &heads[i].asked.req;
+		struct endpoint *ep = heads[i].asked.ep;
+		struct ix_http_request *req = &heads[i].asked.req;
 
-		if (heads[i].settled || req->state != REQUEST_DUE || auth_is_known(req->ep) || has_leader(requests, nleaders, req->ep))
+		if (heads[i].settled || req->state != IX_HTTP_DUE || auth_is_known(ep) || has_leader(requests, nleaders, ep))
 			continue;
 		req->stop_at_challenge = true;
 		requests[nleaders++] = req;
@@ -125,7 +123,7 @@ static void run_leaders(struct ix_registry *registry, struct head *heads, size_t
 		if (requests[i]->result < 0 && requests[i]->unreachable)
 			fail_followers(heads, n, requests[i]);
 		else if (requests[i]->result == 0 && requests[i]->reply.status == 401 && requests[i]->refusals == 1)
-			request_rearm(requests[i]);
+			ix_http_request_rearm(requests[i]);
 	}
 }
 
@@ -136,16 +134,16 @@ static void fetch_tokens(struct ix_registry *registry, struct head *heads, size_
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct request *req = &heads[i].asked.req;
+		const struct asked *asked = &heads[i].asked;
 		size_t j;
 
-		if (heads[i].settled || req->state != REQUEST_DUE || !auth_wants_token(req->ep))
+		if (heads[i].settled || asked->req.state != IX_HTTP_DUE || !auth_wants_token(asked->ep))
 			continue;
 		for (j = 0; j < count; j++)
-			if (wants[j].ep == req->ep && strcmp(wants[j].scope, req->scope) == 0)
+			if (wants[j].ep == asked->ep && strcmp(wants[j].scope, asked->scope) == 0)
 				break;
 		if (j == count)
-			wants[count++] = (struct auth_want){ req->ep, req->repository, req->scope };
+			wants[count++] = (struct auth_want){ asked->ep, asked->repository, asked->scope };
 	}
 	if (count > 1)
 		auth_prefetch(registry, wants, count);
@@ -153,7 +151,7 @@ static void fetch_tokens(struct ix_registry *registry, struct head *heads, size_
 }
 
 /* One round over all that are not settled: each asks its present endpoint. */
-static bool ask_all(struct ix_registry *registry, struct head *heads, size_t n, struct request **requests)
+static bool ask_all(struct ix_registry *registry, struct head *heads, size_t n, struct ix_http_request **requests)
 {
 	size_t count = 0;
 	bool any = false;
@@ -164,7 +162,7 @@ static bool ask_all(struct ix_registry *registry, struct head *heads, size_t n, 
 	run_leaders(registry, heads, n, requests);
 	fetch_tokens(registry, heads, n);
 	for (size_t i = 0; i < n; i++)
-		if (!heads[i].settled && heads[i].asked.req.state == REQUEST_DUE)
+		if (!heads[i].settled && heads[i].asked.req.state == IX_HTTP_DUE)
 			requests[count++] = &heads[i].asked.req;
 	run(registry, requests, count);
 	for (size_t i = 0; i < n; i++) {
@@ -179,7 +177,7 @@ static bool ask_all(struct ix_registry *registry, struct head *heads, size_t n, 
 void ix_registry_head_many(struct ix_registry *registry, const struct ix_ref *const *refs, size_t n, struct ix_manifest_head *out)
 {
 	struct head *heads = ix_calloc(n + 1, sizeof(*heads));
-	struct request **requests = ix_calloc(n + 1, sizeof(struct request *));
+	struct ix_http_request **requests = ix_calloc(n + 1, sizeof(struct ix_http_request *));
 
 	for (size_t i = 0; i < n; i++) {
 		struct head *head = &heads[i];

@@ -1,3 +1,5 @@
+#include "registry/helper_int.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -5,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/proc.h"
-#include "registry/credentials_int.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
@@ -27,10 +28,10 @@ static int parse_answer(const struct ix_buf *output, const char *program, struct
 	if (!name || !value)
 		return ix_err_set(err, IX_EFAIL, "%s get: the answer is not a JSON object with Username and Secret", program);
 	if (strcmp(name, "<token>") == 0) {
-		secret_set(&creds->identity, value);
+		ix_secret_set(&creds->identity, value);
 	} else if (*value) {
 		creds->username = ix_strdup(name);
-		secret_set(&creds->password, value);
+		ix_secret_set(&creds->password, value);
 	}
 	creds->source = ix_strdup(program);
 	return 0;
@@ -41,8 +42,8 @@ int helper_get(const char *helper, const char *host, struct creds *ret_creds, st
 	ix_auto_free char *program = ix_asprintf("docker-credential-%s", helper);
 	const char *server = strcmp(host, "docker.io") == 0 ? "https://index.docker.io/v1/" : host;
 	const char *argv[] = { program, "get", NULL };
-	auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
-	auto_secret_buf errors = IX_BUF_INIT(IX_TOKEN_MAX);
+	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
+	ix_auto_secret_buf errors = IX_BUF_INIT(IX_TOKEN_MAX);
 	int status;
 
 	if (!is_helper_name(helper)) {

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "registry/client_int.h"
+#include "registry/asked_int.h"
+#include "registry/message_int.h"
 
 /* Immutable tags: the registry refuses to write again even what is there already. */
 static bool is_there(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, const char *rest,
@@ -12,13 +13,13 @@ static bool is_there(struct ix_registry *registry, struct endpoint *ep, const st
 	auto_asked asked = { 0 };
 	struct ix_digest there;
 	struct ix_err ignored;
-	const struct reply *reply = &asked.req.reply;
+	const struct ix_http_reply *reply = &asked.req.reply;
 
 	if (asked_init(&asked, registry, ep, ref->repository, "pull,push", "HEAD", rest, &ignored) < 0)
 		return false;
-	ix_strv_add(&asked.req.headers, client_accept);
-	return request_run(registry, &asked.req, &ignored) == 0 && reply->status == 200 && reply->digest &&
-	       ix_digest_parse(reply->digest, &there, &ignored) == 0 && ix_digest_eq(&there, digest);
+	ix_strv_add(&asked.req.headers, asked_accept);
+	return ix_http_run(&asked.req, &ignored) == 0 && reply->status == 200 && reply_digest(reply, &there) &&
+	       ix_digest_eq(&there, digest);
 }
 
 static bool is_conflict(long status)
@@ -27,19 +28,19 @@ static bool is_conflict(long status)
 }
 
 /* MANIFEST_BLOB_UNKNOWN, or what a registry says that reads the link to a blob while another client writes it. */
-static bool misses_blobs(const struct reply *reply)
+static bool misses_blobs(const struct ix_http_reply *reply)
 {
 	const char *text = ix_buf_str(&reply->text);
 
 	return (reply->status == 400 || reply->status == 404) && (strstr(text, "BLOB_UNKNOWN") || strstr(text, "DIGEST_INVALID"));
 }
 
-static int put(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct body *body, const char *media_type,
-	       const struct ix_digest *digest, struct ix_err *err)
+static int put(struct ix_registry *registry, struct endpoint *ep, const struct ix_ref *ref, struct ix_http_body *body,
+	       const char *media_type, const struct ix_digest *digest, struct ix_err *err)
 {
 	ix_auto_free char *rest = ix_asprintf("manifests/%s", ref->tag ? ref->tag : ref->digest);
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
 	long status;
 	int r = asked_init(&asked, registry, ep, ref->repository, "pull,push", "PUT", rest, err);
 
@@ -48,7 +49,7 @@ static int put(struct ix_registry *registry, struct endpoint *ep, const struct i
 	ix_strv_addf(&req->headers, "Content-Type: %s", media_type);
 	req->body = body;
 	req->idempotent_body = true;
-	r = request_run(registry, req, err);
+	r = ix_http_run(req, err);
 	if (r < 0)
 		return r;
 	status = req->reply.status;
@@ -61,15 +62,15 @@ static int put(struct ix_registry *registry, struct endpoint *ep, const struct i
 	}
 	if (status != 201 && status != 200 && status != 202 && status != 204)
 		return reply_error(req, err);
-	if (client_check_digest(&req->reply, digest, "manifest", err) < 0)
-		return request_error(req, err);
+	if (reply_check_digest(&req->reply, digest, "manifest", err) < 0)
+		return ix_http_error(req, err);
 	return 0;
 }
 
 int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *ref, const void *bytes, size_t len, const char *media_type,
 			     struct ix_err *err)
 {
-	struct body body = { .bytes = bytes ? bytes : "", .size = len };
+	struct ix_http_body body = { .bytes = bytes ? bytes : "", .size = len };
 	struct upstream *upstream;
 	struct ix_digest digest, want;
 	char text[IX_DIGEST_TEXT];

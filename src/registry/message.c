@@ -1,58 +1,17 @@
 /* What went wrong, in the words of the registry and with what to do about it. */
+#include "registry/message_int.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "base/alloc.h"
-#include "registry/auth_int.h"
 #include "registry/client_int.h"
-#include "registry/url_int.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
 enum { WORDS_MAX = 300, ERRORS_SHOWN = 3 };
-
-int request_error(const struct request *req, struct ix_err *err)
-{
-	ix_auto_free char *shown = url_shown(req->url);
-
-	return ix_err_wrap(err, "%s %s", req->method, shown);
-}
-
-static const char *status_words(long status)
-{
-	static const struct {
-		long status;
-		const char *words;
-	} names[] = {
-		{ 400, "bad request" },
-		{ 401, "unauthorized" },
-		{ 403, "forbidden" },
-		{ 404, "not found" },
-		{ 405, "method not allowed" },
-		{ 406, "not acceptable" },
-		{ 408, "request timeout" },
-		{ 409, "conflict" },
-		{ 410, "gone" },
-		{ 411, "length required" },
-		{ 412, "precondition failed" },
-		{ 413, "too large" },
-		{ 415, "unsupported media type" },
-		{ 416, "range not satisfiable" },
-		{ 429, "too many requests" },
-		{ 500, "server error" },
-		{ 501, "not implemented" },
-		{ 502, "bad gateway" },
-		{ 503, "unavailable" },
-		{ 504, "gateway timeout" },
-	};
-
-	for (size_t i = 0; i < IX_ARRAY_LEN(names); i++)
-		if (names[i].status == status)
-			return names[i].words;
-	return "unexpected answer";
-}
 
 /* {"errors":[{"code":"DENIED","message":"..."}]}, the distribution-spec's form. */
 static void words_of_errors(const json_t *errors, struct ix_buf *words)
@@ -74,7 +33,7 @@ static void words_of_errors(const json_t *errors, struct ix_buf *words)
 }
 
 /* Token servers and proxies have their own ways to say it; HTML says nothing. */
-static void words_of_text(const struct reply *reply, struct ix_buf *words)
+static void words_of_text(const struct ix_http_reply *reply, struct ix_buf *words)
 {
 	const char *text = ix_buf_str(&reply->text);
 	size_t len;
@@ -85,7 +44,7 @@ static void words_of_text(const struct reply *reply, struct ix_buf *words)
 		ix_buf_put(words, text, len);
 }
 
-static char *reply_words(const struct reply *reply)
+static char *reply_words(const struct ix_http_reply *reply)
 {
 	static const char *const members[] = { "details", "error_description", "message", "error" };
 	auto_json *json = json_loadb(ix_buf_str(&reply->text), reply->text.len, 0, NULL);
@@ -102,37 +61,40 @@ static char *reply_words(const struct reply *reply)
 	return ix_printable(ix_buf_str(&words), WORDS_MAX);
 }
 
-static char *login_advice(const struct request *req)
+static char *login_advice(const struct ix_http_request *req)
 {
-	const char *host = req->ep->host;
+	struct endpoint *ep = endpoint_of(req->site);
+	const struct asked *asked = req->user;
+	const char *host = ep->host;
 	const char *hub = strcmp(host, "docker.io") == 0 ? "" : host;
-	bool tried = req->auth.value && (!req->scope || auth_had_credentials(req->ep, req->scope));
+	bool tried = req->auth.value && (!asked || grant_had_credentials(endpoint_grant(ep, asked->scope)));
 
 	return ix_asprintf("%s%s (docker login%s%s, or registries: in ix.yaml)",
 			   tried ? "the credentials for it were refused: log in again to " : "log in to ", host, *hub ? " " : "", hub);
 }
 
-static char *advice(const struct request *req)
+static char *advice(const struct ix_http_request *req)
 {
-	const struct reply *reply = &req->reply;
+	const struct ix_http_reply *reply = &req->reply;
+	const char *after = ix_http_header(reply, "Retry-After", 0);
 
 	if (reply->status == 401)
 		return login_advice(req);
 	if (reply->status == 403)
-		return ix_asprintf("%s does not allow this to %s", req->ep->host,
+		return ix_asprintf("%s does not allow this to %s", req->site->name,
 				   req->auth.value ? "these credentials"
 						   : "anonymous users: log in (docker login, or registries: in ix.yaml)");
-	if (reply->status == 429 && reply->retry_after) {
-		ix_auto_free char *shown = ix_printable(reply->retry_after, 60);
+	if (reply->status == 429 && after) {
+		ix_auto_free char *shown = ix_printable(after, 60);
 
 		return ix_asprintf("it asks to wait (Retry-After: %s)%s", shown, req->auth.value ? "" : ", logging in may raise the limit");
 	}
-	if (reply->status == 400 && !url_is_https(req->current_url) && strstr(ix_buf_str(&reply->text), "HTTPS"))
+	if (reply->status == 400 && !ix_url_is_https(req->current_url) && strstr(ix_buf_str(&reply->text), "HTTPS"))
 		return ix_strdup("it speaks https: give its CA file under registries: in ix.yaml");
 	return ix_strdup("");
 }
 
-int reply_error(const struct request *req, struct ix_err *err)
+int reply_error(const struct ix_http_request *req, struct ix_err *err)
 {
 	ix_auto_free char *words = reply_words(&req->reply);
 	ix_auto_free char *todo = advice(req);
@@ -146,6 +108,7 @@ int reply_error(const struct request *req, struct ix_err *err)
 	/* Only who looks something up is told that it does not exist. */
 	else if (status == 404 && (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0))
 		code = IX_ENOTFOUND;
-	ix_err_set(err, code, "%ld %s%s%s%s%s%s", status, status_words(status), tries, *words ? ": " : "", words, *todo ? ": " : "", todo);
-	return request_error(req, err);
+	ix_err_set(err, code, "%ld %s%s%s%s%s%s", status, ix_http_status_words(status), tries, *words ? ": " : "", words, *todo ? ": " : "",
+		   todo);
+	return ix_http_error(req, err);
 }

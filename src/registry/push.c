@@ -8,10 +8,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/trace.h"
-#include "registry/client_int.h"
+#include "registry/asked_int.h"
 #include "registry/flight_int.h"
-#include "registry/range_int.h"
-#include "registry/url_int.h"
+#include "registry/message_int.h"
 
 enum { CONTINUE_MIN = 1 << 20 /* less is sent again faster than asked about */ };
 
@@ -24,7 +23,7 @@ struct push {
 	int fd;
 	ix_transfer_fn *progress;
 	void *data;
-	struct retry retry;
+	struct ix_retry retry;
 	char *location;    /* of an upload that was begun; NULL: none */
 	bool again;        /* the last failure may pass */
 	uint64_t after_ms; /* and the registry said when */
@@ -38,8 +37,7 @@ static int head_blob(struct ix_registry *registry, struct endpoint *ep, const ch
 	auto_asked asked = { 0 };
 	int r;
 
-	if ((r = asked_init(&asked, registry, ep, repository, actions, "HEAD", rest, err)) < 0 ||
-	    (r = request_run(registry, &asked.req, err)) < 0)
+	if ((r = asked_init(&asked, registry, ep, repository, actions, "HEAD", rest, err)) < 0 || (r = ix_http_run(&asked.req, err)) < 0)
 		return r;
 	return asked.req.reply.status == 200 ? 0 : reply_error(&asked.req, err);
 }
@@ -65,49 +63,45 @@ static void push_sent(void *data, uint64_t done)
 }
 
 /* Run a request of the upload and judge whether what went wrong may pass. status stays 0 without a reply. */
-static int step(struct push *push, struct request *req, struct ix_err *err)
+static int step(struct push *push, struct ix_http_request *req, struct ix_err *err)
 {
 	push->again = false;
 	push->after_ms = 0;
-	int r = request_run(push->registry, req, err);
+	int r = ix_http_run(req, err);
 	if (r < 0) {
 		push->again = req->unreachable && err->code != IX_ECANCELED && !req->sink_failed;
 		return r;
 	}
 	/* 404 and 416: the upload is gone or stands elsewhere than we think; a new one is in order */
-	push->again = retry_status(req->reply.status) || req->reply.status == 404 || req->reply.status == 416;
-	if (req->reply.retry_after)
-		(void)retry_after_parse(req->reply.retry_after, ix_time_s(), &push->after_ms);
+	push->again = ix_retry_status(req->reply.status) || req->reply.status == 404 || req->reply.status == 416;
+	push->after_ms = ix_http_retry_after(&req->reply);
 	return 0;
 }
 
 /* The reply's Location is where the upload goes on. */
-static int keep_location(struct push *push, const struct request *req, struct ix_err *err)
+static int keep_location(struct push *push, const struct ix_http_request *req, struct ix_err *err)
 {
+	const char *sent = ix_http_header(&req->reply, "Location", 0);
 	char *location;
 
-	if (!req->reply.location)
+	if (!sent)
 		return 0;
-	if (request_locate(req, req->reply.location, &location, err) < 0)
-		return request_error(req, err);
+	if (ix_http_locate(req, sent, &location, err) < 0)
+		return ix_http_error(req, err);
 	free(push->location);
 	push->location = location;
 	return 0;
 }
 
-/* A request to the upload's own URL, which is used as the registry gave it. */
+/* A request to the upload's own URL. */
 static void at_location(struct push *push, struct asked *asked, const char *method, const char *url)
 {
-	asked->repository = endpoint_repository(push->ep, push->repository);
-	asked->scope = client_scope(asked->repository, "pull,push");
-	request_init(&asked->req, push->registry, push->ep, method, ix_strdup(url));
-	asked->req.repository = asked->repository;
-	asked->req.scope = asked->scope;
+	asked_init_at(asked, push->registry, push->ep, push->repository, "pull,push", method, url);
 }
 
 static int begin_upload(struct push *push, struct ix_err *err)
 {
-	struct body nothing = { .bytes = "" };
+	struct ix_http_body nothing = { .bytes = "" };
 	auto_asked asked = { 0 };
 	int r = asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", "blobs/uploads/", err);
 
@@ -127,19 +121,19 @@ static int begin_upload(struct push *push, struct ix_err *err)
 	if (push->location)
 		return 0;
 	ix_err_set(err, IX_EFAIL, "the registry did not say where to upload to");
-	return request_error(&asked.req, err);
+	return ix_http_error(&asked.req, err);
 }
 
 /* The last request: the bytes, or none when PATCH brought them, and the digest they must have. */
-static int put_upload(struct push *push, struct body *body, struct ix_err *err)
+static int put_upload(struct push *push, struct ix_http_body *body, struct ix_err *err)
 {
 	ix_auto_buf url = { 0 };
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
 	char text[IX_DIGEST_TEXT];
 
 	ix_buf_puts(&url, push->location);
-	url_add_query(&url, "digest", ix_digest_text(push->digest, text));
+	ix_url_add_query(&url, "digest", ix_digest_text(push->digest, text));
 	at_location(push, &asked, "PUT", ix_buf_str(&url));
 	ix_strv_add(&req->headers, "Content-Type: application/octet-stream");
 	req->body = body;
@@ -151,8 +145,8 @@ static int put_upload(struct push *push, struct body *body, struct ix_err *err)
 	if (req->reply.status != 201 && req->reply.status != 200 && req->reply.status != 204)
 		return reply_error(req, err);
 	push->again = false;
-	if (client_check_digest(&req->reply, push->digest, "blob", err) < 0)
-		return request_error(req, err);
+	if (reply_check_digest(&req->reply, push->digest, "blob", err) < 0)
+		return ix_http_error(req, err);
 	return 0;
 }
 
@@ -161,25 +155,28 @@ static int put_upload(struct push *push, struct body *body, struct ix_err *err)
 static int upload_offset(struct push *push, uint64_t *ret_offset, struct ix_err *err)
 {
 	auto_asked asked = { 0 };
-	const struct reply *reply = &asked.req.reply;
+	const struct ix_http_reply *reply = &asked.req.reply;
+	const char *range;
 
 	at_location(push, &asked, "GET", push->location);
 	int r = step(push, &asked.req, err);
 	if (r < 0)
 		return r;
+	range = ix_http_header(reply, "Range", 0);
 	*ret_offset = 0;
 	if (reply->status != 204 && reply->status != 200)
 		return reply_error(&asked.req, err);
-	if (reply->range && !range_parse_received(reply->range, ret_offset))
+	if (range && !ix_http_received_range(range, ret_offset))
 		*ret_offset = 0;
 	return keep_location(push, &asked.req, err);
 }
 
 static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
 {
-	struct body rest = { .fd = push->fd, .offset = offset, .size = push->size - offset };
+	struct ix_http_body rest = { .fd = push->fd, .offset = offset, .size = push->size - offset };
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
+	const char *range;
 	uint64_t received;
 
 	at_location(push, &asked, "PATCH", push->location);
@@ -193,10 +190,11 @@ static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
 		return r;
 	if (req->reply.status != 202)
 		return reply_error(req, err);
-	if (req->reply.range && (!range_parse_received(req->reply.range, &received) || received != push->size)) {
+	range = ix_http_header(&req->reply, "Range", 0);
+	if (range && (!ix_http_received_range(range, &received) || received != push->size)) {
 		push->again = true;
 		ix_err_set(err, IX_EFAIL, "the registry kept another part than was sent");
-		return request_error(req, err);
+		return ix_http_error(req, err);
 	}
 	return keep_location(push, req, err);
 }
@@ -204,7 +202,7 @@ static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
 /* Bring the upload at push->location to its end. Failure leaves no location: the next attempt begins anew. */
 static int continue_upload(struct push *push, struct ix_err *err)
 {
-	struct body nothing = { .bytes = "" };
+	struct ix_http_body nothing = { .bytes = "" };
 	uint64_t offset;
 	int r = upload_offset(push, &offset, err);
 
@@ -231,14 +229,14 @@ static bool is_there(struct push *push)
 
 static int upload(struct push *push, struct ix_err *err)
 {
-	struct body whole = { .fd = push->fd, .size = push->size };
+	struct ix_http_body whole = { .fd = push->fd, .size = push->size };
 	bool first = push->retry.tries == 0;
 
 	if (!first && is_there(push))
 		return 0;
 	if (!first && push->location && continue_upload(push, err) == 0)
 		return 0;
-	int r = ix_cancel_check(push->registry->cancel, err);
+	int r = ix_cancel_check(ix_http_cancel(push->registry->http), err);
 	if (r < 0)
 		return r;
 	if (!push->location && (r = begin_upload(push, err)) < 0)
@@ -253,10 +251,10 @@ static int upload_with_retries(struct push *push, struct ix_err *err)
 	for (;;) {
 		int r = upload(push, err);
 
-		if (r == 0 || !push->again || !retry_again(&push->retry, push->after_ms, &wait))
+		if (r == 0 || !push->again || !ix_retry_again(&push->retry, push->after_ms, &wait))
 			return r;
 		ix_trace("registry", "upload: %s, again in %llu ms", err->msg, (unsigned long long)wait);
-		r = ix_cancel_sleep(push->registry->cancel, wait, err);
+		r = ix_cancel_sleep(ix_http_cancel(push->registry->http), wait, err);
 		if (r < 0)
 			return r;
 	}
@@ -269,27 +267,22 @@ static int mount(struct push *push, const char *from, bool *ret_mounted, struct 
 {
 	ix_auto_buf rest = { 0 };
 	ix_auto_free char *source = endpoint_repository(push->ep, from);
-	ix_auto_free char *pull = client_scope(source, "pull");
-	struct body nothing = { .bytes = "" };
+	struct ix_http_body nothing = { .bytes = "" };
 	auto_asked asked = { 0 };
-	struct request *req = &asked.req;
+	struct ix_http_request *req = &asked.req;
 	char text[IX_DIGEST_TEXT];
-	char *both;
 
 	ix_buf_puts(&rest, "blobs/uploads/");
-	url_add_query(&rest, "mount", ix_digest_text(push->digest, text));
-	url_add_query(&rest, "from", source);
+	ix_url_add_query(&rest, "mount", ix_digest_text(push->digest, text));
+	ix_url_add_query(&rest, "from", source);
 	int r = asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", ix_buf_str(&rest), err);
 	if (r < 0)
 		return r;
-	both = scope_join(asked.scope, pull);
-	free(asked.scope);
-	asked.scope = both;
-	req->scope = both;
+	asked_widen(&asked, source, "pull");
 	req->body = &nothing;
 	req->retry.max_tries = 1;
 	*ret_mounted = false;
-	if (request_run(push->registry, req, err) < 0)
+	if (ix_http_run(req, err) < 0)
 		return err->code == IX_ECANCELED ? -IX_ECANCELED : 0;
 	*ret_mounted = req->reply.status == 201;
 	return req->reply.status == 202 ? keep_location(push, req, err) : 0;
@@ -333,10 +326,10 @@ static int start_push(struct push *push, struct ix_registry *registry, const str
 	push->registry = registry;
 	push->repository = ref->repository;
 	push->digest = digest;
-	push->retry = (struct retry){ .max_tries = REGISTRY_TRIES, .budget_ms = registry->retry_s * 1000ULL };
+	push->retry = ix_http_retry(registry->http);
 	push->ep = upstream_origin(upstream);
 	*ret_key = ix_asprintf("%s/%s@%s", push->ep->authority, ref->repository, ix_digest_text(digest, text));
-	return flight_begin(registry, *ret_key, err);
+	return flight_begin(&registry->uploads, *ret_key, err);
 }
 
 int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
@@ -351,7 +344,7 @@ int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref,
 		return r;
 	r = put_blob(&push, mount_from, again, ret_result, err); /* who waited finds with HEAD what the other sent */
 	free(push.location);
-	flight_end(registry, key);
+	flight_end(&registry->uploads, key);
 	return r;
 }
 
@@ -366,6 +359,6 @@ int ix_registry_mount_blob(struct ix_registry *registry, const struct ix_ref *re
 		return r;
 	r = have_blob(&push, mount_from, ret_result, err);
 	free(push.location);
-	flight_end(registry, key);
+	flight_end(&registry->uploads, key);
 	return r;
 }

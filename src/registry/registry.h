@@ -20,11 +20,6 @@
 #include "io/stream.h"
 #include "oci/reference.h"
 
-/* A password or token: a type of its own, so that no formatter prints it by accident. */
-struct ix_secret {
-	char *value;
-};
-
 /* What the user configured about one registry host. All strings are borrowed by ix_registry_new's caller contract: copied. */
 struct ix_registry_host {
 	const char *name;     /* "docker.io", "127.0.0.1:5000" */

@@ -5,31 +5,12 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
-#include "registry/client_int.h"
-#include "registry/link_int.h"
+#include "registry/asked_int.h"
+#include "registry/message_int.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
 enum { PAGE_MAX = 8 << 20, PAGES_MAX = 10000, TAGS_MAX = 1 << 20 };
-
-char *link_next(const char *value)
-{
-	const char *at = value;
-
-	while ((at = strchr(at, '<')) != NULL) {
-		const char *end = strchr(at, '>');
-		const char *params_end;
-
-		if (!end)
-			return NULL;
-		params_end = end + 1 + strcspn(end + 1, ",");
-		for (const char *rel = strcasestr(end, "rel="); rel && rel < params_end; rel = strcasestr(rel + 4, "rel="))
-			if (strncasecmp(rel + 4 + (rel[4] == '"'), "next", 4) == 0)
-				return ix_strndup(at + 1, (size_t)(end - at) - 1);
-		at = end;
-	}
-	return NULL;
-}
 
 static int parse_page(const struct ix_buf *body, struct ix_strv *tags, struct ix_err *err)
 {
@@ -56,19 +37,21 @@ static int take_page(struct asked *asked, struct ix_strv *tags, char **ret_next,
 {
 	ix_auto_buf body = IX_BUF_INIT(PAGE_MAX);
 	ix_auto_free char *next = NULL;
-	struct request *req = &asked->req;
+	const char *link;
+	struct ix_http_request *req = &asked->req;
 
 	req->into = &body;
-	int r = request_run(req->registry, req, err);
+	int r = ix_http_run(req, err);
 	if (r < 0)
 		return r;
 	if (req->reply.status != 200)
 		return reply_error(req, err);
 	if (parse_page(&body, tags, err) < 0)
-		return request_error(req, err);
-	next = req->reply.link ? link_next(req->reply.link) : NULL;
-	if (next && request_locate(req, next, ret_next, err) < 0)
-		return request_error(req, err);
+		return ix_http_error(req, err);
+	link = ix_http_header(&req->reply, "Link", 0);
+	next = link ? ix_http_next_link(link) : NULL;
+	if (next && ix_http_locate(req, next, ret_next, err) < 0)
+		return ix_http_error(req, err);
 	return 0;
 }
 
@@ -91,7 +74,7 @@ int ix_registry_list_tags(struct ix_registry *registry, const struct ix_ref *ref
 			return 0;
 		free(asked.req.url);
 		asked.req.url = next;
-		request_rearm(&asked.req);
+		ix_http_request_rearm(&asked.req);
 	}
 	return ix_err_set(err, IX_ELIMIT, "%s: more than %d pages of tags", ref->repository, PAGES_MAX);
 }

@@ -2,15 +2,15 @@
  * Bearer tokens: GET with Basic or anonymous (distribution's token specification), POST with OAuth2 grants (its oauth specification). Servers
  * differ in which of the two they speak, so each falls back to the other.
  */
+#include "registry/token_int.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "base/alloc.h"
-#include "registry/auth_int.h"
-#include "registry/client_int.h"
-#include "registry/url_int.h"
+#include "registry/message_int.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 
@@ -57,19 +57,19 @@ static int parse_answer(struct talk *talk, struct ix_err *err)
 		seconds = LIFETIME_MAX_S;
 	talk->lifetime_ms = (uint64_t)seconds * 1000;
 	talk->lifetime_ms -= talk->lifetime_ms / 5 < MARGIN_MS ? talk->lifetime_ms / 5 : MARGIN_MS;
-	secret_set(&talk->token, token);
+	ix_secret_set(&talk->token, token);
 	if (refresh && *refresh)
-		secret_set(&talk->refresh, refresh);
+		ix_secret_set(&talk->refresh, refresh);
 	return 0;
 }
 
-static int ask(struct talk *talk, struct request *req, struct ix_err *err)
+static int ask(struct talk *talk, struct ix_http_request *req, struct ix_err *err)
 {
 	req->into = &talk->answer;
 	req->idempotent_body = true;
 	talk->status = 0;
 	ix_strv_add(&req->headers, "Accept: application/json");
-	int r = request_run(talk->registry, req, err);
+	int r = ix_http_run(req, err);
 	if (r < 0)
 		return r;
 	talk->status = req->reply.status;
@@ -80,7 +80,7 @@ static int ask(struct talk *talk, struct request *req, struct ix_err *err)
 		return ix_err_code(err);
 	}
 	if (parse_answer(talk, err) < 0)
-		return request_error(req, err);
+		return ix_http_error(req, err);
 	return 0;
 }
 
@@ -89,43 +89,43 @@ static int ask_get(struct talk *talk, const char *name, const char *password, st
 {
 	ix_auto_buf url = { 0 };
 	ix_auto_free char *scopes = ix_strdup(talk->scope);
-	auto_request req = { 0 };
+	ix_auto_http_request req = { 0 };
 	char *rest = scopes;
 	const char *scope;
 
 	ix_buf_puts(&url, talk->challenge->realm);
 	if (talk->challenge->service)
-		url_add_query(&url, "service", talk->challenge->service);
+		ix_url_add_query(&url, "service", talk->challenge->service);
 	while ((scope = strsep(&rest, " ")) != NULL)
 		if (*scope)
-			url_add_query(&url, "scope", scope);
+			ix_url_add_query(&url, "scope", scope);
 	if (name)
-		url_add_query(&url, "account", name);
-	request_init(&req, talk->registry, talk->ep, "GET", ix_strdup(ix_buf_str(&url)));
+		ix_url_add_query(&url, "account", name);
+	ix_http_request_init(&req, talk->registry->http, &talk->ep->site, "GET", ix_strdup(ix_buf_str(&url)));
 	if (name && password)
-		secret_take(&req.fixed_auth, secret_basic(name, password));
+		ix_secret_take(&req.auth, ix_secret_basic(name, password));
 	return ask(talk, &req, err);
 }
 
 /* grant: "password" or "refresh_token". */
 static int ask_post(struct talk *talk, const char *grant, const char *secret, struct ix_err *err)
 {
-	auto_secret_buf form = { 0 };
-	auto_request req = { 0 };
-	struct body body;
+	ix_auto_secret_buf form = { 0 };
+	ix_auto_http_request req = { 0 };
+	struct ix_http_body body;
 	bool password = strcmp(grant, "password") == 0;
 
-	url_add_form(&form, "grant_type", grant);
-	url_add_form(&form, "service", talk->challenge->service ? talk->challenge->service : "");
-	url_add_form(&form, "client_id", "ix");
-	url_add_form(&form, "scope", talk->scope);
+	ix_url_add_form(&form, "grant_type", grant);
+	ix_url_add_form(&form, "service", talk->challenge->service ? talk->challenge->service : "");
+	ix_url_add_form(&form, "client_id", "ix");
+	ix_url_add_form(&form, "scope", talk->scope);
 	if (password) {
-		url_add_form(&form, "access_type", "offline");
-		url_add_form(&form, "username", talk->creds->username);
+		ix_url_add_form(&form, "access_type", "offline");
+		ix_url_add_form(&form, "username", talk->creds->username);
 	}
-	url_add_form(&form, password ? "password" : "refresh_token", secret);
-	body = (struct body){ .bytes = form.data, .size = form.len };
-	request_init(&req, talk->registry, talk->ep, "POST", ix_strdup(talk->challenge->realm));
+	ix_url_add_form(&form, password ? "password" : "refresh_token", secret);
+	body = (struct ix_http_body){ .bytes = form.data, .size = form.len };
+	ix_http_request_init(&req, talk->registry->http, &talk->ep->site, "POST", ix_strdup(talk->challenge->realm));
 	req.body = &body;
 	ix_strv_add(&req.headers, "Content-Type: application/x-www-form-urlencoded");
 	return ask(talk, &req, err);
@@ -194,19 +194,19 @@ int token_fetch(struct ix_registry *registry, struct endpoint *ep, const struct 
 	};
 	int r;
 
-	if (request_check_plain(registry, ep, challenge->realm, err) < 0)
+	if (ix_http_check_plain(&ep->site, challenge->realm, err) < 0)
 		return ix_err_wrap(err, "token server of %s", ep->host);
 	r = ask_any(&talk, refresh->value, err);
 	if (r == 0) {
-		secret_copy(ret_token, &talk.token);
+		ix_secret_copy(ret_token, &talk.token);
 		if (talk.refresh.value || talk.refresh_refused)
-			secret_copy(refresh, &talk.refresh);
+			ix_secret_copy(refresh, &talk.refresh);
 		*ret_lifetime_ms = talk.lifetime_ms;
 	} else if (talk.status == 401 && creds->source) {
 		ix_err_wrap(err, "the login for %s from %s", ep->host, creds->source);
 	}
-	secret_release(&talk.token);
-	secret_release(&talk.refresh);
-	secret_buf_release(&talk.answer);
+	ix_secret_release(&talk.token);
+	ix_secret_release(&talk.refresh);
+	ix_secret_buf_release(&talk.answer);
 	return r;
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/fsutil.h"
 #include "base/proc.h"
+#include "io/base64.h"
 #include "remote_int.h"
 
 /*
@@ -15,24 +16,6 @@
  * through the environment, where other users cannot read them.
  */
 enum { OUTPUT_MAX = 16 << 20, ERRORS_MAX = 1 << 20 };
-
-static char *base64(const char *text)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t len = strlen(text);
-	ix_auto_buf out = { 0 };
-
-	for (size_t i = 0; i < len; i += 3) {
-		unsigned a = (unsigned char)text[i], b = i + 1 < len ? (unsigned char)text[i + 1] : 0;
-		unsigned c = i + 2 < len ? (unsigned char)text[i + 2] : 0;
-
-		ix_buf_putc(&out, digits[a >> 2]);
-		ix_buf_putc(&out, digits[(a & 3) << 4 | b >> 4]);
-		ix_buf_putc(&out, i + 1 < len ? digits[(b & 15) << 2 | c >> 6] : '=');
-		ix_buf_putc(&out, i + 2 < len ? digits[c & 63] : '=');
-	}
-	return ix_buf_steal(&out);
-}
 
 /* The value of an Authorization header, NULL for none. */
 static int authorization(struct ix_remotes *remotes, const char *url, char **ret_value, struct ix_err *err)
@@ -51,7 +34,7 @@ static int authorization(struct ix_remotes *remotes, const char *url, char **ret
 		r = remote_secret(remotes, "GIT_AUTH_TOKEN", '.', host, true, &value, err);
 		if (r == 0) {
 			ix_auto_free char *pair = ix_asprintf("x-access-token:%s", ix_buf_str(&value));
-			ix_auto_free char *coded = base64(pair);
+			ix_auto_free char *coded = ix_base64_encode(pair, strlen(pair));
 
 			*ret_value = ix_asprintf("basic %s", coded);
 			explicit_bzero(pair, strlen(pair));

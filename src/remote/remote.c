@@ -12,6 +12,7 @@ struct ix_remotes *ix_remotes_new(const struct ix_remotes_opts *opts)
 	struct ix_remotes *remotes = ix_calloc(1, sizeof(*remotes));
 
 	remotes->opts = *opts;
+	remotes->http = ix_http_new(&(struct ix_http_opts){ .cancel = opts->cancel });
 	pthread_mutex_init(&remotes->lock, NULL);
 	return remotes;
 }
@@ -33,6 +34,7 @@ void ix_remotes_free(struct ix_remotes *remotes)
 		(void)ix_remove_tree(AT_FDCWD, remotes->dirs.items[i], &ignored);
 	ix_strv_release(&remotes->dirs);
 	ix_map_release(&remotes->known);
+	ix_http_free(remotes->http);
 	pthread_mutex_destroy(&remotes->lock);
 	free(remotes);
 }
@@ -89,7 +91,7 @@ static struct known *known_of(struct ix_remotes *remotes, const struct ix_remote
 
 static int need_file(struct ix_remotes *remotes, const struct ix_remote *remote, struct known *known, struct ix_err *err)
 {
-	int r = known->fetched ? 0 : http_fetch(remotes, remote, &known->file, err);
+	int r = known->fetched ? 0 : file_fetch(remotes, remote, &known->file, err);
 
 	known->fetched = r == 0;
 	return r;

@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "base/str.h"
+#include "http/http.h"
 #include "remote/remote.h"
 
 struct known {
@@ -16,6 +17,7 @@ struct known {
 
 struct ix_remotes {
 	struct ix_remotes_opts opts;
+	struct ix_http *http;
 	pthread_mutex_t lock; /* one fetch at a time: they are few, and most are of the same URL */
 	struct ix_map known;  /* remote_name() -> struct known */
 	struct ix_strv dirs;  /* to remove */
@@ -28,7 +30,7 @@ int remote_secret(const struct ix_remotes *remotes, const char *id, char separat
 char *remote_host(const char *url);
 
 /* Download, or learn that what the store has is still it. */
-int http_fetch(struct ix_remotes *remotes, const struct ix_remote *remote, struct ix_remote_file *ret_file, struct ix_err *err);
+int file_fetch(struct ix_remotes *remotes, const struct ix_remote *remote, struct ix_remote_file *ret_file, struct ix_err *err);
 int git_resolve(struct ix_remotes *remotes, const struct ix_remote *remote, char **ret_commit, struct ix_err *err);
 int git_checkout(struct ix_remotes *remotes, const struct ix_remote *remote, const char *commit, char **ret_dir, struct ix_err *err);
 

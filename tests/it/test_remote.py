@@ -17,11 +17,20 @@ STAMP = 1600000000
 
 
 class Files(http.server.BaseHTTPRequestHandler):
-    files, seen = {}, []
+    files, seen, first = {}, [], {}  # first: what a path answers before it answers well
 
     def do_GET(self):
         body = self.files.get(self.path.split("?")[0])
         self.seen.append((self.path, dict(self.headers)))
+        turn = self.first.get(self.path, []).pop(0) if self.first.get(self.path) else None
+        if isinstance(turn, str):
+            self.send_response(302)
+            self.send_header("Location", turn)
+            self.end_headers()
+            return
+        if turn:
+            self.send_error(turn)
+            return
         if body is None:
             self.send_error(404)
             return
@@ -35,7 +44,7 @@ class Files(http.server.BaseHTTPRequestHandler):
         self.send_header("Last-Modified", email.utils.formatdate(STAMP, usegmt=True))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[:len(body) // 2] if turn == 0 else body)  # 0: the connection is cut in the middle
 
     def log_message(self, *words):
         pass
@@ -44,7 +53,7 @@ class Files(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def web():
     class Own(Files):
-        files, seen = {}, []
+        files, seen, first = {}, [], {}
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -134,7 +143,7 @@ def test_add_url_checksum(machine, tmp_path, web):
 def test_add_url_that_is_not_there_says_so(machine, tmp_path, web):
     dockerfile(tmp_path, f"FROM busybox:test\nADD {web.url}/nope /x\n")
     r = machine.failure("build", "-q", str(tmp_path))
-    assert "Dockerfile:2:1" in r.err and "HTTP 404" in r.err
+    assert "Dockerfile:2:1" in r.err and "404 not found" in r.err
 
 
 def test_add_url_of_an_archive_is_unpacked_on_request(machine, tmp_path, web):
@@ -149,6 +158,26 @@ def test_add_url_with_a_token(machine, tmp_path, web):
     dockerfile(tmp_path, f"FROM busybox:test\nADD {web.url}/t /t\n")
     machine.build(tmp_path, "--secret", "id=HTTP_AUTH_TOKEN_127.0.0.1,env=TOK", env={"TOK": "hush"})
     assert web.seen[-1][1].get("Authorization") == "Bearer hush"
+
+
+def test_add_url_is_tried_again_from_the_start(machine, tmp_path, web):
+    web.files["/t"] = b"0123456789" * 1000
+    web.first["/t"] = [503, 0]
+    dockerfile(tmp_path, f"FROM busybox:test\nADD {web.url}/t /t\n")
+    assert text(machine.root_tar(tmp_path), "t") == "0123456789" * 1000
+    assert [path for path, _ in web.seen] == ["/t"] * 3
+
+
+def test_add_url_with_a_login_shows_it_to_its_own_server_only(machine, tmp_path, web):
+    web.files["/t"] = b"t"
+    other = web.url.replace("127.0.0.1", "localhost")
+    web.first["/moved"] = [other + "/t"]
+    dockerfile(tmp_path, f"FROM busybox:test\nADD {web.url.replace('//', '//joe:pw@')}/moved /t\n")
+    machine.build(tmp_path)
+    assert [(path, headers.get("Authorization")) for path, headers in web.seen] == [("/moved", "Basic am9lOnB3"), ("/t", None)]
+    web.files.clear()
+    r = machine.failure("build", "-q", str(tmp_path))
+    assert f"GET {web.url}/moved: 404 not found" in r.err
 
 
 def test_add_repository(machine, tmp_path, repository):

@@ -158,36 +158,6 @@ static void broken_files_say_where(void **state)
 	}
 }
 
-static void base64_goes_both_ways(void **state)
-{
-	static const char *const pairs[][2] = {
-		{ "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foobar", "Zm9vYmFy" }, { "\xff\xfe\xfd", "//79" },
-	};
-	static const char *const bad[] = { "Z", "Zg=a", "Zm9v!", "=", "Zm 9v", "Z===" };
-
-	(void)state;
-	for (size_t i = 0; i < IX_ARRAY_LEN(pairs); i++) {
-		ix_auto_free char *encoded = base64_encode(pairs[i][0], strlen(pairs[i][0]));
-		size_t len;
-		ix_auto_free char *decoded = base64_decode(pairs[i][1], &len);
-
-		assert_string_equal(encoded, pairs[i][1]);
-		assert_string_equal(decoded, pairs[i][0]);
-		assert_int_equal(len, strlen(pairs[i][0]));
-	}
-	for (size_t i = 0; i < IX_ARRAY_LEN(bad); i++) {
-		size_t len;
-		char *decoded = base64_decode(bad[i], &len);
-
-		if (decoded && len > 0)
-			fail_msg("'%s' was accepted", bad[i]);
-		free(decoded);
-	}
-	size_t len;
-	ix_auto_free char *unpadded = base64_decode("Zm8", &len);
-	assert_string_equal(unpadded, "fo");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,7 +169,6 @@ int main(void)
 		cmocka_unit_test(helpers_are_found_by_host_then_store),
 		cmocka_unit_test(dockercfg_has_no_auths_member),
 		cmocka_unit_test(broken_files_say_where),
-		cmocka_unit_test(base64_goes_both_ways),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "registry/challenge_int.h"
 
-/* "scheme realm=x service=y scope=z error=e; scheme ..." */
+/* "scheme realm=x service=y scope=z; scheme ..." */
 static char *show(const struct challenges *list)
 {
 	struct ix_buf text = { 0 };
@@ -26,8 +26,6 @@ static char *show(const struct challenges *list)
 			ix_buf_printf(&text, " service=%s", c->service);
 		if (c->scope)
 			ix_buf_printf(&text, " scope=%s", c->scope);
-		if (c->error)
-			ix_buf_printf(&text, " error=%s", c->error);
 	}
 	return text.data ? ix_buf_steal(&text) : NULL;
 }
@@ -48,7 +46,7 @@ static const struct {
 	{ "Bearer realm=x, Basic", "Bearer realm=x; Basic" },
 	{ "Negotiate, Basic realm=b", "Negotiate; Basic realm=b" },
 	{ "Negotiate YII==, Basic realm=b", "Negotiate; Basic realm=b" },
-	{ "Bearer realm=x,error=\"insufficient_scope\",unknown=\"z\"", "Bearer realm=x error=insufficient_scope" },
+	{ "Bearer realm=x,error=\"insufficient_scope\",unknown=\"z\"", "Bearer realm=x" },
 	{ "Bearer realm=first,realm=second", "Bearer realm=first" },
 	{ ",,, Basic ,,realm=x,,", "Basic realm=x" },
 	{ "realm=\"x\"", "" },

@@ -1,4 +1,4 @@
-#include "registry/lane_int.h"
+#include "http/lane_int.h"
 
 #include <stdlib.h>
 

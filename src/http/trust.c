@@ -1,4 +1,4 @@
-#include "registry/trust_int.h"
+#include "http/trust_int.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static const char *system_bundle(void)
 	return path ? path : curl_version_info(CURLVERSION_NOW)->cainfo;
 }
 
-static int add_pem(struct trust *trust, int dirfd, const char *path, struct ix_err *err)
+static int add_pem(struct ix_http_trust *trust, int dirfd, const char *path, struct ix_err *err)
 {
 	ix_auto_buf text = IX_BUF_INIT(PEM_MAX);
 
@@ -44,7 +44,7 @@ static int add_pem(struct trust *trust, int dirfd, const char *path, struct ix_e
 }
 
 /* docker's layout: *.crt are authorities, x.cert with x.key is who we are. */
-static int add_directory(struct trust *trust, const char *path, struct ix_err *err)
+static int add_directory(struct ix_http_trust *trust, const char *path, struct ix_err *err)
 {
 	ix_auto_closedir DIR *dir = opendir(path);
 	struct dirent *entry;
@@ -68,7 +68,7 @@ static int add_directory(struct trust *trust, const char *path, struct ix_err *e
 	return 0;
 }
 
-static int add_directories(struct trust *trust, const char *name, struct ix_err *err)
+static int add_directories(struct ix_http_trust *trust, const char *name, struct ix_err *err)
 {
 	const char *home = env("HOME");
 	ix_auto_free char *docker = ix_asprintf("/etc/docker/certs.d/%s", name);
@@ -81,7 +81,7 @@ static int add_directories(struct trust *trust, const char *name, struct ix_err 
 	return own ? add_directory(trust, own, err) : 0;
 }
 
-static int add_system(struct trust *trust, struct ix_err *err)
+static int add_system(struct ix_http_trust *trust, struct ix_err *err)
 {
 	const char *path = system_bundle();
 
@@ -90,36 +90,37 @@ static int add_system(struct trust *trust, struct ix_err *err)
 	return add_pem(trust, AT_FDCWD, path, err);
 }
 
-int trust_init(struct trust *trust, const char *ca_file, const char *name, const char *authority, bool insecure, struct ix_err *err)
+int ix_http_trust_init(struct ix_http_trust *trust, const char *ca_file, const char *name, const char *authority, bool insecure,
+		       struct ix_err *err)
 {
 	int r;
 
-	*trust = (struct trust){ .bundle = IX_BUF_INIT(BUNDLE_MAX), .insecure = insecure };
+	*trust = (struct ix_http_trust){ .bundle = IX_BUF_INIT(BUNDLE_MAX), .insecure = insecure };
 	if (strchr(name, '/') || strchr(authority, '/') || name[0] == '.')
 		return ix_err_set(err, IX_EARG, "'%s' is not a registry host", name);
 	if ((ca_file && (r = add_pem(trust, AT_FDCWD, ca_file, err)) < 0) || (r = add_directories(trust, name, err)) < 0 ||
 	    (strcmp(name, authority) != 0 && (r = add_directories(trust, authority, err)) < 0) ||
 	    (trust->bundle.len > 0 && (r = add_system(trust, err)) < 0)) {
-		trust_release(trust);
+		ix_http_trust_release(trust);
 		return r;
 	}
 	return 0;
 }
 
-void trust_release(struct trust *trust)
+void ix_http_trust_release(struct ix_http_trust *trust)
 {
 	ix_buf_release(&trust->bundle);
 	free(trust->cert);
 	free(trust->key);
-	*trust = (struct trust){ 0 };
+	*trust = (struct ix_http_trust){ 0 };
 }
 
-bool trust_is_own(const struct trust *trust)
+bool ix_http_trust_is_own(const struct ix_http_trust *trust)
 {
 	return trust->bundle.len > 0 || trust->cert || trust->insecure;
 }
 
-void trust_apply(const struct trust *trust, bool show, CURL *easy)
+void trust_apply(const struct ix_http_trust *trust, bool show, CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, trust->insecure ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, trust->insecure ? 0L : 2L);

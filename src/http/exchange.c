@@ -1,4 +1,5 @@
-/* One request sent once, and its reply, over curl. */
+#include "http/exchange_int.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,64 +8,44 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/trace.h"
-#include "registry/client_int.h"
-#include "registry/url_int.h"
+#include "http/http_int.h"
+#include "http/trust_int.h"
 
-enum { UPLOAD_TIMES = 10 /* a registry may move a large blob for minutes before it answers */ };
+enum { CONNECT_S = 20, UPLOAD_TIMES = 10 /* a registry may move a large blob for minutes before it answers */ };
 
-void reply_release(struct reply *reply)
+_Static_assert(IX_HTTP_WHY == CURL_ERROR_SIZE, "req->why is curl's error buffer");
+
+void reply_release(struct ix_http_reply *reply)
 {
-	free(reply->location);
-	free(reply->content_type);
-	free(reply->content_range);
-	free(reply->digest);
-	free(reply->link);
-	free(reply->range);
-	free(reply->retry_after);
-	ix_strv_release(&reply->challenges);
+	ix_strv_release(&reply->fields);
 	ix_buf_release(&reply->text);
-	*reply = (struct reply){ .text = IX_BUF_INIT(REPLY_BODY_MAX) };
+	*reply = (struct ix_http_reply){ .text = IX_BUF_INIT(REPLY_BODY_MAX) };
 }
 
 /* --- headers of the reply --- */
 
-static void take_header(CURL *easy, const char *name, char **ret_value)
+static void take_reply(struct ix_http_request *req)
 {
-	struct curl_header *header;
-
-	if (!*ret_value && curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
-		*ret_value = ix_strdup(header->value);
-}
-
-static void take_reply(struct request *req)
-{
-	struct reply *reply = &req->reply;
-	struct curl_header *header;
-	char *length = NULL;
+	struct ix_http_reply *reply = &req->reply;
+	struct curl_header *header = NULL;
+	const char *length;
 
 	if (reply->status)
 		return;
 	curl_easy_getinfo(req->easy, CURLINFO_RESPONSE_CODE, &reply->status);
-	take_header(req->easy, "Location", &reply->location);
-	take_header(req->easy, "Content-Type", &reply->content_type);
-	take_header(req->easy, "Content-Range", &reply->content_range);
-	take_header(req->easy, "Docker-Content-Digest", &reply->digest);
-	take_header(req->easy, "Link", &reply->link);
-	take_header(req->easy, "Range", &reply->range);
-	take_header(req->easy, "Retry-After", &reply->retry_after);
-	take_header(req->easy, "Content-Length", &length);
-	reply->length = UINT64_MAX;
-	if (length)
-		(void)ix_parse_u64(length, UINT64_MAX - 1, &reply->length);
-	free(length);
-	for (size_t i = 0; curl_easy_header(req->easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &header) == CURLHE_OK; i++)
-		ix_strv_add(&reply->challenges, header->value);
+	while ((header = curl_easy_nextheader(req->easy, CURLH_HEADER, -1, header)) != NULL) {
+		ix_strv_add(&reply->fields, header->name);
+		ix_strv_add(&reply->fields, header->value);
+	}
+	length = ix_http_header(reply, "Content-Length", 0);
+	if (!length || !ix_parse_u64(length, UINT64_MAX - 1, &reply->length))
+		reply->length = UINT64_MAX;
 }
 
 /* curl keeps all headers in memory: a server that never stops sending them is cut off. */
 static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 {
-	struct request *req = data;
+	struct ix_http_request *req = data;
 	size_t len = size * count;
 
 	(void)bytes;
@@ -79,7 +60,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 
 /* --- bodies --- */
 
-static int take_bytes(struct request *req, const char *bytes, size_t len)
+static int take_bytes(struct ix_http_request *req, const char *bytes, size_t len)
 {
 	if (req->sink)
 		return req->sink(req->sink_data, req, bytes, len, &req->err);
@@ -88,11 +69,11 @@ static int take_bytes(struct request *req, const char *bytes, size_t len)
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 {
-	struct request *req = data;
+	struct ix_http_request *req = data;
 	size_t len = size * count;
 
 	take_reply(req);
-	atomic_fetch_add_explicit(&req->registry->bytes_down, len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&req->http->bytes_down, len, memory_order_relaxed);
 	if (req->reply.status / 100 == 2) {
 		if (take_bytes(req, bytes, len) == 0)
 			return len;
@@ -109,8 +90,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 
 static size_t on_send(char *bytes, size_t size, size_t count, void *data)
 {
-	struct request *req = data;
-	struct body *body = req->body;
+	struct ix_http_request *req = data;
+	struct ix_http_body *body = req->body;
 	uint64_t left = body->size - body->at;
 	size_t len = size * count < left ? size * count : (size_t)left;
 	ssize_t n = (ssize_t)len;
@@ -128,7 +109,7 @@ static size_t on_send(char *bytes, size_t size, size_t count, void *data)
 		return CURL_READFUNC_ABORT;
 	}
 	body->at += (uint64_t)n;
-	atomic_fetch_add_explicit(&req->registry->bytes_up, (uint_fast64_t)n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&req->http->bytes_up, (uint_fast64_t)n, memory_order_relaxed);
 	if (req->sent)
 		req->sent(req->sent_data, body->offset + body->at);
 	return (size_t)n;
@@ -138,7 +119,7 @@ static size_t on_send(char *bytes, size_t size, size_t count, void *data)
  * arrived, and would take the second try for its continuation. */
 static int on_seek(void *data, curl_off_t offset, int origin)
 {
-	struct request *req = data;
+	struct ix_http_request *req = data;
 
 	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > req->body->size || (req->body->at > 0 && !req->idempotent_body))
 		return CURL_SEEKFUNC_FAIL;
@@ -149,7 +130,7 @@ static int on_seek(void *data, curl_off_t offset, int origin)
 /* A body that does not move is given up after the ordinary timeout; only the wait for the answer to it may be longer. */
 static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
-	struct request *req = data;
+	struct ix_http_request *req = data;
 	uint64_t now = ix_now_ms();
 
 	(void)down_total;
@@ -159,13 +140,13 @@ static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_
 		req->sent_mark = up;
 		req->sent_mark_ms = now;
 	}
-	req->stalled = (uint64_t)up < req->body->size && now - req->sent_mark_ms > req->registry->timeout_s * 1000ULL;
+	req->stalled = (uint64_t)up < req->body->size && now - req->sent_mark_ms > req->http->timeout_s * 1000ULL;
 	return req->stalled;
 }
 
 /* --- what is sent --- */
 
-static void add_line(struct request *req, const char *line)
+static void add_line(struct ix_http_request *req, const char *line)
 {
 	struct curl_slist *lines = curl_slist_append(req->lines, line);
 
@@ -174,7 +155,7 @@ static void add_line(struct request *req, const char *line)
 	req->lines = lines;
 }
 
-static void drop_lines(struct request *req)
+static void drop_lines(struct ix_http_request *req)
 {
 	for (struct curl_slist *line = req->lines; line; line = line->next)
 		explicit_bzero(line->data, strlen(line->data));
@@ -187,21 +168,19 @@ static bool is_origin(const char *url, const char *other)
 	ix_auto_free char *a = NULL, *b = NULL;
 	struct ix_err ignored;
 
-	return url_origin(url, &a, &ignored) == 0 && url_origin(other, &b, &ignored) == 0 && strcmp(a, b) == 0;
+	return ix_url_origin(url, &a, &ignored) == 0 && ix_url_origin(other, &b, &ignored) == 0 && strcmp(a, b) == 0;
 }
 
 /* Credentials go only to the server they were meant for: never along with a redirect or an upload URL that leads to another one. */
-static void add_authorization(struct request *req)
+static void add_authorization(struct ix_http_request *req)
 {
-	ix_auto_free char *base = req->scope ? endpoint_base(req->ep) : ix_strdup(req->url);
-
-	if (!req->auth.value || !is_origin(req->current_url, base))
+	if (!req->auth.value || !is_origin(req->current_url, req->audience ? req->audience : req->url))
 		return;
-	auto_secret line = { ix_asprintf("Authorization: %s", req->auth.value) };
+	ix_auto_secret line = { ix_asprintf("Authorization: %s", req->auth.value) };
 	add_line(req, line.value);
 }
 
-static void add_lines(struct request *req)
+static void add_lines(struct ix_http_request *req)
 {
 	for (size_t i = 0; i < req->headers.count; i++)
 		add_line(req, req->headers.items[i]);
@@ -216,7 +195,7 @@ static void add_lines(struct request *req)
 	}
 }
 
-static void set_method(struct request *req)
+static void set_method(struct ix_http_request *req)
 {
 	CURL *easy = req->easy;
 
@@ -242,28 +221,27 @@ static void set_method(struct request *req)
 	req->body->at = 0;
 }
 
-static void set_trust(struct ix_registry *registry, struct request *req)
+static void set_trust(struct ix_http_request *req)
 {
-	ix_auto_free char *authority = url_authority(req->current_url);
-	const struct endpoint *other = NULL;
+	struct ix_http_site *site = req->site;
+	ix_auto_free char *authority = ix_url_authority(req->current_url);
+	const struct ix_http_trust *other = NULL;
+	bool home = ix_strcaseeq(authority, site->authority);
 
-	if (ix_strcaseeq(authority, req->ep->authority)) {
-		trust_apply(&req->ep->trust, true, req->easy);
-	} else {
-		other = hosts_at(&registry->hosts, authority);
-		trust_apply(other ? &other->trust : &req->ep->trust, other != NULL, req->easy);
-	}
+	if (!home && site->ops->trust_at)
+		other = site->ops->trust_at(site, authority);
+	trust_apply(other ? other : &site->trust, home || other, req->easy);
 	/* A proxy of the environment is for the world outside. */
-	if (url_is_loopback(authority))
+	if (ix_url_is_loopback(authority))
 		curl_easy_setopt(req->easy, CURLOPT_PROXY, "");
 	/* Where HTTP/2 may be spoken it is better to wait for the first connection and share it than to open eight. */
-	curl_easy_setopt(req->easy, CURLOPT_PIPEWAIT, url_is_https(req->current_url) ? 1L : 0L);
+	curl_easy_setopt(req->easy, CURLOPT_PIPEWAIT, ix_url_is_https(req->current_url) ? 1L : 0L);
 }
 
-static void set_times(const struct ix_registry *registry, struct request *req)
+static void set_times(struct ix_http_request *req)
 {
-	long connect = req->ep->mirror ? REGISTRY_MIRROR_CONNECT_S : REGISTRY_CONNECT_S;
-	long quiet = (long)registry->timeout_s;
+	long connect = req->site->connect_s ? req->site->connect_s : CONNECT_S;
+	long quiet = (long)req->http->timeout_s;
 
 	curl_easy_setopt(req->easy, CURLOPT_CONNECTTIMEOUT, connect < quiet ? connect : quiet);
 	curl_easy_setopt(req->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -271,7 +249,7 @@ static void set_times(const struct ix_registry *registry, struct request *req)
 	curl_easy_setopt(req->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
 
-int exchange_begin(struct ix_registry *registry, struct request *req, struct ix_err *err)
+int exchange_begin(struct ix_http_request *req, struct ix_err *err)
 {
 	CURL *easy = curl_easy_init();
 
@@ -289,11 +267,12 @@ int exchange_begin(struct ix_registry *registry, struct request *req, struct ix_
 		ix_buf_reset(req->into);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, req);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_SHARE, registry->lanes.share);
+	curl_easy_setopt(easy, CURLOPT_SHARE, req->http->lanes.share);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_URL, req->current_url);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "ix/" IX_VERSION);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, req->why);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -302,25 +281,24 @@ int exchange_begin(struct ix_registry *registry, struct request *req, struct ix_
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, req->sink ? 256L << 10 : 16L << 10);
 	set_method(req);
-	set_trust(registry, req);
-	set_times(registry, req);
+	set_trust(req);
+	set_times(req);
 	add_lines(req);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, req->lines);
-	atomic_fetch_add_explicit(&registry->requests, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&req->http->requests, 1, memory_order_relaxed);
 	return 0;
 }
 
-void exchange_end(struct ix_registry *registry, struct request *req)
+void exchange_end(struct ix_http_request *req)
 {
 	curl_off_t us = 0;
 
-	(void)registry;
 	curl_easy_getinfo(req->easy, CURLINFO_TOTAL_TIME_T, &us);
 	take_reply(req);
-	if (ix_trace_on("registry")) {
-		ix_auto_free char *shown = url_shown(req->current_url);
+	if (ix_trace_on("http")) {
+		ix_auto_free char *shown = ix_url_shown(req->current_url);
 
-		ix_trace("registry", "%s %s: %ld %s in %lld ms%s", req->method, shown, req->reply.status, req->why, (long long)us / 1000,
+		ix_trace("http", "%s %s: %ld %s in %lld ms%s", req->method, shown, req->reply.status, req->why, (long long)us / 1000,
 			 req->auth.value ? ", authorized" : "");
 	}
 	curl_easy_cleanup(req->easy);

@@ -1,5 +1,3 @@
-#include "registry/url_int.h"
-
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/scope.h"
-#include "base/str.h"
+#include "http/http.h"
 
 enum { URL_MAX = 16 << 10 };
 
@@ -26,7 +24,7 @@ static void curl_text_freep(char **text)
 
 static int bad_url(struct ix_err *err, const char *url, const char *why)
 {
-	ix_auto_free char *shown = url_shown(url);
+	ix_auto_free char *shown = ix_url_shown(url);
 
 	return ix_err_set(err, IX_EFAIL, "bad URL '%s': %s", shown, why);
 }
@@ -48,7 +46,7 @@ static int parse(const char *text, CURLU *url, struct ix_err *err)
 
 	if (strlen(text) > URL_MAX || !is_clean(text))
 		return bad_url(err, text, "too long or with blanks in it");
-	/* curl forgives other numbers of slashes; url_authority does not, and the two must agree on the host */
+	/* curl forgives other numbers of slashes; ix_url_authority does not, and the two must agree on the host */
 	if (!start || start[3] == '/')
 		return bad_url(err, text, "it is not an http or https URL");
 	code = curl_url_set(url, CURLUPART_URL, text, 0);
@@ -66,7 +64,7 @@ static void lower(char *text)
 			*text = (char)(*text - 'A' + 'a');
 }
 
-int url_origin(const char *text, char **ret_origin, struct ix_err *err)
+int ix_url_origin(const char *text, char **ret_origin, struct ix_err *err)
 {
 	auto_curlu *url = curl_url();
 	auto_curl_text *scheme = NULL, *host = NULL, *port = NULL;
@@ -84,7 +82,7 @@ int url_origin(const char *text, char **ret_origin, struct ix_err *err)
 	return 0;
 }
 
-char *url_authority(const char *url)
+char *ix_url_authority(const char *url)
 {
 	const char *start = strstr(url, "://");
 
@@ -92,12 +90,12 @@ char *url_authority(const char *url)
 	return ix_strndup(start, strcspn(start, "/?#"));
 }
 
-bool url_is_https(const char *url)
+bool ix_url_is_https(const char *url)
 {
 	return ix_starts(url, "https://");
 }
 
-bool url_is_loopback(const char *authority)
+bool ix_url_is_loopback(const char *authority)
 {
 	ix_auto_free char *host = ix_strdup(authority);
 	struct in_addr four;
@@ -118,7 +116,7 @@ bool url_is_loopback(const char *authority)
 	return inet_pton(AF_INET, host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
 }
 
-int url_resolve(const char *page, const char *location, char **ret_url, struct ix_err *err)
+int ix_url_resolve(const char *page, const char *location, char **ret_url, struct ix_err *err)
 {
 	auto_curlu *url = curl_url();
 	auto_curl_text *whole = NULL;
@@ -154,32 +152,60 @@ int url_resolve(const char *page, const char *location, char **ret_url, struct i
 
 static void encode(struct ix_buf *url, const char *text)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	char *escaped = curl_easy_escape(NULL, text, (int)strlen(text));
 
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c))
-			ix_buf_putc(url, (char)c);
-		else
-			ix_buf_printf(url, "%%%02X", c);
-	}
+	if (!escaped)
+		ix_bug("curl_easy_escape failed");
+	ix_buf_puts(url, escaped);
+	explicit_bzero(escaped, strlen(escaped));
+	curl_free(escaped);
 }
 
-void url_add_query(struct ix_buf *url, const char *key, const char *value)
+void ix_url_add_query(struct ix_buf *url, const char *key, const char *value)
 {
 	ix_buf_putc(url, strchr(ix_buf_str(url), '?') ? '&' : '?');
 	ix_buf_printf(url, "%s=", key);
 	encode(url, value);
 }
 
-void url_add_form(struct ix_buf *form, const char *key, const char *value)
+void ix_url_add_form(struct ix_buf *form, const char *key, const char *value)
 {
 	ix_buf_printf(form, "%s%s=", form->len > 0 ? "&" : "", key);
 	encode(form, value);
 }
 
-char *url_shown(const char *url)
+/* Where the authority's "user:password@" ends; start when there is none. */
+static const char *behind_user(const char *start)
 {
-	ix_auto_free char *bare = ix_strndup(url, strcspn(url, "?#"));
+	const char *at = memrchr(start, '@', strcspn(start, "/?#"));
+
+	return at ? at + 1 : start;
+}
+
+int ix_url_split_user(const char *url, char **ret_url, struct ix_secret *ret_basic, struct ix_err *err)
+{
+	const char *start = strstr(url, "://"), *host = start ? behind_user(start + 3) : url;
+	auto_curlu *parsed = curl_url();
+	auto_curl_text *user = NULL, *password = NULL;
+	CURLUcode code;
+
+	if (!start || host == start + 3) {
+		*ret_url = ix_strdup(url);
+		return 0;
+	}
+	if ((code = curl_url_set(parsed, CURLUPART_URL, url, 0)) != CURLUE_OK ||
+	    (code = curl_url_get(parsed, CURLUPART_USER, &user, CURLU_URLDECODE)) != CURLUE_OK)
+		return bad_url(err, url, curl_url_strerror(code));
+	(void)curl_url_get(parsed, CURLUPART_PASSWORD, &password, CURLU_URLDECODE);
+	ix_secret_take(ret_basic, ix_secret_basic(user, password ? password : ""));
+	*ret_url = ix_asprintf("%.*s%s", (int)(start + 3 - url), url, host);
+	return 0;
+}
+
+char *ix_url_shown(const char *url)
+{
+	const char *start = strstr(url, "://"), *host = start ? behind_user(start + 3) : url;
+	ix_auto_free char *bare = ix_asprintf("%.*s%.*s", start ? (int)(start + 3 - url) : 0, url, (int)strcspn(host, "?#"), host);
 
 	return ix_printable(bare, 300);
 }

@@ -2,8 +2,8 @@
  * A lane is a curl multi handle with the connections it keeps alive. A thread borrows one for as long as it talks; the last one returned is
  * the first one lent, so connections stay warm.
  */
-#ifndef IX_REGISTRY_LANE_INT_H
-#define IX_REGISTRY_LANE_INT_H
+#ifndef IX_HTTP_LANE_INT_H
+#define IX_HTTP_LANE_INT_H
 
 #include <pthread.h>
 

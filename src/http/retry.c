@@ -1,16 +1,13 @@
-#include "registry/retry_int.h"
+#include "http/retry_int.h"
 
-#include <string.h>
 #include <sys/random.h>
 
-#include <curl/curl.h>
-
 #include "base/clock.h"
-#include "base/str.h"
+#include "http/http.h"
 
 enum { RETRY_AFTER_MAX_S = 86400 };
 
-bool retry_status(long status)
+bool ix_retry_status(long status)
 {
 	return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
@@ -18,20 +15,23 @@ bool retry_status(long status)
 bool retry_after_parse(const char *value, int64_t now_s, uint64_t *ret_ms)
 {
 	uint64_t seconds;
-	time_t at;
+	int64_t at;
 
-	if (ix_parse_u64(value, UINT32_MAX, &seconds)) {
-		*ret_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
-		return true;
+	if (!ix_parse_u64(value, UINT32_MAX, &seconds)) {
+		if (!ix_http_date(value, &at))
+			return false;
+		seconds = at > now_s ? (uint64_t)(at - now_s) : 0;
 	}
-	if (strlen(value) > 64 || !strchr(value, ' '))
-		return false;
-	at = curl_getdate(value, NULL);
-	if (at == -1)
-		return false;
-	seconds = at > now_s ? (uint64_t)(at - now_s) : 0;
 	*ret_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
 	return true;
+}
+
+uint64_t ix_http_retry_after(const struct ix_http_reply *reply)
+{
+	const char *value = ix_http_header(reply, "Retry-After", 0);
+	uint64_t ms = 0;
+
+	return value && retry_after_parse(value, ix_time_s(), &ms) ? ms : 0;
 }
 
 uint64_t retry_backoff(unsigned tries, uint32_t random)
@@ -43,7 +43,7 @@ uint64_t retry_backoff(unsigned tries, uint32_t random)
 	return whole / 2 + random % (whole / 2 + 1);
 }
 
-bool retry_again(struct retry *retry, uint64_t after_ms, uint64_t *ret_wait_ms)
+bool ix_retry_again(struct ix_retry *retry, uint64_t after_ms, uint64_t *ret_wait_ms)
 {
 	uint32_t random = 0;
 	uint64_t wait;
