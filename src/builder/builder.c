@@ -17,6 +17,7 @@ static void report(struct ix_sink *sink, const struct ix_build *build, const str
 	struct ix_event event = *more;
 
 	event.stage = build->stage->name;
+	event.platform = build->stage->platform;
 	event.text = operation->step->text;
 	event.step = (unsigned)operation->index + 1;
 	event.nsteps = (unsigned)build->stage->nsteps;

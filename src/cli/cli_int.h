@@ -58,6 +58,7 @@ int cmd_pull(int argc, char **argv);
 struct common_opts {
 	struct ix_workspace_opts workspace;
 	const char *progress;
+	const char *trace; /* a file for the timeline */
 	bool quiet;
 	bool help;
 };
@@ -75,6 +76,9 @@ struct common_opts {
 struct session {
 	struct common_opts common;
 	struct ix_ui *ui;
+	struct ix_timeline *timeline; /* or NULL */
+	struct ix_sink *sinks[2];
+	struct ix_tee tee; /* of both */
 	struct ix_workspace *ws;
 };
 /* enter: the command runs steps or touches unpacked layers. The request is borrowed, and settled by then. */

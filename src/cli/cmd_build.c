@@ -72,17 +72,25 @@ static int engine_fill(const struct session *session, const struct build_opts *o
 
 static void announce(struct session *session)
 {
+	static const enum ix_outcome outcomes[] = {
+		[IX_PLAN_SKIP] = IX_OUTCOME_NONE,
+		[IX_PLAN_DONE] = IX_OUTCOME_DONE,
+		[IX_PLAN_FOUND] = IX_OUTCOME_FOUND,
+		[IX_PLAN_BUILD] = IX_OUTCOME_TO_BUILD,
+	};
+
 	for (size_t i = 0; i < session->ws->plan->nstages; i++) {
 		const struct ix_plan_stage *planned = &session->ws->plan->stages[i];
 		const struct ix_source *base = &planned->stage->base;
 		const char *parent = base->kind == IX_SOURCE_STAGE ? base->stage->name : NULL;
 
 		if (planned->decision != IX_PLAN_SKIP)
-			ix_report(ix_ui_sink(session->ui), &(struct ix_event){ .kind = IX_EVENT_STAGE_WAIT,
-									       .stage = planned->stage->name,
-									       .text = ix_decision_text(planned->decision),
-									       .why = planned->reason,
-									       .parent = parent });
+			ix_report(&session->tee.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_WAIT,
+									  .stage = planned->stage->name,
+									  .outcome = outcomes[planned->decision],
+									  .platform = planned->stage->platform,
+									  .why = planned->reason,
+									  .parent = parent });
 	}
 }
 
@@ -199,6 +207,9 @@ static int build(struct session *session, struct build_opts *opts, struct ix_err
 	if (r < 0)
 		return r;
 	ix_ui_finish(session->ui);
+	r = ix_timeline_finish(session->timeline, err);
+	if (r < 0)
+		return r;
 	if (!session->common.quiet)
 		summary(session, making.run, start);
 	if (!outputs_to_stdout(&opts->parsed))
@@ -288,6 +299,7 @@ int cmd_build(int argc, char **argv)
 		{ 'j', "jobs", "N", OPT_TEXT, &b.jobs,
 		  "stages to build at once (default: as many as can run and memory allows, up to 64)" },
 		{ 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
+		{ 0, "trace", "FILE", OPT_TEXT, &session.common.trace, "write when what happened, for chrome://tracing and Perfetto" },
 		{ 'q', "quiet", NULL, OPT_FLAG, &session.common.quiet, "print only the result" },
 		DOCKER_OPTIONS(&b.docker),
 		COMMON_OPTIONS(&session.common),

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "cli_int.h"
+#include "report/report.h"
 #include "sandbox/sandbox.h"
 #include "signals_int.h"
 #include "ui/ui.h"
@@ -24,7 +25,12 @@ int session_open(struct session *session, const struct ix_request *request, bool
 	if (enter && (r = ix_sandbox_enter(&degraded, err)) < 0)
 		return r;
 	session->ui = ix_ui_new(progress, STDERR_FILENO);
-	r = ix_workspace_open(session->ws, ix_ui_sink(session->ui), err);
+	if (session->common.trace && (r = ix_timeline_new(session->common.trace, &session->timeline, err)) < 0)
+		return r;
+	session->sinks[0] = ix_ui_sink(session->ui);
+	session->sinks[1] = ix_timeline_sink(session->timeline);
+	ix_tee_init(&session->tee, session->sinks, IX_ARRAY_LEN(session->sinks));
+	r = ix_workspace_open(session->ws, &session->tee.sink, err);
 	if (degraded)
 		ix_workspace_warn(session->ws, "%s", degraded);
 	return r;
@@ -35,4 +41,5 @@ void session_close(struct session *session)
 	ix_ui_finish(session->ui);
 	ix_workspace_free(session->ws);
 	ix_ui_free(session->ui);
+	ix_timeline_free(session->timeline);
 }

@@ -108,7 +108,7 @@ int cutoff_image(struct ix_engine *engine, const struct ix_stage *stage, struct 
 	ix_auto_free char *second = cutoff_source(engine, stage);
 	const char *ref = NULL;
 
-	if (result->outcome == IX_OUTCOME_NONE || result->outcome == IX_OUTCOME_FAILED)
+	if (result->outcome == IX_OUTCOME_NONE || result->outcome == IX_OUTCOME_FAILED || result->outcome == IX_OUTCOME_CANCELED)
 		ix_bug("stage '%s' is used before it is there", stage->name);
 	/* What is not in the store is in the repository. Inner stages have no tag. */
 	if (!stage->inner && !ix_cache_is_local(engine->opts.image.cache))

@@ -81,9 +81,12 @@ static int build(struct ix_engine *engine, const struct ix_plan_stage *planned, 
 	const struct ix_stage *stage = planned->stage;
 	struct ix_stage_result *result = &engine->results[stage->index];
 
-	ix_report(engine->opts.sink,
-		  &(struct ix_event){
-			  .kind = IX_EVENT_STAGE_BEGIN, .stage = stage->name, .why = planned->reason, .nsteps = (unsigned)stage->nsteps });
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_BEGIN,
+							 .outcome = IX_OUTCOME_TO_BUILD,
+							 .stage = stage->name,
+							 .platform = stage->platform,
+							 .why = planned->reason,
+							 .nsteps = (unsigned)stage->nsteps });
 	int r = stage_build(engine, stage, err);
 	if (r < 0)
 		return r;
@@ -146,6 +149,33 @@ static void publish(struct ix_engine *engine, const struct ix_plan_stage *planne
 		ix_publisher_add(engine->publisher, &product);
 }
 
+/* What a stage that is not built is. */
+static void take_found(const struct ix_plan_stage *planned, struct ix_stage_result *result)
+{
+	result->outcome = planned->decision == IX_PLAN_DONE ? IX_OUTCOME_DONE : IX_OUTCOME_FOUND;
+	result->manifest = planned->manifest;
+}
+
+static int find_or_build(struct ix_engine *engine, const struct ix_plan_stage *planned, struct ix_err *err)
+{
+	int r = cutoff_find(engine, planned->stage, err);
+
+	if (r == 0)
+		return build(engine, planned, err);
+	return r < 0 ? r : reuse(engine, planned, err);
+}
+
+static void tell_end(const struct ix_engine *engine, const struct ix_stage *stage)
+{
+	const struct ix_stage_result *result = &engine->results[stage->index];
+
+	ix_report(engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STAGE_END,
+							 .outcome = result->outcome,
+							 .stage = stage->name,
+							 .platform = stage->platform,
+							 .ms = result->ms });
+}
+
 static int stage_job(void *data, struct ix_err *err)
 {
 	const struct job *job = data;
@@ -153,34 +183,23 @@ static int stage_job(void *data, struct ix_err *err)
 	const struct ix_plan_stage *planned = &engine->plan->stages[job->stage->index];
 	struct ix_stage_result *result = &engine->results[job->stage->index];
 	uint64_t start = ix_now_ms();
-	const char *outcome = "built";
 	int r = 0;
 
-	if (planned->decision == IX_PLAN_BUILD) {
-		/* An inner stage whose owner is not built is asked for by nobody. */
-		if (job->gated && engine->results[cutoff_owner(engine, job->stage)->index].outcome == IX_OUTCOME_SAME)
-			return 0;
-		r = cutoff_find(engine, job->stage, err);
-		if (r > 0)
-			outcome = "same";
-		r = r < 0 ? r : r > 0 ? reuse(engine, planned, err) : build(engine, planned, err);
-	} else {
-		result->outcome = planned->decision == IX_PLAN_DONE ? IX_OUTCOME_DONE : IX_OUTCOME_FOUND;
-		result->manifest = planned->manifest;
-		outcome = planned->decision == IX_PLAN_DONE ? "done" : "found";
-	}
+	/* An inner stage whose owner is not built is asked for by nobody. */
+	if (job->gated && engine->results[cutoff_owner(engine, job->stage)->index].outcome == IX_OUTCOME_SAME)
+		return 0;
+	if (planned->decision == IX_PLAN_BUILD)
+		r = find_or_build(engine, planned, err);
+	else
+		take_found(planned, result);
 	if (r >= 0)
 		r = name_locally(engine, planned, err);
 	result->ms = ix_now_ms() - start;
-	if (r < 0) {
-		result->outcome = IX_OUTCOME_FAILED;
-		outcome = r == -IX_ECANCELED ? "canceled" : "failed";
-	} else {
+	if (r < 0)
+		result->outcome = r == -IX_ECANCELED ? IX_OUTCOME_CANCELED : IX_OUTCOME_FAILED;
+	else
 		publish(engine, planned);
-	}
-	ix_report(engine->opts.sink,
-		  &(struct ix_event){
-			  .kind = IX_EVENT_STAGE_END, .stage = job->stage->name, .text = outcome, .ms = result->ms, .status = r < 0 });
+	tell_end(engine, job->stage);
 	return r;
 }
 

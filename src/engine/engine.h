@@ -32,11 +32,8 @@ struct ix_engine_opts {
 	bool no_step_cache;     /* --no-cache */
 };
 
-enum ix_outcome { IX_OUTCOME_NONE, IX_OUTCOME_BUILT, IX_OUTCOME_DONE, IX_OUTCOME_FOUND, IX_OUTCOME_SAME, IX_OUTCOME_FAILED };
-
-/* SAME: nothing was run, because what it is made of came out as it was when its image was made. */
 struct ix_stage_result {
-	enum ix_outcome outcome;
+	enum ix_outcome outcome; /* NONE while it is not done; DONE, FOUND, BUILT, SAME, FAILED, CANCELED */
 	struct ix_digest manifest;
 	struct ix_digest record; /* BUILT, SAME: manifest of its record */
 	uint64_t ms;

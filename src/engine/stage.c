@@ -157,6 +157,7 @@ static void tell_cached(const struct stage_build *self, const struct ix_operatio
 {
 	ix_report(self->engine->opts.sink, &(struct ix_event){ .kind = IX_EVENT_STEP_CACHED,
 							       .stage = self->stage->name,
+							       .platform = self->stage->platform,
 							       .text = operation->step->text,
 							       .step = (unsigned)operation->index + 1,
 							       .nsteps = (unsigned)self->stage->nsteps });

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "report/report.h"
 #include "ui_int.h"
 
 /* Each line begins with the stage, so that lines of stages that run at once can be told apart and searched for. */
@@ -44,7 +45,7 @@ static void stage_end(const struct ix_event *event, struct ix_buf *out)
 {
 	char seconds[16], bytes[16];
 
-	ix_buf_printf(out, "%s: %s in %s", event->stage, event->text, ui_seconds(event->ms, seconds));
+	ix_buf_printf(out, "%s: %s in %s", event->stage, ix_outcome_text(event->outcome), ui_seconds(event->ms, seconds));
 	if (event->bytes > 0)
 		ix_buf_printf(out, ", pushed %s", ix_human_size(event->bytes, bytes));
 	ix_buf_putc(out, '\n');

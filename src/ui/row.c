@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/fsutil.h"
 #include "base/str.h"
 #include "ui_int.h"
@@ -143,9 +142,9 @@ static void forget_log(struct row *row)
 
 static enum row_state end_state(const struct ix_event *event)
 {
-	if (!event->status)
-		return ROW_OK;
-	return strcmp(event->text, "canceled") == 0 ? ROW_CANCELED : ROW_FAILED;
+	if (event->outcome == IX_OUTCOME_CANCELED)
+		return ROW_CANCELED;
+	return event->outcome == IX_OUTCOME_FAILED ? ROW_FAILED : ROW_OK;
 }
 
 void ui_follow(struct ix_ui *ui, const struct ix_event *event)
@@ -156,13 +155,13 @@ void ui_follow(struct ix_ui *ui, const struct ix_event *event)
 		return;
 	switch (event->kind) {
 	case IX_EVENT_STAGE_WAIT:
-		set_line(&row->what, event->text);
+		row->outcome = event->outcome;
 		set_line(&row->why, event->why);
 		set(&row->parent, event->parent);
 		break;
 	case IX_EVENT_STAGE_BEGIN:
 		row->state = ROW_RUNNING;
-		row->start_ms = ix_now_ms();
+		row->start_ms = event->at_ms;
 		row->nsteps = event->nsteps;
 		set_line(&row->why, event->why);
 		break;
@@ -170,7 +169,7 @@ void ui_follow(struct ix_ui *ui, const struct ix_event *event)
 		row->state = end_state(event);
 		row->took_ms = event->ms;
 		row->bytes = event->bytes;
-		set_line(&row->what, event->text);
+		row->outcome = event->outcome;
 		set(&row->step, NULL);
 		set(&row->transfer, NULL);
 		break;
@@ -179,7 +178,7 @@ void ui_follow(struct ix_ui *ui, const struct ix_event *event)
 		forget_log(row);
 		row->index = event->step;
 		row->nsteps = event->nsteps;
-		row->step_ms = ix_now_ms();
+		row->step_ms = event->at_ms;
 		set_line(&row->step, event->text);
 		set(&row->transfer, NULL);
 		break;

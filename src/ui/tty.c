@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "report/report.h"
 #include "ui_int.h"
 
 /*
@@ -106,10 +107,11 @@ static char *status_text(const struct row *row)
 	if (row->state == ROW_RUNNING)
 		return row->step ? ix_asprintf("%u/%u %s", row->index, row->nsteps, row->step) : ix_strdup(row->why ? row->why : "");
 	if (row->state == ROW_WAITING)
-		return ix_asprintf("%s%s%s", row->what ? row->what : "waiting", row->why ? ": " : "", row->why ? row->why : "");
+		return ix_asprintf("%s%s%s", row->outcome ? ix_outcome_text(row->outcome) : "waiting", row->why ? ": " : "",
+				   row->why ? row->why : "");
 	if (row->bytes > 0)
-		return ix_asprintf("%s, pushed %s", row->what, ix_human_size(row->bytes, bytes));
-	return ix_strdup(row->what ? row->what : "");
+		return ix_asprintf("%s, pushed %s", ix_outcome_text(row->outcome), ix_human_size(row->bytes, bytes));
+	return ix_strdup(ix_outcome_text(row->outcome));
 }
 
 static void draw_row(struct canvas *canvas, const struct row *row, unsigned depth, unsigned name_width, bool with_log)

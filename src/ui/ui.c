@@ -128,7 +128,7 @@ void ix_ui_free(struct ix_ui *ui)
 	ix_ui_finish(ui);
 	for (size_t i = 0; i < ui->nrows; i++) {
 		struct row *row = &ui->rows[i];
-		char *fields[] = { row->name, row->parent, row->what, row->why, row->step, row->transfer };
+		char *fields[] = { row->name, row->parent, row->why, row->step, row->transfer };
 
 		for (size_t j = 0; j < IX_ARRAY_LEN(fields); j++)
 			free(fields[j]);

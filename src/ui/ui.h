@@ -23,4 +23,15 @@ void ix_ui_free(struct ix_ui *ui);
 IX_DEFINE_FREEP(struct ix_ui, ix_ui_free)
 struct ix_sink *ix_ui_sink(struct ix_ui *ui);
 
+/*
+ * When what happened, as a file in the trace event format of Chrome and Perfetto: a lane for each stage that runs at the same time as others, with its
+ * steps, and lanes for what is fetched and pushed. The file is whole when it is freed.
+ */
+struct ix_timeline;
+int ix_timeline_new(const char *path, struct ix_timeline **ret_timeline, struct ix_err *err);
+/* Ends the file. What could not be written is an error. NULL is fine. */
+int ix_timeline_finish(struct ix_timeline *timeline, struct ix_err *err);
+void ix_timeline_free(struct ix_timeline *timeline);
+struct ix_sink *ix_timeline_sink(struct ix_timeline *timeline); /* NULL of NULL */
+
 #endif

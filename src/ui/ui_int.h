@@ -16,7 +16,7 @@ enum { TAIL_LINES = 30 };
 struct row {
 	char *name;
 	char *parent;
-	char *what; /* "build", "done", ...; in the end "built", ... */
+	enum ix_outcome outcome; /* what is to come of it, in the end what has */
 	char *why;
 	char *step;     /* current instruction */
 	char *transfer; /* current transfer */
@@ -55,6 +55,11 @@ char *ui_seconds(uint64_t ms, char out[static 16]);
 void ui_clean_line(struct ix_buf *out, const char *line, size_t len);
 /* The last lines of a failed step, as docker shows them. */
 void ui_failure(struct ix_ui *ui, const struct row *row, const struct ix_event *event, struct ix_buf *out);
+
+/* --- text.c --- */
+
+/* A JSON string, valid whatever the bytes are, appended. */
+void ui_json_string(struct ix_buf *out, const char *text, size_t len);
 
 /* --- the painters --- */
 

@@ -200,6 +200,29 @@ def test_branches_run_at_the_same_time(team):
     begin = {e["stage"]: e["ms"] for e in events if e["event"] == "stage_begin"}
     end = {e["stage"]: e["ms"] for e in events if e["event"] == "stage_end"}
     assert begin["right"] < end["left"] and begin["left"] < end["right"]
+    assert {e["outcome"] for e in events if e["event"] == "stage_end" and e["stage"] in ("left", "right")} == {"built"}
+    assert all(e["platform"].startswith("linux/") for e in events if e["event"] in ("stage_plan", "stage_begin", "stage_end", "step_begin", "step_end"))
+
+
+def test_a_trace_shows_what_ran_beside_what(team, tmp_path):
+    write(team.project, **{name: f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN sleep 1\n" for name in ("left.df", "right.df")})
+    team.machine().ix("build", "--trace", tmp_path / "trace.json", "left", "right", cwd=team.project)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    stages = {e["name"]: e for e in events if e["cat"] == "stage"}
+    assert set(stages) == {"base", "left", "right"} and all(e["args"]["outcome"] == "built" for e in stages.values())
+    left, right = stages["left"], stages["right"]
+    assert left["tid"] != right["tid"] and left["ts"] < right["ts"] + right["dur"] and right["ts"] < left["ts"] + left["dur"]
+    step = next(e for e in events if e["cat"] == "step" and e["args"]["stage"] == "left")
+    assert step["name"] == "RUN sleep 1" and step["tid"] == left["tid"] and step["dur"] >= 1000000
+    assert any(e["cat"] == "transfer" and e["args"]["bytes"] > 0 for e in events)
+
+
+def test_the_trace_of_a_failed_build_is_whole(team, tmp_path):
+    write(team.project, **{"left.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN exit 3\n"})
+    team.machine().failure("build", "--trace", tmp_path / "trace.json", "left", cwd=team.project)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {e["name"]: e["args"]["outcome"] for e in events if e["cat"] == "stage"}["left"] == "failed"
+    assert {e["name"]: e["args"]["outcome"] for e in events if e["cat"] == "step"}["RUN exit 3"] == "failed"
 
 
 def test_two_builders_at_once_agree(team):
