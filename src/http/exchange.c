@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "base/trace.h"
 #include "http/http_int.h"
 #include "http/trust_int.h"

@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "http/http_int.h"
 
 enum { CONNECTIONS = 8, TIMEOUT_S = 60, RETRY_S = 120, TRIES = 5 };

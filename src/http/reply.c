@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
 #include "http/http.h"
 
 const char *ix_http_header(const struct ix_http_reply *reply, const char *name, size_t nth)

@@ -2,7 +2,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "http/exchange_int.h"
 #include "http/http_int.h"
 

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "http/http.h"
 
 enum { RETRY_AFTER_MAX_S = 86400 };

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/str.h"
 #include "http/http.h"
 #include "io/base64.h"
 

@@ -5,7 +5,10 @@
 #include <curl/curl.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/scope.h"
+#include "base/str.h"
 #include "http/http.h"
 
 enum { URL_MAX = 16 << 10 };
