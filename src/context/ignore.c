@@ -64,7 +64,8 @@ bool ix_ignore_has_exceptions(const struct ix_ignore *ignore)
 	return false;
 }
 
-static int add_rule(struct ix_ignore *ignore, const char *name, unsigned line, char *text, struct ix_err *err)
+/* rooted: a slash at its beginning is the context's root, as in files; among patterns it matches nothing. */
+static int add_rule(struct ix_ignore *ignore, const char *name, unsigned line, char *text, bool rooted, struct ix_err *err)
 {
 	struct rule rule = { 0 };
 	ix_auto_free char *clean = NULL;
@@ -80,7 +81,7 @@ static int add_rule(struct ix_ignore *ignore, const char *name, unsigned line, c
 	if (strlen(text) > PATTERN_MAX)
 		return ix_err_set(err, IX_ELIMIT, "%s:%u:1: pattern is longer than %d bytes", name, line, PATTERN_MAX);
 	clean = ix_path_clean(text);
-	pattern = clean + (clean[0] == '/' && clean[1] != '\0');
+	pattern = clean + (rooted && clean[0] == '/' && clean[1] != '\0');
 	rule.pattern = pattern_compile(pattern);
 	if (!rule.pattern)
 		return ix_err_set(err, IX_EARG, "%s:%u:1: malformed pattern '%s'", name, line, text);
@@ -117,7 +118,7 @@ int ix_ignore_parse(const char *name, const char *text, size_t len, struct ix_ig
 		used = strlen(start);
 		while (used > 0 && strchr(" \t\r", start[used - 1]))
 			start[--used] = '\0';
-		if (used > 0 && (r = add_rule(ignore, name, line, start, err)) < 0)
+		if (used > 0 && (r = add_rule(ignore, name, line, start, true, err)) < 0)
 			return r;
 	}
 	*ret_ignore = ix_steal(&ignore);
@@ -132,7 +133,7 @@ int ix_ignore_new(const char *const *patterns, size_t count, struct ix_ignore **
 	for (size_t i = 0; i < count; i++) {
 		ix_auto_free char *copy = ix_strdup(patterns[i]);
 
-		if (*copy && (r = add_rule(ignore, "--exclude", (unsigned)i + 1, copy, err)) < 0)
+		if (*copy && (r = add_rule(ignore, "--exclude", (unsigned)i + 1, copy, false, err)) < 0)
 			return r;
 	}
 	*ret_ignore = ix_steal(&ignore);

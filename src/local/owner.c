@@ -83,9 +83,9 @@ int copy_lookup_owner(int root_fd, bool empty, const char *text, uint32_t *ret_u
 	uint64_t n;
 	int r;
 
-	/* As docker has it: a name that nobody knows is root's, and nothing is a name too. */
+	/* As docker has it: a name that nobody knows is root's, and nothing is a name too, as is a number above 2147483647. */
 	*ret_uid = *ret_gid = 0;
-	if (ix_parse_u64(user, UINT32_MAX, &n)) {
+	if (ix_parse_u64(user, INT32_MAX, &n)) {
 		*ret_uid = *ret_gid = (uint32_t)n; /* a lone uid stands for the gid too */
 	} else if (*user) {
 		r = empty ? known_to_nothing(user, err) : find_name(root_fd, "etc/passwd", user, 2, ret_uid, 3, ret_gid, &found, err);
@@ -95,7 +95,7 @@ int copy_lookup_owner(int root_fd, bool empty, const char *text, uint32_t *ret_u
 	if (!group)
 		return 0;
 	group++;
-	if (!*group || ix_parse_u64(group, UINT32_MAX, &n)) {
+	if (!*group || ix_parse_u64(group, INT32_MAX, &n)) {
 		*ret_gid = *group ? (uint32_t)n : 0;
 		return 0;
 	}

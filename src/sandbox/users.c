@@ -68,7 +68,7 @@ static bool find_passwd(const char *passwd, const char *name, bool numeric, uint
 			continue;
 		user->uid = entry_uid;
 		user->gid = entry_gid;
-		user->home = *fields[5] ? ix_strdup(fields[5]) : NULL;
+		user->home = ix_strdup(fields[5]);
 		*ret_name = ix_strdup(fields[0]);
 		return true;
 	}

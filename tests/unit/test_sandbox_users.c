@@ -35,7 +35,7 @@ static void names_and_numbers_are_found(void **state)
 	expect_user("", 0, 0, "/root", GROUPS(0, 4));
 	expect_user("app", 1000, 1001, "/home/app", GROUPS(1001, 4, 50));
 	expect_user("last", 9, 9, "/last", GROUPS(9));
-	expect_user("nohome", 6, 6, "-", GROUPS(6));
+	expect_user("nohome", 6, 6, "", GROUPS(6));
 	/* A number means the uid, even when somebody is called that. */
 	expect_user("1000", 1000, 1001, "/home/app", GROUPS(1001, 4, 50));
 	expect_user("4321", 4321, 0, "-", GROUPS(0));
