@@ -56,6 +56,14 @@ static int parse_allow(const struct ix_strv *allow, bool *ret_insecure, struct i
 	return 0;
 }
 
+/* "[fe80::1]" */
+static const char *without_brackets(struct ix_arena *arena, const char *address)
+{
+	size_t len = strlen(address);
+
+	return address[0] == '[' && address[len - 1] == ']' ? ix_arena_strndup(arena, address + 1, len - 2) : address;
+}
+
 /* By name; lines for the same name keep the order in which they were given. */
 static int parse_hosts(struct ix_request *request, struct ix_err *err)
 {
@@ -70,7 +78,8 @@ static int parse_hosts(struct ix_request *request, struct ix_err *err)
 
 		if (!text[len] || len == 0)
 			return ix_err_set(err, IX_EARG, "--add-host %s: write HOST:IP", text);
-		host = (struct ix_run_host){ ix_arena_strndup(request->arena, text, len), text + len + 1 };
+		host = (struct ix_run_host){ ix_arena_strndup(request->arena, text, len),
+					     without_brackets(request->arena, text + len + 1) };
 		for (; at > 0 && strcmp(hosts[at - 1].name, host.name) > 0; at--)
 			hosts[at] = hosts[at - 1];
 		hosts[at] = host;
@@ -158,6 +167,9 @@ int ix_request_operands(const struct ix_strv *operands, struct ix_request *reque
 {
 	bool lone = false;
 
+	/* What a script leaves empty it does not ask for. */
+	request->target = request->target && *request->target ? request->target : NULL;
+	request->platform = request->platform && *request->platform ? request->platform : NULL;
 	for (size_t i = 0; i < operands->count; i++)
 		lone = lone || (is_path(operands->items[i]) && !in_project);
 	if (lone && operands->count != 1)
