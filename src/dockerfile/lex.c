@@ -18,7 +18,8 @@ struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *lin
 
 struct raw {
 	const char *text;
-	size_t len; /* without the line's end */
+	size_t len;   /* without the line's end */
+	size_t whole; /* with it */
 };
 
 static bool next_raw(struct df_lexer *lexer, struct raw *raw)
@@ -30,8 +31,9 @@ static bool next_raw(struct df_lexer *lexer, struct raw *raw)
 	newline = strchr(lexer->next, '\n');
 	raw->text = lexer->next;
 	raw->len = newline ? (size_t)(newline - lexer->next) : strlen(lexer->next);
-	lexer->next += raw->len + (newline != NULL);
-	if (raw->len > 0 && raw->text[raw->len - 1] == '\r')
+	raw->whole = raw->len + (newline != NULL);
+	lexer->next += raw->whole;
+	while (raw->len > 0 && raw->text[raw->len - 1] == '\r')
 		raw->len--;
 	lexer->line++;
 	return true;
@@ -292,16 +294,15 @@ static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix
 		while (doc->strip_tabs && raw.len > 0 && *raw.text == '\t') {
 			raw.text++;
 			raw.len--;
+			raw.whole--;
 		}
 		if (raw.len == strlen(doc->name) && memcmp(raw.text, doc->name, raw.len) == 0) {
 			doc->body = ix_arena_strndup(lexer->file->arena, ix_buf_str(&body), body.len);
 			doc->raw = ix_arena_strndup(lexer->file->arena, ix_buf_str(&whole), whole.len);
 			return 0;
 		}
-		ix_buf_put(&body, raw.text, raw.len);
-		ix_buf_putc(&body, '\n');
-		ix_buf_put(&whole, before.text, before.len);
-		ix_buf_putc(&whole, '\n');
+		ix_buf_put(&body, raw.text, raw.whole);
+		ix_buf_put(&whole, before.text, before.whole);
 	}
 	return df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
 }

@@ -211,3 +211,29 @@ const char *ix_step_word(enum ix_step_kind kind)
 {
 	return words[kind];
 }
+
+bool ix_step_is_script(const struct ix_step *step)
+{
+	const char *at;
+	char quote = 0;
+
+	if (step->exec || step->nwords != 1 || step->ndocs != 1)
+		return false;
+	at = step->words[0] + strspn(step->words[0], "0123456789");
+	if (!ix_starts(at, "<<"))
+		return false;
+	for (; *at; at++) {
+		if (quote)
+			quote = *at == quote ? 0 : quote;
+		else if (*at == '"' || *at == '\'')
+			quote = *at;
+		else if (*at == ' ' || *at == '\t')
+			return false;
+	}
+	return true;
+}
+
+bool ix_step_has_interpreter(const struct ix_step *step)
+{
+	return ix_step_is_script(step) && ix_starts(step->docs[0].raw, "#!");
+}

@@ -249,6 +249,7 @@ struct ix_stage {
 	size_t nlinks;
 	struct ix_strv env;   /* ENV as known when the graph was made, after the last step */
 	bool env_complete;    /* env also holds the base image's variables */
+	bool awaits_base;     /* whether a word of it is right hangs on the base image's config, which was not known */
 	const char **onbuild; /* ONBUILD triggers this stage hands to those built from it */
 	size_t nonbuild;
 
@@ -291,6 +292,10 @@ void ix_graph_reach(const struct ix_graph *graph, struct ix_stage *const *target
 /* Stages so that each comes after those it links to. order has nstages entries. A cycle is IX_EARG and names its members. */
 int ix_graph_order(const struct ix_graph *graph, struct ix_stage **order, struct ix_err *err);
 const char *ix_step_word(enum ix_step_kind kind); /* "COPY" */
+/* A RUN whose one heredoc stands alone on its line: the text is the script. With anything beside it, a shell reads it all. */
+bool ix_step_is_script(const struct ix_step *step);
+/* The script names what reads it ("#!"), and sees what it is called: the heredoc's name. With tabs before it, stripped or not, it does not. */
+bool ix_step_has_interpreter(const struct ix_step *step);
 
 /* What a front end has to know of a base image before its steps can be listed. Read from its config; owned by whoever answers. */
 struct ix_image_facts {

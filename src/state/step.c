@@ -210,15 +210,9 @@ static int put_mount(struct compute *self, const struct ix_step *step, size_t i,
 	return r < 0 ? at(err, step, "RUN --mount") : 0;
 }
 
-/* A heredoc that is the whole script: how its end is marked is not seen by it. */
-static bool is_script(const struct ix_step *step)
-{
-	return !step->exec && step->ndocs == 1 && step->nwords == 1 && ix_starts(step->words[0], "<<") && !strpbrk(step->words[0], " \t");
-}
-
 static void put_command(struct compute *self, const struct ix_step *step)
 {
-	bool script = is_script(step);
+	bool script = ix_step_is_script(step), named = !script || ix_step_has_interpreter(step);
 
 	put_flag(self, T_EXEC, step->exec);
 	for (size_t i = 0; !script && i < step->nwords; i++)
@@ -226,7 +220,7 @@ static void put_command(struct compute *self, const struct ix_step *step)
 	for (size_t i = 0; i < step->ndocs; i++) {
 		const struct ix_heredoc *doc = &step->docs[i];
 
-		ix_hash_text(self->own, T_DOC_NAME, script ? NULL : doc->name);
+		ix_hash_text(self->own, T_DOC_NAME, named ? doc->name : NULL);
 		ix_hash_text(self->own, T_DOC_BODY, script ? doc->body : doc->raw);
 		put_flag(self, T_DOC_FLAGS, (unsigned)doc->fd);
 	}

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/str.h"
+#include "graph/graph.h"
 #include "steps_int.h"
 
 void command_shell(const struct ix_image_config *config, struct ix_strv *words)
@@ -13,30 +15,6 @@ void command_shell(const struct ix_image_config *config, struct ix_strv *words)
 	}
 	ix_strv_add(words, "/bin/sh");
 	ix_strv_add(words, "-c");
-}
-
-/* Heredocs as the reference defines them: alone on the line, the text is the script; with anything beside it, a shell reads it all. */
-static bool is_script(const struct ix_step *step)
-{
-	const char *at = step->words[0] + strspn(step->words[0], "0123456789");
-	char quote = 0;
-
-	if (step->ndocs != 1 || !ix_starts(at, "<<"))
-		return false;
-	for (; *at; at++) {
-		if (quote)
-			quote = *at == quote ? 0 : quote;
-		else if (*at == '"' || *at == '\'')
-			quote = *at;
-		else if (*at == ' ' || *at == '\t')
-			return false;
-	}
-	return true;
-}
-
-static bool has_interpreter(const struct ix_step *step)
-{
-	return !step->exec && is_script(step) && ix_starts(step->docs[0].body, "#!");
 }
 
 /* "cmd <<EOF" behind a shell: the shell itself reads the heredoc, so its text goes back to where it stood. */
@@ -59,11 +37,11 @@ void command_run(const struct ix_image_config *config, const struct ix_step *ste
 			ix_strv_add(words, step->words[i]);
 		return;
 	}
-	if (has_interpreter(step)) {
+	if (ix_step_has_interpreter(step)) {
 		operation->file = &step->docs[0];
 		ix_strv_addf(words, IX_STEP_FILES "/%s", operation->file->name);
 		return;
 	}
 	command_shell(config, words);
-	ix_strv_take(words, is_script(step) ? ix_strdup(step->docs[0].body) : with_heredocs(step));
+	ix_strv_take(words, ix_step_is_script(step) ? ix_strdup(step->docs[0].body) : with_heredocs(step));
 }
