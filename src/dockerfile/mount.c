@@ -45,7 +45,7 @@ static bool octal(const char *value, uint32_t *ret_mode)
 			return false;
 		mode = mode * 8 + (uint32_t)(*value - '0');
 	}
-	*ret_mode = mode;
+	*ret_mode = mode & 0777; /* docker leaves the special ones out */
 	return mode <= 07777;
 }
 

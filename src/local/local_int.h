@@ -68,7 +68,8 @@ struct step_mounts {
 	struct ix_strv trees;   /* scratch directories to remove */
 	int *fds;               /* trees and locks to close */
 	size_t nfds;
-	struct ix_strv env; /* variables from secrets, and where agents are */
+	struct ix_strv caches; /* "cache=directory" of those that are held */
+	struct ix_strv env;    /* variables from secrets, and where agents are */
 	struct agent **agents;
 	size_t nagents;
 	unsigned nssh; /* --mount=type=ssh so far */

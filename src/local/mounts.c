@@ -43,6 +43,7 @@ void mounts_release(struct step_mounts *mounts)
 	ix_strv_release(&mounts->strings);
 	ix_strv_release(&mounts->trees);
 	ix_strv_release(&mounts->env);
+	ix_strv_release(&mounts->caches);
 	*mounts = (struct step_mounts){ 0 };
 }
 
@@ -320,42 +321,55 @@ static int make_cache(const struct task *task, const struct ix_mount *spec, cons
 	return r;
 }
 
-/* The first private copy of the mount that nobody uses. */
-static int lock_private(struct ix_store *store, const struct ix_mount *spec, const struct ix_image *seed, const char *id,
-			struct ix_digest *ret_which, int *ret_lock, struct ix_err *err)
+/* The first of a cache's directories that nobody else uses in a way that excludes this one. */
+static int claim_free(struct ix_store *store, const struct ix_mount *spec, const struct ix_image *seed, const char *id,
+		      struct ix_digest *ret_which, int *ret_lock, struct ix_err *err)
 {
 	for (unsigned i = 0;; i++) {
-		ix_auto_free char *name = ix_asprintf("%s private %u", id, i);
+		ix_auto_free char *name = i ? ix_asprintf("%s beside %u", id, i) : ix_strdup(id);
 		int r;
 
 		identify_cache(spec, seed, name, ret_which);
-		r = ix_store_trylock(store, "mount", ret_which, ret_lock, err);
+		r = ix_store_trylock(store, "mount", ret_which, spec->sharing == IX_SHARING_SHARED, ret_lock, err);
 		if (r != -IX_EEXIST)
 			return r;
 	}
 }
 
-/* Which directory it is, held by a lock as its sharing asks. */
+/* What another mount of this step holds is this one's too. */
+static const char *claimed(const struct step_mounts *mounts, const struct ix_digest *which)
+{
+	char hex[IX_DIGEST_HEX + 1];
+
+	return ix_env_get(&mounts->caches, ix_digest_hex(which, hex));
+}
+
+/* Which directory it is, held by a lock as its sharing asks. Who shares it, or has it alone, takes another one where that cannot be. */
 static int claim_cache(const struct task *task, const struct ix_mount *spec, const struct ix_image *seed, const char *id, char **ret_dir,
 		       struct step_mounts *mounts, struct ix_err *err)
 {
 	struct ix_store *store = task->image.store;
-	char hex[IX_DIGEST_HEX + 1];
+	char hex[IX_DIGEST_HEX + 1], first[IX_DIGEST_HEX + 1];
 	ix_auto_free char *name = NULL;
 	struct ix_digest which;
-	int lock = -1, r = 0;
+	int lock = -1, r;
 
 	identify_cache(spec, seed, id, &which);
+	if (claimed(mounts, &which)) {
+		*ret_dir = ix_strdup(claimed(mounts, &which));
+		return 0;
+	}
+	ix_digest_hex(&which, first);
 	if (spec->sharing == IX_SHARING_LOCKED)
 		r = ix_store_lock(store, "mount", &which, task->image.cancel, &lock, err);
-	else if (spec->sharing == IX_SHARING_PRIVATE)
-		r = lock_private(store, spec, seed, id, &which, &lock, err);
+	else
+		r = claim_free(store, spec, seed, id, &which, &lock, err);
 	if (r < 0)
 		return r;
-	if (lock >= 0)
-		keep_fd(mounts, lock);
+	keep_fd(mounts, lock);
 	name = ix_asprintf("mounts/%.32s", ix_digest_hex(&which, hex));
 	*ret_dir = ix_store_sub(store, name);
+	ix_env_set(&mounts->caches, first, *ret_dir);
 	return 0;
 }
 
@@ -572,6 +586,29 @@ static int prepare_one(const struct task *task, size_t i, struct step_mounts *mo
 	return r;
 }
 
+static size_t depth(const struct ix_sandbox_mount *mount)
+{
+	ix_auto_free char *path = ix_path_clean(mount->target);
+	size_t n = 0;
+
+	for (const char *c = path; *c; c++)
+		n += *c == '/';
+	return n;
+}
+
+/* As docker has it: what lies deeper is mounted later, otherwise in the order they are written. */
+static void sort_by_depth(struct step_mounts *mounts)
+{
+	for (size_t i = 1; i < mounts->count; i++) {
+		const struct ix_sandbox_mount mount = mounts->items[i];
+		size_t at = i;
+
+		for (; at > 0 && depth(&mounts->items[at - 1]) > depth(&mount); at--)
+			mounts->items[at] = mounts->items[at - 1];
+		mounts->items[at] = mount;
+	}
+}
+
 int mounts_prepare(const struct task *task, struct step_mounts *ret_mounts, struct ix_err *err)
 {
 	int r;
@@ -579,5 +616,6 @@ int mounts_prepare(const struct task *task, struct step_mounts *ret_mounts, stru
 	for (size_t i = 0; i < task->operation->step->nmounts; i++)
 		if ((r = prepare_one(task, i, ret_mounts, err)) < 0)
 			return r;
+	sort_by_depth(ret_mounts);
 	return 0;
 }

@@ -105,13 +105,13 @@ int store_flock(const struct ix_store *store, const char *name, int fd, int how,
 /* --- locks of keys --- */
 
 /* 0 with the lock, -IX_EEXIST with the file of one that somebody else holds. */
-static int try_file(struct ix_store *store, const char *name, int *ret_fd, struct ix_err *err)
+static int try_file(struct ix_store *store, const char *name, int how, int *ret_fd, struct ix_err *err)
 {
 	/* Each open has its own lock, so threads of one process exclude each other too. */
 	*ret_fd = openat(store->fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (*ret_fd < 0)
 		return ix_err_sys(err, "lock %s/%s", store->path, name);
-	if (flock(*ret_fd, LOCK_EX | LOCK_NB) == 0)
+	if (flock(*ret_fd, how | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK || errno == EINTR)
 		return ix_err_set(err, IX_EEXIST, "%s/%s is locked", store->path, name);
@@ -125,11 +125,11 @@ static char *lock_name(const char *kind, const struct ix_digest *key)
 	return ix_asprintf("locks/%s-%.32s", kind, ix_digest_hex(key, hex));
 }
 
-int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, int *ret_fd, struct ix_err *err)
+int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, bool shared, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_free char *name = lock_name(kind, key);
 	ix_auto_close int fd = -1;
-	int r = try_file(store, name, &fd, err);
+	int r = try_file(store, name, shared ? LOCK_SH : LOCK_EX, &fd, err);
 
 	if (r < 0)
 		return r;
@@ -145,7 +145,7 @@ int ix_store_lock(struct ix_store *store, const char *kind, const struct ix_dige
 
 	for (;;) {
 		ix_auto_close int fd = -1;
-		int r = try_file(store, name, &fd, err);
+		int r = try_file(store, name, LOCK_EX, &fd, err);
 
 		if (r == 0)
 			*ret_fd = ix_steal_fd(&fd);

@@ -142,7 +142,7 @@ void ix_names_release(struct ix_names *names);
 /* One holder per key among all processes and threads; waits, watching cancel. Close the descriptor to release. */
 int ix_store_lock(struct ix_store *store, const char *kind, const struct ix_digest *key, const struct ix_cancel *cancel, int *ret_fd,
 		  struct ix_err *err);
-/* The same without waiting: -IX_EEXIST when somebody holds it. */
-int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, int *ret_fd, struct ix_err *err);
+/* The same without waiting: -IX_EEXIST when somebody holds it. shared: together with others who share it. */
+int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, bool shared, int *ret_fd, struct ix_err *err);
 
 #endif
