@@ -243,68 +243,6 @@ static int lower_globals(struct lower *self)
 	return 0;
 }
 
-static bool holds_variable(const char *word)
-{
-	return word && strchr(word, '$');
-}
-
-static bool chooses_by_variable(const struct df_instr *instr)
-{
-	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD) {
-		if (holds_variable(df_flag_value(instr, "from")))
-			return true;
-		for (size_t i = 0; i < instr->nwords; i++)
-			if (holds_variable(instr->words[i]))
-				return true;
-	}
-	for (size_t i = 0; i < instr->nflags; i++)
-		if (strcmp(instr->flags[i].name, "mount") == 0 && holds_variable(instr->flags[i].value))
-			return true;
-	return false;
-}
-
-/* Does the file itself say what the name is? */
-static bool defines(const struct ix_dockerfile *file, const char *name)
-{
-	for (size_t i = 0; i < file->nstages; i++) {
-		for (size_t j = 0; j < file->stages[i].ninstrs; j++) {
-			const struct df_instr *instr = &file->stages[i].instrs[j];
-			size_t step = instr->kind == IX_STEP_ENV ? 2 : instr->nwords;
-
-			if (instr->kind != IX_STEP_ENV && instr->kind != IX_STEP_ARG)
-				continue;
-			for (size_t k = 0; k < instr->nwords; k += step)
-				if (strcmp(instr->words[k], name) == 0)
-					return true;
-		}
-	}
-	return false;
-}
-
-/* An argument made of something that only the base image can have set. */
-static bool made_of_base(const struct ix_dockerfile *file, const struct df_instr *instr)
-{
-	const struct ix_expand_opts opts = { .escape = file->escape };
-	ix_auto_strv names = { 0 };
-
-	if (instr->kind != IX_STEP_ARG || instr->nwords < 2 || !holds_variable(instr->words[1]))
-		return false;
-	ix_expand_names(&opts, instr->words[1], &names);
-	for (size_t i = 0; i < names.count; i++)
-		if (!defines(file, names.items[i]))
-			return true;
-	return false;
-}
-
-static bool needs_env(const struct ix_dockerfile *file)
-{
-	for (size_t i = 0; i < file->nstages; i++)
-		for (size_t j = 0; j < file->stages[i].ninstrs; j++)
-			if (chooses_by_variable(&file->stages[i].instrs[j]) || made_of_base(file, &file->stages[i].instrs[j]))
-				return true;
-	return false;
-}
-
 /* No stage copies from itself, needed or not. */
 static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 {
@@ -364,7 +302,7 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 
 	self.done = done;
 	self.used_args = used;
-	self.needs_env = needs_env(file);
+	self.needs_env = lower_needs_env(file);
 	if ((r = find_target(&self)) < 0 || (r = lower_globals(&self)) < 0 || (r = check_froms(&self)) < 0 ||
 	    (r = check_circles(file, err)) < 0 || (r = lower_stage(&self, self.target, ret_stage)) < 0)
 		return r;

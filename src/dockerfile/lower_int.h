@@ -40,8 +40,8 @@ struct lower {
 
 struct values {
 	const struct scope *scope;
-	const struct ix_stage *stage; /* whose environment counts too; NULL: arguments alone */
-	bool unknown;                 /* a value that is not known was asked for */
+	struct ix_stage *stage; /* whose environment counts too; NULL: arguments alone */
+	bool unknown;           /* a value that is not known was asked for */
 };
 
 /* One stage in the making. */
@@ -69,8 +69,13 @@ void scope_copy(struct lower *self, const struct scope *from, struct scope *to);
 const struct ix_build_arg *lower_build_arg(struct lower *self, const char *name);
 int lower_expand(struct lower *self, struct values *values, const char *word, const struct ix_pos *pos, const char **ret_text);
 /* A word that chooses files or stages: it has to be known now. */
-int lower_expand_known(struct lower *self, const struct scope *scope, const struct ix_stage *stage, const char *word,
-		       const struct ix_pos *pos, const char **ret_text);
+int lower_expand_known(struct lower *self, const struct scope *scope, struct ix_stage *stage, const char *word, const struct ix_pos *pos,
+		       const char **ret_text);
+
+/* --- doubts.c --- */
+
+/* Can the graph not be made without the environment of external base images? */
+bool lower_needs_env(const struct ix_dockerfile *file);
 
 /* --- names.c: what names stand for --- */
 

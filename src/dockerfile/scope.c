@@ -101,15 +101,19 @@ int lower_expand(struct lower *self, struct values *values, const char *word, co
 	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = lookup, .data = values };
 	ix_auto_free char *text = NULL;
 
-	if (ix_expand(&opts, word, &text, self->err) < 0)
-		return lower_at(self, pos);
-	*ret_text = ix_arena_strdup(self->graph->arena, text);
+	if (ix_expand(&opts, word, &text, self->err) < 0) {
+		if (!values->unknown)
+			return lower_at(self, pos);
+		/* "${A:?}" of what the base image may have. */
+		values->stage->awaits_base = true;
+	}
+	*ret_text = ix_arena_strdup(self->graph->arena, text ? text : "");
 	return 0;
 }
 
 /* A word that chooses files or stages: it has to be known now. */
-int lower_expand_known(struct lower *self, const struct scope *scope, const struct ix_stage *stage, const char *word,
-		       const struct ix_pos *pos, const char **ret_text)
+int lower_expand_known(struct lower *self, const struct scope *scope, struct ix_stage *stage, const char *word, const struct ix_pos *pos,
+		       const char **ret_text)
 {
 	struct values values = { scope, stage, false };
 

@@ -65,9 +65,7 @@ static int do_arg(struct making *self, const struct df_instr *instr, struct ix_s
 	if (given && given->value) {
 		value = given->value;
 	} else if (instr->nwords > 1) {
-		struct values values = { &self->scope, self->stage, false };
-
-		if (lower_expand(lower, &values, instr->words[1], &instr->pos, &value) < 0)
+		if (lower_expand_known(lower, &self->scope, self->stage, instr->words[1], &instr->pos, &value) < 0)
 			return lower_failed(lower);
 	} else if (global) {
 		value = global->value;
@@ -260,6 +258,8 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 	if (r < 0)
 		return r;
 	/* It stands on the working directory. */
+	if (parsed.mount.target && !*parsed.mount.target && !self->stage->env_complete)
+		self->stage->awaits_base = true;
 	if (parsed.mount.target && !*parsed.mount.target && !self->workdir)
 		return df_err(lower->file, lower->err, &flag->pos, "invalid mount target \"/\": the working directory is the root here");
 	if (parsed.from && *parsed.from) {

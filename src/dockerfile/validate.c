@@ -14,10 +14,9 @@ static int known_word(struct making *self, const struct df_instr *instr, const c
 	struct values values = { &self->scope, self->stage, false };
 	int r = lower_expand(self->lower, &values, word, &instr->pos, ret_text);
 
-	if (!values.unknown)
-		return r;
-	*ret_text = NULL;
-	return 0;
+	if (values.unknown)
+		*ret_text = NULL;
+	return r;
 }
 
 static int bad(struct making *self, const struct df_instr *instr, const char *what, const char *text)
@@ -38,8 +37,14 @@ static int check_ports(struct making *self, const struct df_instr *instr, const 
 	return 0;
 }
 
+/* text: NULL when it is not known yet. */
 static int check_word(struct making *self, const struct df_instr *instr, const char *text)
 {
+	if (!text) {
+		self->stage->awaits_base = self->stage->awaits_base || instr->kind == IX_STEP_EXPOSE || instr->kind == IX_STEP_VOLUME ||
+					   instr->kind == IX_STEP_STOPSIGNAL;
+		return 0;
+	}
 	if (instr->kind == IX_STEP_EXPOSE)
 		return check_ports(self, instr, text);
 	if (instr->kind == IX_STEP_VOLUME && !*text)
@@ -55,6 +60,7 @@ static int check_mode(struct making *self, const struct df_instr *instr, const c
 	const char *text;
 	int r = known_word(self, instr, word, &text);
 
+	self->stage->awaits_base = self->stage->awaits_base || (r == 0 && !text);
 	if (r < 0 || !text || !*text || ix_mode_parse(text, &change))
 		return r;
 	return bad(self, instr, "it should be octal between 0 and 07777, or as u=rwX,go=rX: invalid chmod parameter: ", text);
@@ -90,7 +96,7 @@ int lower_validate(struct making *self, const struct df_instr *instr)
 	}
 	for (size_t i = 0; i < instr->nwords && r == 0; i++) {
 		r = known_word(self, instr, instr->words[i], &text);
-		if (r == 0 && text)
+		if (r == 0)
 			r = check_word(self, instr, text);
 	}
 	return r;

@@ -279,7 +279,7 @@ static int set_common(struct workspace *ws, struct lowering *lowering, const cha
 	lowering->opts.allow_insecure = ws->base.request->allow_insecure;
 	lowering->opts.build_platform = workspace_keep(ws, ix_platform_text(&host));
 	lowering->opts.facts = facts_of;
-	lowering->opts.lint_needs_facts = ws->base.request->checking;
+	lowering->opts.lint_needs_facts = ws->base.request->checking || ws->judging;
 	lowering->opts.open_context = open_named;
 	lowering->opts.data = ws;
 	return add_request_args(ws, lowering, err);

@@ -202,6 +202,22 @@ static int need_input(const struct workspace *ws, struct ix_err *err)
 			  "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
 }
 
+/* Keys could not be made, of files for example. What is wrong with the language goes before that, also where only base images' configs tell. */
+static int tell_mistake(struct workspace *ws, struct ix_err *err)
+{
+	const struct ix_err found = *err;
+	int r;
+
+	if (err->code == IX_ECANCELED || !facts_awaited(ws))
+		return ix_err_code(err);
+	ws->judging = true;
+	r = load_graph(ws, err);
+	ws->judging = false;
+	if (r == 0)
+		*err = found;
+	return ix_err_code(err);
+}
+
 int ix_workspace_plan(struct ix_workspace *workspace, struct ix_err *err)
 {
 	struct workspace *ws = workspace_of(workspace);
@@ -213,7 +229,14 @@ int ix_workspace_plan(struct ix_workspace *workspace, struct ix_err *err)
 	/* A key computed without knowing a base image's triggers is the right one exactly when it has none, and an image is published only by
 	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
 	do {
-		if ((r = load_graph(ws, err)) < 0 || (r = make_plan(ws, err)) < 0 || (r = facts_learn(ws, &changed, err)) < 0)
+		r = load_graph(ws, err);
+		if (r < 0)
+			return r;
+		r = make_plan(ws, err);
+		if (r < 0)
+			return tell_mistake(ws, err);
+		r = facts_learn(ws, &changed, err);
+		if (r < 0)
 			return r;
 	} while (changed);
 	return 0;
