@@ -12,9 +12,10 @@
 #include "base/str.h"
 #include "base/trace.h"
 #include "http/http_int.h"
+#include "http/pace_int.h"
 #include "http/trust_int.h"
 
-enum { CONNECT_S = 20, UPLOAD_TIMES = 10 /* a registry may move a large blob for minutes before it answers */ };
+enum { CONNECT_S = 20 };
 
 _Static_assert(IX_HTTP_WHY == CURL_ERROR_SIZE, "req->why is curl's error buffer");
 
@@ -65,8 +66,13 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 
 static int take_bytes(struct ix_http_request *req, const char *bytes, size_t len)
 {
-	if (req->sink)
-		return req->sink(req->sink_data, req, bytes, len, &req->err);
+	if (req->sink) {
+		uint64_t begun_ms = ix_now_ms();
+		int r = req->sink(req->sink_data, req, bytes, len, &req->err);
+
+		pace_excuse(&req->pace, ix_now_ms() - begun_ms);
+		return r;
+	}
 	return req->into ? ix_buf_append(req->into, bytes, len, &req->err) : 0;
 }
 
@@ -130,21 +136,16 @@ static int on_seek(void *data, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* A body that does not move is given up after the ordinary timeout; only the wait for the answer to it may be longer. */
 static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
 	struct ix_http_request *req = data;
-	uint64_t now = ix_now_ms();
+	struct pace_limits limits = pace_limits_of(req);
+	struct pace_sight sight = { (uint64_t)up, req->body ? req->body->size : 0, req->head_bytes + (uint64_t)down };
 
 	(void)down_total;
-	(void)down;
 	(void)up_total;
-	if (up != req->sent_mark || req->sent_mark_ms == 0) {
-		req->sent_mark = up;
-		req->sent_mark_ms = now;
-	}
-	req->stalled = (uint64_t)up < req->body->size && now - req->sent_mark_ms > req->http->timeout_s * 1000ULL;
-	return req->stalled;
+	req->slow = pace_look(&req->pace, &limits, ix_now_ms(), &sight);
+	return req->slow != IX_HTTP_FAST;
 }
 
 /* --- what is sent --- */
@@ -216,9 +217,6 @@ static void set_method(struct ix_http_request *req)
 	curl_easy_setopt(easy, CURLOPT_READDATA, req);
 	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
 	curl_easy_setopt(easy, CURLOPT_SEEKDATA, req);
-	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, req);
-	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body->size);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, req->body->size > (1 << 20) ? 512L << 10 : 64L << 10);
 	req->body->at = 0;
@@ -247,8 +245,6 @@ static void set_times(struct ix_http_request *req)
 	long quiet = (long)req->http->timeout_s;
 
 	curl_easy_setopt(req->easy, CURLOPT_CONNECTTIMEOUT, connect < quiet ? connect : quiet);
-	curl_easy_setopt(req->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(req->easy, CURLOPT_LOW_SPEED_TIME, req->body ? quiet * UPLOAD_TIMES : quiet);
 	curl_easy_setopt(req->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
 
@@ -261,9 +257,9 @@ int exchange_begin(struct ix_http_request *req, struct ix_err *err)
 	req->easy = easy;
 	req->exchanges++;
 	req->head_bytes = 0;
-	req->text_cut = req->sink_failed = req->stalled = false;
-	req->sent_mark = 0;
-	req->sent_mark_ms = 0;
+	req->text_cut = req->sink_failed = false;
+	req->pace = (struct ix_http_pace){ 0 };
+	req->slow = IX_HTTP_FAST;
 	req->why[0] = '\0';
 	reply_release(&req->reply);
 	if (req->into)
@@ -282,6 +278,10 @@ int exchange_begin(struct ix_http_request *req, struct ix_err *err)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, req);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, req);
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, req);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, req->sink ? 256L << 10 : 16L << 10);
 	set_method(req);
 	set_trust(req);

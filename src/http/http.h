@@ -90,7 +90,8 @@ bool ix_http_trust_is_own(const struct ix_http_trust *trust);
 struct ix_http_opts {
 	const struct ix_cancel *cancel; /* borrowed; may be NULL */
 	unsigned connections;           /* per host in batches; 0: 8 */
-	unsigned timeout_s;             /* without a byte either way before a connection counts as broken; 0: 60 */
+	unsigned timeout_s;             /* without a byte either way before a connection counts as broken; 0: 60. Replies that come slower
+					   than some 500 bytes a second are not waited for either, nor for ever for anything. */
 	unsigned retry_s;               /* the most that one request waits between its tries, all together; 0: 120 */
 };
 /* Connections that stay warm, and what all requests share. */
@@ -122,7 +123,7 @@ struct ix_http_site_ops {
 	int (*refused)(struct ix_http_request *req, struct ix_err *err);
 	/* A reply other than 401 came to a request for which authorize was asked. */
 	void (*answered)(struct ix_http_request *req);
-	/* No connection could be made. */
+	/* No connection could be made, or it is too slow to be waited for. */
 	void (*unreachable)(struct ix_http_site *site);
 	/* Plain http to this host[:port] is fine. */
 	bool (*allows_plain)(const struct ix_http_site *site, const char *authority);
@@ -172,6 +173,14 @@ char *ix_http_next_link(const char *value);
 uint64_t ix_http_retry_after(const struct ix_http_reply *reply);
 const char *ix_http_status_words(long status);
 
+/* Why an exchange was not waited for: what was sent did not move, no answer came, it came too slowly, all of it took too long. */
+enum ix_http_slow { IX_HTTP_FAST, IX_HTTP_STALLED, IX_HTTP_SILENT, IX_HTTP_SLOW, IX_HTTP_TOO_LONG };
+struct ix_http_pace {
+	uint64_t begun_ms;
+	uint64_t up, up_ms;       /* when what was sent last moved */
+	uint64_t down, window_ms; /* where and when the window began */
+};
+
 enum ix_http_state { IX_HTTP_DUE, IX_HTTP_FLYING, IX_HTTP_DONE };
 enum { IX_HTTP_WHY = 256 /* CURL_ERROR_SIZE */ };
 
@@ -209,6 +218,7 @@ struct ix_http_request {
 	char *current_url; /* after redirects */
 	unsigned redirects;
 	unsigned refusals; /* 401s of this request */
+	unsigned slow_tries;
 	struct ix_retry retry;
 	uint64_t due_ms;
 	uint64_t resumed_at; /* *resume when it was last sent */
@@ -217,10 +227,10 @@ struct ix_http_request {
 	void *lines;
 	size_t head_bytes; /* of headers seen */
 	char why[IX_HTTP_WHY];
-	int code;          /* curl's, of the last exchange that broke */
-	int64_t sent_mark; /* of the body when it last moved, and when that was */
-	uint64_t sent_mark_ms;
-	bool text_cut, sink_failed, stalled;
+	int code; /* curl's, of the last exchange that broke */
+	struct ix_http_pace pace;
+	enum ix_http_slow slow;
+	bool text_cut, sink_failed;
 
 	/* The outcome. */
 	int result; /* 0: there is a reply, whatever its status; otherwise err says why there is none */

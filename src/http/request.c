@@ -8,8 +8,9 @@
 #include "base/str.h"
 #include "http/exchange_int.h"
 #include "http/http_int.h"
+#include "http/pace_int.h"
 
-enum { WINDOW = 64, CONNECT_TRIES = 2, REDIRECTS_MAX = 10 };
+enum { WINDOW = 64, CONNECT_TRIES = 2, SLOW_TRIES = 1, SLOW_WORTH = 1 << 20, REDIRECTS_MAX = 10 };
 
 void ix_http_request_init(struct ix_http_request *req, struct ix_http *http, struct ix_http_site *site, const char *method, char *url_take)
 {
@@ -36,6 +37,7 @@ void ix_http_request_rearm(struct ix_http_request *req)
 	req->redirects = req->refusals = 0;
 	req->retry.tries = 0;
 	req->retry.waited_ms = 0;
+	req->slow_tries = 0;
 	req->unreachable = false;
 	req->stop_at_challenge = false;
 	req->result = 0;
@@ -118,16 +120,19 @@ static void set_broken(struct ix_http_request *req, CURLcode code)
 
 static void broken(struct ix_http_request *req, CURLcode code)
 {
-	uint64_t wait;
+	uint64_t got = req->resume ? *req->resume - req->resumed_at : 0, wait;
+	bool slow = code == CURLE_OPERATION_TIMEDOUT;
 
 	set_broken(req, code);
 	req->unreachable = true;
-	if (is_connect_failure(code) && req->site->ops->unreachable)
+	if ((is_connect_failure(code) || slow) && req->site->ops->unreachable)
 		req->site->ops->unreachable(req->site);
-	if (req->resume && *req->resume > req->resumed_at)
-		req->retry.tries = 0; /* it got somewhere: only the budget ends this */
+	if (got > 0 && (!slow || got >= SLOW_WORTH)) /* it got somewhere: only the budget ends this */
+		req->retry.tries = req->slow_tries = 0;
+	else if (slow)
+		req->slow_tries++;
 	if (!is_transient(code) || !may_repeat(req) || (is_connect_failure(code) && req->retry.tries >= CONNECT_TRIES) ||
-	    !ix_retry_again(&req->retry, 0, &wait)) {
+	    req->slow_tries > SLOW_TRIES || !ix_retry_again(&req->retry, 0, &wait)) {
 		failed(req);
 		return;
 	}
@@ -280,12 +285,12 @@ static bool is_complete(const struct ix_http_request *req)
 static void finish(struct ix_http_request *req, CURLcode code)
 {
 	exchange_end(req);
-	if (req->stalled)
-		snprintf(req->why, sizeof(req->why), "nothing could be sent for %u seconds", req->http->timeout_s);
+	if (req->slow != IX_HTTP_FAST)
+		pace_words(req, req->why, sizeof(req->why));
 	if (req->sink_failed)
 		failed(req);
 	else if (code != CURLE_OK && !req->text_cut && !is_complete(req))
-		broken(req, req->stalled ? CURLE_OPERATION_TIMEDOUT : code);
+		broken(req, req->slow != IX_HTTP_FAST ? CURLE_OPERATION_TIMEDOUT : code);
 	else
 		answered(req);
 }

@@ -281,6 +281,83 @@ def test_a_connection_without_bytes_times_out(tool, registry, tmp_path):
     assert len(registry.log()) == 2
 
 
+# --- slow servers ---
+
+
+SLOW = "the answer comes slower than 512 bytes a second"
+
+
+@pytest.mark.parametrize("after, why", [(0, "no answer for 2 seconds"), (200, SLOW)])
+def test_a_manifest_byte_by_byte_is_not_waited_for(tool, registry, after, why):
+    registry.add_manifest("app", "v1")
+    registry.reset()
+    registry.config(rules=[{"path": ".*/manifests/.*", "drip": 0.2, "after": after, "times": 9}])
+    start = time.time()
+    tool("--timeout-s", "2", "get", registry.host + "/app:v1").bad(EFAIL, why)
+    assert tool("--timeout-s", "2", "head", registry.host + "/app:v1", registry.host + "/app:v2").good().out.count(why) == 2
+    assert time.time() - start < 30
+    assert len(registry.log()) == 4, "once more, and then no more"
+
+
+def test_a_server_that_was_slow_once_is_tried_again(tool, registry):
+    registry.add_manifest("app", "v1")
+    registry.config(rules=[{"path": ".*/manifests/.*", "drip": 0.2}])
+    tool("--timeout-s", "2", "get", registry.host + "/app:v1").good()
+
+
+def test_a_blob_byte_by_byte_is_resumed_once(tool, registry, tmp_path):
+    data = noise(1 << 20)
+    digest = registry.add_blob("app", data)
+    registry.reset()
+    registry.config(rules=[{"path": ".*/blobs/.*", "drip": 0.2, "after": 400000, "times": 9}])
+    start = time.time()
+    tool("--timeout-s", "2", "blob", registry.host + "/app", digest, len(data), tmp_path / "out").bad(EFAIL, SLOW)
+    assert time.time() - start < 30
+    assert [entry["range"] for entry in registry.log()][0] is None and registry.log()[1]["range"] and len(registry.log()) == 2
+    registry.config(rules=[{"path": ".*/blobs/.*", "drip": 0.2, "after": 400000}])
+    tool("--timeout-s", "2", "blob", registry.host + "/app", digest, len(data), tmp_path / "out").good()
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_a_blob_that_comes_slowly_but_steadily_is_waited_for(tool, registry, tmp_path):
+    data = noise(1 << 17)
+    digest = registry.add_blob("app", data)
+    registry.reset()
+    registry.config(slow=0.6)
+    tool("--timeout-s", "2", "blob", registry.host + "/app", digest, len(data), tmp_path / "out").good()
+    assert len(registry.log()) == 1
+
+
+def test_a_token_server_byte_by_byte_is_not_waited_for(tool, registry):
+    registry.add_manifest("app", "v1")
+    registry.config(auth="bearer", anonymous=True, rules=[{"path": "/token", "drip": 0.2, "after": 120, "times": 9}])
+    start = time.time()
+    tool("--timeout-s", "2", "get", registry.host + "/app:v1").bad(EFAIL, SLOW)
+    assert time.time() - start < 30
+
+
+def test_a_slow_mirror_is_left(tool, registry, mirror, tmp_path):
+    data = noise(1 << 20)
+    for one in (registry, mirror):
+        one.add_manifest("app", "v1")
+        one.add_blob("app", data)
+        one.reset()
+    mirror.config(rules=[{"path": ".*/blobs/.*", "drip": 0.2, "after": 400000, "times": 9}])
+    tool("--timeout-s", "2", *with_mirror(registry, mirror), "blob", registry.host + "/app", sha(data), len(data), tmp_path / "out", "+",
+         "get", registry.host + "/app:v1").good()
+    assert (tmp_path / "out").read_bytes() == data
+    assert len(mirror.log()) == 1, "slow once, it is not asked again soon"
+    assert registry.log()[0]["range"], "the registry goes on where the mirror was left"
+
+
+def test_an_upload_answered_byte_by_byte_is_looked_for(tool, registry, tmp_path):
+    registry.config(rules=[{"method": "PUT", "drip": 0.2, "times": 9}])
+    start = time.time()
+    tool("--timeout-s", "2", "put", registry.host + "/app", blob_file(tmp_path, noise(300000))).good()
+    assert time.time() - start < 20
+    assert [entry["method"] for entry in registry.log()] == ["HEAD", "POST", "PUT", "HEAD"]
+
+
 # --- retries ---
 
 

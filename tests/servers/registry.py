@@ -14,8 +14,8 @@ that carries Authorization. Everything is steered over HTTP:
   POST /_copy     {"from": ..., "to": ...}: a repository's contents are another's too
 
 Rules ("rules" option) are looked at before anything else: {"method": "GET", "path": "/v2/.*", "times": 2, "skip": 0, "status": 503,
-"headers": {...}, "body": "...", "drop": true, "corrupt": true, "delay": 1.5}. The first that matches and has times left answers; drop closes the
-connection; a rule with only a delay goes on to the real answer, and corrupt to one with another bit.
+"headers": {...}, "body": "...", "drop": true, "corrupt": true, "delay": 1.5, "drip": 0.05, "after": 0}. The first that matches and has times left answers; drop closes the
+connection; drip sends the answer byte by byte, that many seconds apart, once after bytes have gone; a rule with only a delay goes on to the real answer, and corrupt to one with another bit.
 """
 import argparse
 import base64
@@ -111,6 +111,27 @@ def digest_of(data):
 def manifest_blobs(data):
     manifest = json.loads(data)
     return [d["digest"] for d in [manifest.get("config")] + manifest.get("layers", []) if d]
+
+
+class Drip:
+    """What is written gets there byte by byte, once so many have gone."""
+
+    def __init__(self, to, seconds, after):
+        self.to, self.seconds, self.after, self.closed = to, seconds, after, False
+
+    def write(self, data):
+        self.to.write(data[:self.after])
+        for byte in data[self.after:]:
+            self.to.flush()
+            time.sleep(self.seconds)
+            self.to.write(bytes([byte]))
+        self.after = max(0, self.after - len(data))
+
+    def flush(self):
+        self.to.flush()
+
+    def close(self):
+        self.to.close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -256,6 +277,9 @@ class Handler(BaseHTTPRequestHandler):
         if rule.get("drop"):
             self.drop()
             return True
+        if rule.get("drip"):
+            self.close_connection = True
+            self.wfile = Drip(self.wfile, rule["drip"], rule.get("after", 0))
         self.corrupt = rule.get("corrupt", False)
         if "status" not in rule:
             return False

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "http/http.h"
+#include "http/pace_int.h"
 #include "http/retry_int.h"
 
 /* --- retries --- */
@@ -175,6 +176,57 @@ static void link_gives_the_next_page_only(void **state)
 	}
 }
 
+/* --- pace --- */
+
+static void an_exchange_is_waited_for_while_it_moves(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t at_s, up, up_total, down;
+		enum ix_http_slow slow;
+	} cases[] = {
+		{ "begins", 0, 0, 100, 0, IX_HTTP_FAST },
+		{ "sends", 50, 10, 100, 0, IX_HTTP_FAST },
+		{ "sends on", 109, 10, 100, 0, IX_HTTP_FAST },
+		{ "stands still", 110, 10, 100, 0, IX_HTTP_STALLED },
+		{ "begins", 0, 0, 0, 0, IX_HTTP_FAST },
+		{ "thinks", 69, 0, 0, 0, IX_HTTP_FAST },
+		{ "says nothing", 70, 0, 0, 0, IX_HTTP_SILENT },
+		{ "begins", 0, 0, 0, 0, IX_HTTP_FAST },
+		{ "answers", 30, 0, 0, 300, IX_HTTP_FAST },
+		{ "just fast enough", 50, 0, 0, 300 + 20 * PACE_RATE_MIN, IX_HTTP_FAST },
+		{ "not looked at yet", 69, 0, 0, 301 + 20 * PACE_RATE_MIN, IX_HTTP_FAST },
+		{ "drips", 70, 0, 0, 302 + 20 * PACE_RATE_MIN, IX_HTTP_SLOW },
+		{ "begins", 0, 0, 0, 1, IX_HTTP_FAST },
+		{ "fast, but endless", 1000, 0, 0, 1 << 30, IX_HTTP_TOO_LONG },
+	};
+	const struct pace_limits limits = { .stall_ms = 60000, .answer_ms = 70000, .window_ms = 20000, .total_ms = 1000000 };
+	struct ix_http_pace pace = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+		struct pace_sight sight = { cases[i].up, cases[i].up_total, cases[i].down };
+
+		if (cases[i].at_s == 0)
+			pace = (struct ix_http_pace){ 0 };
+		if (pace_look(&pace, &limits, 5000 + cases[i].at_s * 1000, &sight) != cases[i].slow)
+			fail_msg("%zu: %s", i, cases[i].what);
+	}
+}
+
+static void time_in_the_sink_is_not_the_servers(void **state)
+{
+	const struct pace_limits limits = { .stall_ms = 60000, .answer_ms = 60000, .window_ms = 20000, .total_ms = 100000 };
+	struct pace_sight sight = { .down = 1 };
+	struct ix_http_pace pace = { 0 };
+
+	(void)state;
+	assert_int_equal(pace_look(&pace, &limits, 1000, &sight), IX_HTTP_FAST);
+	pace_excuse(&pace, 90000);
+	assert_int_equal(pace_look(&pace, &limits, 110000, &sight), IX_HTTP_FAST);
+	assert_int_equal(pace_look(&pace, &limits, 111000, &sight), IX_HTTP_SLOW);
+}
+
 /* --- URLs --- */
 
 static void origins_tell_servers_apart(void **state)
@@ -300,6 +352,8 @@ int main(void)
 		cmocka_unit_test(content_range_is_read_exactly),
 		cmocka_unit_test(upload_range_counts_from_zero),
 		cmocka_unit_test(link_gives_the_next_page_only),
+		cmocka_unit_test(an_exchange_is_waited_for_while_it_moves),
+		cmocka_unit_test(time_in_the_sink_is_not_the_servers),
 		cmocka_unit_test(origins_tell_servers_apart),
 		cmocka_unit_test(locations_are_resolved_and_kept_verbatim),
 		cmocka_unit_test(loopback_is_recognised),
