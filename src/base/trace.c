@@ -14,7 +14,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void read_topics(void)
 {
-	topics = getenv("IX_TRACE"); /* NOLINT(concurrency-mt-unsafe): read once, nothing sets it */
+	topics = getenv("IX_TRACE");
 }
 
 bool ix_trace_on(const char *topic)

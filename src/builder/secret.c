@@ -13,7 +13,7 @@ static int read_secret(const struct ix_build_secret *secret, struct ix_buf *valu
 
 	if (secret->file)
 		return ix_read_file(AT_FDCWD, secret->file, value, err);
-	text = getenv(secret->env); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+	text = getenv(secret->env);
 	if (!text)
 		return ix_err_set(err, IX_ENOTFOUND, "environment variable %s is not set", secret->env);
 	return ix_buf_append(value, text, strlen(text), err);

@@ -69,7 +69,7 @@ static int start_agent(struct agents *agents, const char *keys, const char **ret
 	agents->pids[agents->npids++] = agent_pid(ix_buf_str(&said));
 	while ((key = strsep(&rest, ",")) != NULL) {
 		ix_auto_free char *where = ix_asprintf("SSH_AUTH_SOCK=%s", path);
-		ix_auto_free char *search = ix_asprintf("PATH=%s", getenv("PATH")); /* NOLINT(concurrency-mt-unsafe) */
+		ix_auto_free char *search = ix_asprintf("PATH=%s", getenv("PATH"));
 
 		r = run((const char *const[]){ "ssh-add", "-q", key, NULL }, (const char *const[]){ where, search, "DISPLAY=", NULL }, NULL,
 			err);
@@ -81,7 +81,7 @@ static int start_agent(struct agents *agents, const char *keys, const char **ret
 
 static int add(struct agents *agents, const char *spec, struct ix_err *err)
 {
-	const char *equals = strchr(spec, '='), *value = equals ? equals + 1 : getenv("SSH_AUTH_SOCK"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *equals = strchr(spec, '='), *value = equals ? equals + 1 : getenv("SSH_AUTH_SOCK");
 	struct ix_build_ssh ssh = { .id = keep(agents, equals ? ix_strndup(spec, (size_t)(equals - spec)) : ix_strdup(spec)) };
 	struct stat st;
 	int r;

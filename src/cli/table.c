@@ -120,7 +120,7 @@ static unsigned first_column(const struct ix_workspace *ws)
 
 void print_plan(const struct ix_workspace *ws)
 {
-	const char *no_color = getenv("NO_COLOR"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *no_color = getenv("NO_COLOR");
 	struct drawing self = { ws, first_column(ws), isatty(STDOUT_FILENO) && !no_color };
 	ix_auto_free struct pending *stack = ix_calloc(ws->graph->nstages + 1, sizeof(*stack));
 	size_t n = 0, found = 0;

@@ -174,6 +174,7 @@ static void know_image(struct listing *self, struct scope *scope, const char *ba
 
 static void add_stage(struct listing *self, size_t index);
 
+/* A stage leads to earlier ones only, each is followed once, and there are no more than STAGES_MAX. NOLINTBEGIN(misc-no-recursion) */
 static void follow(struct listing *self, const char *name, size_t limit)
 {
 	size_t index;
@@ -203,7 +204,6 @@ static void add_instr(struct listing *self, const struct df_instr *instr, size_t
 	}
 }
 
-/* A stage leads to earlier ones only, so the recursion ends. */
 static void add_stage(struct listing *self, size_t index)
 {
 	const struct df_stage *stage = &self->file->stages[index];
@@ -220,6 +220,7 @@ static void add_stage(struct listing *self, size_t index)
 	for (size_t i = 0; i < stage->ninstrs; i++)
 		add_instr(self, &stage->instrs[i], index);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 /* Global arguments count where a FROM of a used stage names them, or an ARG of the stage takes them over. */
 static void add_globals(struct listing *self)

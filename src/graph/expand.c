@@ -120,6 +120,8 @@ static const char *value_of(struct expander *self, const char *name)
 
 static int read_until(struct expander *self, char stop, struct ix_buf *out);
 
+/* NOLINTBEGIN(misc-no-recursion): no deeper than DEPTH */
+
 /* --- ${...} --- */
 
 static int inner_word(struct expander *self, char stop, bool raw, struct ix_buf *out)
@@ -342,6 +344,7 @@ static int read_until(struct expander *self, char stop, struct ix_buf *out)
 		r = one(self, out);
 	return r;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 static char escape_of(const struct ix_expand_opts *opts)
 {

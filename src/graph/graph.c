@@ -148,6 +148,8 @@ static int tell_cycle(const struct ix_graph *graph, const unsigned *unmet, struc
 				next = at->links[i].stage;
 		at = next;
 	}
+	if (!at)
+		ix_bug("no cycle to tell of");
 	first = at;
 	do {
 		ix_buf_printf(&text, "%s → ", at->name);

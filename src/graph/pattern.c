@@ -21,7 +21,7 @@ bool graph_pattern_valid(const char *pattern)
 }
 
 /* Does the pattern match text up to end? */
-static bool glob(const char *p, const char *text, const char *end)
+static bool matches(const char *p, const char *text, const char *end)
 {
 	const char *star = NULL, *resume = NULL;
 
@@ -74,7 +74,7 @@ void graph_pattern_strip(const char *pattern, const char *value, bool suffix, bo
 	*ret_from = 0;
 	*ret_to = (size_t)(end - value);
 	for (const char *at = up ? value : end;; at = next_place(at, value, end, up)) {
-		if (suffix ? glob(pattern, at, end) : glob(pattern, value, at)) {
+		if (suffix ? matches(pattern, at, end) : matches(pattern, value, at)) {
 			*(suffix ? ret_to : ret_from) = (size_t)(at - value);
 			return;
 		}
@@ -108,7 +108,7 @@ static const char *longest_match(const char *pattern, const char *text)
 	if (!strchr(pattern, '*'))
 		return match_here(pattern, text, end);
 	for (const char *at = end;; at = next_place(at, text, end, false)) {
-		if (glob(pattern, text, at))
+		if (matches(pattern, text, at))
 			return at;
 		if (at == text)
 			return NULL;

@@ -16,7 +16,7 @@ enum { PEM_MAX = 1 << 20, BUNDLE_MAX = 8 << 20 };
 
 static const char *env(const char *name)
 {
-	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): nothing in ix sets the environment */
+	const char *value = getenv(name);
 
 	return value && *value ? value : NULL;
 }

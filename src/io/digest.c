@@ -22,7 +22,7 @@ bool ix_digest_is_zero(const struct ix_digest *digest)
 
 int ix_digest_parse(const char *text, struct ix_digest *ret_digest, struct ix_err *err)
 {
-	struct ix_digest digest;
+	struct ix_digest digest = { 0 };
 
 	if (!ix_starts(text, "sha256:") || !ix_unhex(text + 7, digest.bytes, sizeof(digest.bytes))) {
 		ix_auto_free char *shown = ix_printable(text, 80);
@@ -35,7 +35,7 @@ int ix_digest_parse(const char *text, struct ix_digest *ret_digest, struct ix_er
 
 char *ix_digest_text(const struct ix_digest *digest, char out[static IX_DIGEST_TEXT])
 {
-	memcpy(out, "sha256:", 7);
+	memcpy(out, "sha256:", sizeof("sha256:"));
 	ix_hex(digest->bytes, sizeof(digest->bytes), out + 7);
 	return out;
 }

@@ -65,13 +65,13 @@ int ix_public_key_parse(const char *text, struct ix_public_key *ret_key, struct 
 
 void ix_private_key_text(const struct ix_private_key *key, char out[static IX_KEY_TEXT])
 {
-	strcpy(out, private_prefix); /* NOLINT: out has room for it */
+	memcpy(out, private_prefix, sizeof(private_prefix));
 	ix_hex(key->bytes, sizeof(key->bytes), out + sizeof(private_prefix) - 1);
 }
 
 void ix_public_key_text(const struct ix_public_key *key, char out[static IX_KEY_TEXT])
 {
-	strcpy(out, public_prefix); /* NOLINT: out has room for it */
+	memcpy(out, public_prefix, sizeof(public_prefix));
 	ix_hex(key->bytes, sizeof(key->bytes), out + sizeof(public_prefix) - 1);
 }
 

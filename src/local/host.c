@@ -32,7 +32,7 @@ static const char *const proxy_variables[][2] = {
 
 void host_init(struct host *host, const struct ix_strv *build_args)
 {
-	const char *chosen = getenv("SSL_CERT_FILE"); /* NOLINT(concurrency-mt-unsafe): before any thread starts */
+	const char *chosen = getenv("SSL_CERT_FILE");
 
 	*host = (struct host){ .build_args = build_args };
 	if (chosen && access(chosen, R_OK) == 0)
@@ -64,7 +64,7 @@ static const char *given_proxy(const struct host *host, const char *name)
 		const char *arg = host->build_args->items[i];
 
 		if (strncasecmp(arg, name, len) == 0 && (arg[len] == '=' || !arg[len]))
-			return arg[len] ? arg + len + 1 : getenv(arg); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+			return arg[len] ? arg + len + 1 : getenv(arg);
 	}
 	return NULL;
 }
@@ -80,7 +80,7 @@ void host_env(const struct host *host, bool image_tls, struct ix_strv *env)
 			const char *name = proxy_variables[i][j];
 
 			if (!given)
-				set_default(env, name, getenv(name)); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+				set_default(env, name, getenv(name));
 			else if (*given)
 				ix_env_set(env, name, given);
 		}

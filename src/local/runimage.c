@@ -48,7 +48,7 @@ static int command_words(const struct ix_image_config *config, const struct ix_r
 
 static void run_env(const struct host *host, const struct ix_image_config *config, const struct ix_run_opts *run, struct ix_strv *env)
 {
-	const char *term = getenv("TERM"); /* NOLINT(concurrency-mt-unsafe): no other thread runs yet */
+	const char *term = getenv("TERM");
 
 	ix_strv_copy(env, &config->env);
 	for (const char *const *pair = run->env; pair && *pair; pair++) {
@@ -57,7 +57,7 @@ static void run_env(const struct host *host, const struct ix_image_config *confi
 
 		if (equals)
 			ix_env_set(env, key, equals + 1);
-		else if (getenv(*pair)) /* NOLINT(concurrency-mt-unsafe): no other thread runs yet */
+		else if (getenv(*pair))
 			ix_env_set(env, *pair, getenv(*pair));
 	}
 	if (term && isatty(STDIN_FILENO) && !ix_env_get(env, "TERM"))

@@ -121,7 +121,7 @@ int ix_credential_read(const struct ix_credential *credential, char **ret_value,
 		*ret_value = NULL;
 		return 0;
 	case IX_CREDENTIAL_ENV:
-		value = getenv(credential->value); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
+		value = getenv(credential->value);
 		if (!value)
 			return ix_err_set(err, IX_EAUTH, "environment variable %s is not set", credential->value);
 		*ret_value = ix_strdup(value);

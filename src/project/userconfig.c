@@ -99,8 +99,8 @@ int ix_user_config_parse(const char *name, const char *text, size_t len, struct 
 
 static char *default_path(void)
 {
-	const char *base = getenv("XDG_CONFIG_HOME"); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
-	const char *home = getenv("HOME");            /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
+	const char *base = getenv("XDG_CONFIG_HOME");
+	const char *home = getenv("HOME");
 
 	if (base && *base)
 		return ix_asprintf("%s/ix/config.yaml", base);

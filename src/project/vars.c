@@ -10,7 +10,7 @@ enum { EXPANDED_MAX = 1 << 20 };
 
 static const char *value_of(const struct yaml *yaml, const char *name)
 {
-	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): no thread runs yet, and nothing sets it */
+	const char *value = getenv(name);
 
 	for (size_t i = 0; i < yaml->nvars && !value; i++)
 		if (strcmp(yaml->vars[i].name, name) == 0)

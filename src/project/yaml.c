@@ -86,7 +86,8 @@ static int known_tag(const struct yaml *yaml, struct fy_node *node, struct ix_er
 	return text ? yaml_err(yaml, &place, err, "the tag %s means nothing here: leave it out", text) : 0;
 }
 
-/* Tags would change what values are, and nothing here knows any. Deeper than anything is nobody looks. */
+/* Tags would change what values are, and nothing here knows any. Deeper than anything is nobody looks.
+ * NOLINTNEXTLINE(misc-no-recursion): no deeper than TAGS_DEPTH */
 static int known_tags(const struct yaml *yaml, struct fy_node *node, unsigned depth, struct ix_err *err)
 {
 	struct fy_node_pair *pair;

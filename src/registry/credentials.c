@@ -73,7 +73,7 @@ static int load(struct credentials *credentials, char *path_take, bool legacy, s
 
 static const char *env(const char *name)
 {
-	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): nothing in ix sets the environment */
+	const char *value = getenv(name);
 
 	return value && *value ? value : NULL;
 }

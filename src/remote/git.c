@@ -50,14 +50,14 @@ static int make_env(struct ix_remotes *remotes, const char *url, struct ix_strv 
 	static const char *const kept[] = { "PATH",          "SSH_AUTH_SOCK",  "http_proxy",  "https_proxy", "no_proxy",
 					    "all_proxy",     "HTTP_PROXY",     "HTTPS_PROXY", "NO_PROXY",    "ALL_PROXY",
 					    "SSL_CERT_FILE", "GIT_SSL_CAINFO", "TMPDIR" };
-	const char *home = getenv("HOME"), *ssh = getenv("GIT_SSH_COMMAND"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *home = getenv("HOME"), *ssh = getenv("GIT_SSH_COMMAND");
 	ix_auto_free char *header = NULL;
 	int r = authorization(remotes, url, &header, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < IX_ARRAY_LEN(kept); i++) {
-		const char *value = getenv(kept[i]); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+		const char *value = getenv(kept[i]);
 
 		if (value)
 			ix_env_set(env, kept[i], value);

@@ -242,7 +242,7 @@ static ix_noreturn void second_process(const struct orders *orders)
 	if (drop_privileges(orders, &user, &err) < 0)
 		report_and_exit(&err);
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* NOLINT(concurrency-mt-unsafe): the child has one thread */
 	_exit(sandbox_exec(plan->argv, env));
 }
 
@@ -313,7 +313,7 @@ int ix_sandbox_child_main(int argc, char **argv)
 	if (unshare_all(&orders.plan, &err) < 0)
 		report_and_exit(&err);
 	sigfillset(&blocked);
-	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	sigprocmask(SIG_SETMASK, &blocked, NULL); /* NOLINT(concurrency-mt-unsafe): the child has one thread */
 	pid = pipe2(alive, O_CLOEXEC) < 0 ? -1 : fork();
 	if (pid < 0) {
 		ix_err_sys(&err, "fork");

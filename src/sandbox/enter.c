@@ -311,7 +311,7 @@ static void set_marker(void)
 	if (!mount_namespace(ns))
 		return;
 	snprintf(text, sizeof(text), "%s:%c", ns, degraded[0] ? 'd' : 'f');
-	setenv(MARKER, text, 1);
+	setenv(MARKER, text, 1); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
 }
 
 static bool is_inside(void)

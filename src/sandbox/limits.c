@@ -67,17 +67,17 @@ static const struct {
 	{ RLIMIT_DATA, UINT64_MAX, UINT64_MAX },
 	{ RLIMIT_FSIZE, UINT64_MAX, UINT64_MAX },
 	{ RLIMIT_LOCKS, UINT64_MAX, UINT64_MAX },
-	{ RLIMIT_MEMLOCK, 8 * MIB, 8 * MIB },
+	{ RLIMIT_MEMLOCK, 8ULL * MIB, 8ULL * MIB },
 	{ RLIMIT_MSGQUEUE, 819200, 819200 },
 	{ RLIMIT_NICE, 0, 0 },
 	/* Some old programs close every possible descriptor at start: a limit of a thousand million would hang them. */
-	{ RLIMIT_NOFILE, 1 * MIB, 1 * MIB },
+	{ RLIMIT_NOFILE, MIB, MIB },
 	{ RLIMIT_NPROC, UINT64_MAX, UINT64_MAX },
 	{ RLIMIT_RSS, UINT64_MAX, UINT64_MAX },
 	{ RLIMIT_RTPRIO, 0, 0 },
 	{ RLIMIT_RTTIME, UINT64_MAX, UINT64_MAX },
 	{ RLIMIT_SIGPENDING, 65536, 65536 },
-	{ RLIMIT_STACK, 8 * MIB, UINT64_MAX },
+	{ RLIMIT_STACK, 8ULL * MIB, UINT64_MAX },
 };
 
 static rlim_t lower(rlim_t a, rlim_t b)

@@ -74,7 +74,7 @@ static int follow(struct walk *walk, int link_fd, struct ix_err *err)
 	todo = ix_asprintf("%s/%s", target, walk->at ? walk->at : "");
 	free(walk->todo);
 	walk->todo = walk->at = todo;
-	return strlen(todo) < 2 * PATH_MAX ? 0 : ix_err_set(err, IX_ELIMIT, "a symbolic link leads to a path that is too long");
+	return strlen(todo) < 2UL * PATH_MAX ? 0 : ix_err_set(err, IX_ELIMIT, "a symbolic link leads to a path that is too long");
 }
 
 static int step(struct walk *walk, const char *name, struct ix_err *err)

@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static int take_layer(const json_t *layer, struct ix_record_step *step, struct i
 		return 0;
 	if (!media_type || strlen(media_type) >= sizeof(step->media_type) || size <= 0)
 		return corrupt(err, "layer");
-	strcpy(step->media_type, media_type); /* NOLINT: its length was checked */
+	snprintf(step->media_type, sizeof(step->media_type), "%s", media_type);
 	step->size = (uint64_t)size;
 	step->has_layer = true;
 	if ((r = take_digest(layer, "blob", NULL, &step->blob, err)) < 0 ||

@@ -49,7 +49,7 @@ static void put_duration(struct ix_buf *text, int64_t ns)
 	}
 	ix_buf_printf(text, "%lld", (long long)(rest / unit));
 	if (rest % unit) {
-		ix_auto_free char *digits = ix_asprintf("%lld", (long long)(unit + rest % unit));
+		ix_auto_free char *digits = ix_asprintf("%lld", (long long)unit + (long long)(rest % unit));
 		size_t len = strlen(digits);
 
 		while (digits[len - 1] == '0')

@@ -274,7 +274,7 @@ static void *paint(void *data)
 
 		redraw(ui);
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += FRAME_MS * 1000000;
+		until.tv_nsec += FRAME_MS * 1000000L;
 		if (until.tv_nsec >= 1000000000) {
 			until.tv_sec++;
 			until.tv_nsec -= 1000000000;

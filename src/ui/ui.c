@@ -94,7 +94,7 @@ static void emit(struct ix_sink *sink, const struct ix_event *raw)
 
 static bool can_draw(int fd)
 {
-	const char *term = getenv("TERM"); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
+	const char *term = getenv("TERM");
 
 	return isatty(fd) && term && strcmp(term, "dumb") != 0;
 }
@@ -105,7 +105,7 @@ struct ix_ui *ix_ui_new(enum ix_progress progress, int fd)
 
 	ui->sink.emit = emit;
 	ui->fd = fd;
-	ui->color = can_draw(fd) && !getenv("NO_COLOR"); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
+	ui->color = can_draw(fd) && !getenv("NO_COLOR");
 	ui->progress = progress != IX_PROGRESS_AUTO ? progress : can_draw(fd) ? IX_PROGRESS_TTY : IX_PROGRESS_PLAIN;
 	ui->start_ms = ix_now_ms();
 	pthread_mutex_init(&ui->lock, NULL);

@@ -33,10 +33,10 @@ static const char *const default_variables[] = {
 static const char *variable(const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const char *value = getenv(names[i]); /* NOLINT(concurrency-mt-unsafe) */
+		const char *value = getenv(names[i]);
 
 		/* A tag's name is no branch. */
-		if (strcmp(names[i], "GITHUB_REF_NAME") == 0 && ix_streq(getenv("GITHUB_REF_TYPE"), "tag")) /* NOLINT */
+		if (strcmp(names[i], "GITHUB_REF_NAME") == 0 && ix_streq(getenv("GITHUB_REF_TYPE"), "tag"))
 			continue;
 		if (value && *value)
 			return ix_starts(value, "origin/") ? value + 7 : value;

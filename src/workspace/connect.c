@@ -58,7 +58,7 @@ static int add_host(struct hosts *hosts, const struct ix_host_config *config, st
 
 static int retry_seconds(unsigned *ret_seconds, struct ix_err *err)
 {
-	const char *text = getenv("IX_RETRY_SECONDS"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *text = getenv("IX_RETRY_SECONDS");
 	uint64_t seconds;
 
 	if (!text || !*text)
@@ -113,7 +113,7 @@ static int read_signing_key(struct workspace *ws, struct ix_err *err)
 
 	if (from->kind == IX_CREDENTIAL_NONE)
 		return 0;
-	if (from->kind == IX_CREDENTIAL_ENV && !getenv(from->value)) { /* NOLINT(concurrency-mt-unsafe) */
+	if (from->kind == IX_CREDENTIAL_ENV && !getenv(from->value)) {
 		if (ws->base.project->trust_signed && ws->base.request && ws->base.request->publish)
 			workspace_warn(ws,
 				       "%s is not set: what is built is published without a signature, and nobody who asks for one uses it",

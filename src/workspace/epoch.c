@@ -13,7 +13,7 @@ enum { REPRODUCIBLE_TIME = 315619200 };
 static const char *epoch_text(const struct workspace *ws)
 {
 	const struct ix_strv *args = &ws->base.request->build_args;
-	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *value = NULL, *env = getenv("SOURCE_DATE_EPOCH");
 
 	for (size_t i = 0; i < args->count; i++)
 		if (ix_starts(args->items[i], "SOURCE_DATE_EPOCH="))

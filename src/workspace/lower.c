@@ -18,6 +18,8 @@
 #include "project/project.h"
 #include "workspace_int.h"
 
+enum { DEPTH_MAX = 200 };
+
 struct lowering {
 	struct ix_lower_opts opts;
 	struct ix_build_arg *args;
@@ -43,7 +45,7 @@ static void add_arg(struct lowering *lowering, const char *name, const char *val
 static int add_request_args(struct workspace *ws, struct lowering *lowering, struct ix_err *err)
 {
 	const struct ix_strv *args = &ws->base.request->build_args;
-	const char *epoch = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
 
 	/* As docker has it; --build-arg, which comes later, wins. */
 	if (epoch && *epoch && !ws->base.project)
@@ -52,7 +54,7 @@ static int add_request_args(struct workspace *ws, struct lowering *lowering, str
 	for (size_t i = 0; i < args->count; i++) {
 		const char *equals = strchr(args->items[i], '=');
 		char *name = equals ? ix_strndup(args->items[i], (size_t)(equals - args->items[i])) : ix_strdup(args->items[i]);
-		const char *value = equals ? equals + 1 : getenv(name); /* NOLINT(concurrency-mt-unsafe): no other thread sets it */
+		const char *value = equals ? equals + 1 : getenv(name);
 
 		ix_strv_take(&lowering->texts, name);
 		if (!*name)
@@ -61,6 +63,8 @@ static int add_request_args(struct workspace *ws, struct lowering *lowering, str
 	}
 	return 0;
 }
+
+/* A stage is lowered where another one names it, no deeper than DEPTH_MAX. NOLINTBEGIN(misc-no-recursion) */
 
 /* --- named contexts --- */
 
@@ -318,7 +322,7 @@ static char *shown_path(const char *path)
 static int fill_lowering(struct workspace *ws, const struct ix_project_stage *spec, struct lowering *lowering, struct ix_err *err)
 {
 	for (size_t i = 0; i < spec->nargs; i++)
-		add_arg(lowering, spec->args[i].name, spec->args[i].value ? spec->args[i].value : getenv(spec->args[i].name)); /* NOLINT */
+		add_arg(lowering, spec->args[i].name, spec->args[i].value ? spec->args[i].value : getenv(spec->args[i].name));
 	for (size_t i = 0; i < spec->ncontexts; i++) {
 		if (add_context(ws, lowering, spec->contexts[i].name, spec->contexts[i].value, ws->base.project->dir, err) < 0)
 			return ix_err_wrap(err, "%s:%u:%u: context '%s'", ws->base.project->path, spec->contexts[i].place.line,
@@ -394,12 +398,19 @@ struct ix_stage *lower_project_stage(void *data, const char *name, bool *ret_fai
 		ix_err_set(err, IX_EARG, "stages need each other: '%s' is needed by what it is built from", name);
 		return NULL;
 	}
-	ix_map_set(&ws->open, name, ws);
-	*ret_failed = load_stage(ws, spec, &stage, err) < 0;
-	if (*ret_failed)
+	if (ws->depth >= DEPTH_MAX) {
+		*ret_failed = true;
+		ix_err_set(err, IX_ELIMIT, "stages stand on each other deeper than %d", DEPTH_MAX);
 		return NULL;
-	return stage;
+	}
+	ix_map_set(&ws->open, name, ws);
+	ws->depth++;
+	*ret_failed = load_stage(ws, spec, &stage, err) < 0;
+	ws->depth--;
+	return *ret_failed ? NULL : stage;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* --- a lone Dockerfile --- */
 

@@ -31,7 +31,7 @@ int secrets_parse(const struct ix_strv *specs, struct ix_secrets *secrets, struc
 			return ix_err_set(err, IX_EARG, "--secret %s: type is file or env", specs->items[i]);
 		if (type && strcmp(type, "env") == 0 && !env)
 			env = file ? file : id;
-		if (!env && !file && getenv(id)) /* NOLINT(concurrency-mt-unsafe) */
+		if (!env && !file && getenv(id))
 			env = id;
 		if (!env && !file)
 			file = id;
@@ -39,7 +39,7 @@ int secrets_parse(const struct ix_strv *specs, struct ix_secrets *secrets, struc
 		secret->id = secrets->texts.items[secrets->texts.count - 1];
 		ix_strv_add(&secrets->texts, env ? env : file);
 		*(env ? &secret->env : &secret->file) = secrets->texts.items[secrets->texts.count - 1];
-		if (env && !getenv(env)) /* NOLINT(concurrency-mt-unsafe) */
+		if (env && !getenv(env))
 			return ix_err_set(err, IX_EARG, "--secret %s: environment variable %s is not set", specs->items[i], env);
 		if (!env && access(file, R_OK) < 0)
 			return ix_err_sys(err, "--secret %s: %s", specs->items[i], file);

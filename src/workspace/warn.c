@@ -6,7 +6,7 @@
 #include "report/report.h"
 #include "workspace_int.h"
 
-static void warn(struct workspace *ws, const char *fmt, va_list args)
+ix_printf(2, 0) static void warn(struct workspace *ws, const char *fmt, va_list args)
 {
 	ix_auto_buf text = { 0 };
 

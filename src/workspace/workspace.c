@@ -24,7 +24,7 @@
 /* --store, the configuration, $IX_STORE, root's or the user's own place. */
 static char *store_path(const struct workspace *ws)
 {
-	const char *env = getenv("IX_STORE"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe) */
+	const char *env = getenv("IX_STORE"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 	ix_auto_free char *cwd = NULL;
 	const char *given = ws->opts.store ? ws->opts.store : env && *env ? env : ws->config->store;
 

@@ -32,6 +32,7 @@ struct workspace {
 	struct ix_map facts;        /* of base images: image -> struct ix_image_facts */
 	struct ix_map contexts;     /* directory -> struct ix_context */
 	struct ix_map open;         /* stages being loaded, to notice cycles */
+	unsigned depth;             /* of those that stand on each other */
 	struct ix_run_spec run;     /* of RUN steps, as far as Dockerfiles do not say otherwise */
 	struct lone lone;
 	struct opened_context *opened; /* named contexts that were fetched, the last one first */

@@ -318,6 +318,16 @@ def test_mistakes_in_the_project_file_have_a_place(team, text, message):
     assert r.status == 1
 
 
+def test_stages_that_stand_on_each_other_too_deeply_are_an_error(team):
+    """Each of them is lowered while the one above it is: a file of a megabyte must not use up the stack."""
+    stages = "".join(f"  a{i}: {{ dockerfile: D, args: {{ B: 'stage:a{i - 1}' }} }}\n" for i in range(1, 6000))
+    write(team.project, D="ARG B=scratch\nFROM $B\nENV A=1\n", **{"ix.yaml": f"registry: none\nstages:\n  a0: {{ dockerfile: D }}\n{stages}"})
+    machine = team.machine()
+    assert "151 to build" in machine.ix("plan", "a150", cwd=team.project, check=False).out
+    r = machine.failure("plan", "a5999", cwd=team.project)
+    assert r.status == 1 and "stages stand on each other deeper than 200" in r.err and len(r.err) < 100000, r
+
+
 def test_interrupt_stops_at_once_and_leaves_nothing(team):
     write(team.project, **{"base.df": "FROM base:1\nRUN sleep 300.25\n"})
     machine = team.machine()
