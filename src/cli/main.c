@@ -12,7 +12,7 @@
 #include "base/fsutil.h"
 #include "base/str.h"
 #include "cli_int.h"
-#include "sandbox/sandbox.h"
+#include "jail/jail.h"
 #include "signals_int.h"
 
 static const struct command commands[] = {
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
-		return ix_sandbox_child_main(argc, argv);
+		return ix_jail_main(argc, argv);
 	open_standard_fds();
 	ix_umask_fix();
 	/* Under linux32(8) this machine would call itself another one, and keys be others. */

@@ -89,13 +89,11 @@ void host_env(const struct host *host, bool image_tls, struct ix_strv *env)
 		set_default(env, bundle_variables[i], HOST_CA_TARGET);
 }
 
-bool host_ca_mount(const struct host *host, bool image_tls, struct ix_sandbox_mount *ret_mount)
+bool host_ca_mount(const struct host *host, bool image_tls, struct ix_jail_mount *ret_mount)
 {
 	if (!host->ca_bundle || image_tls)
 		return false;
-	*ret_mount = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND, .source = host->ca_bundle, .target = HOST_CA_TARGET, .read_only = true
-	};
+	*ret_mount = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = host->ca_bundle, .target = HOST_CA_TARGET, .read_only = true };
 	return true;
 }
 

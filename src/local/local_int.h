@@ -2,8 +2,8 @@
 #ifndef IX_LOCAL_LOCAL_INT_H
 #define IX_LOCAL_LOCAL_INT_H
 
+#include "jail/jail.h"
 #include "local/local.h"
-#include "sandbox/sandbox.h"
 
 /* --- host.c --- */
 
@@ -18,7 +18,7 @@ void host_release(struct host *host);
 /* Proxy variables and, unless image_tls, certificate paths, for those that env does not set itself. */
 void host_env(const struct host *host, bool image_tls, struct ix_strv *env);
 /* The bundle of certificates where steps see it; false: there is none to be seen. */
-bool host_ca_mount(const struct host *host, bool image_tls, struct ix_sandbox_mount *ret_mount);
+bool host_ca_mount(const struct host *host, bool image_tls, struct ix_jail_mount *ret_mount);
 /* /etc/hosts of a step. Caller frees. */
 char *host_hosts_file(const struct ix_run_spec *spec);
 
@@ -62,7 +62,7 @@ int workdir_operation(struct task *task, struct ix_step_result *ret_result, stru
 
 /* The mounts of a RUN step, ready for the sandbox, and what has to go when it is over. */
 struct step_mounts {
-	struct ix_sandbox_mount *items;
+	struct ix_jail_mount *items;
 	size_t count;
 	struct ix_strv strings; /* owned text the items point to */
 	struct ix_strv trees;   /* scratch directories to remove */
@@ -76,7 +76,7 @@ struct step_mounts {
 };
 int mounts_prepare(const struct task *task, struct step_mounts *ret_mounts, struct ix_err *err);
 /* One more. Its strings are the caller's, or kept with mounts_keep. */
-void mounts_add(struct step_mounts *mounts, const struct ix_sandbox_mount *mount);
+void mounts_add(struct step_mounts *mounts, const struct ix_jail_mount *mount);
 void mounts_release(struct step_mounts *mounts);
 #define auto_mounts ix_scoped(mounts_release) struct step_mounts
 

@@ -59,7 +59,7 @@ static void keep_fd(struct step_mounts *mounts, int fd)
 	mounts->fds[mounts->nfds++] = fd;
 }
 
-void mounts_add(struct step_mounts *mounts, const struct ix_sandbox_mount *mount)
+void mounts_add(struct step_mounts *mounts, const struct ix_jail_mount *mount)
 {
 	mounts->items = ix_realloc_array(mounts->items, mounts->count + 1, sizeof(*mounts->items));
 	mounts->items[mounts->count++] = *mount;
@@ -170,7 +170,7 @@ static int copy_files(struct ix_context *context, const struct ix_selection *fil
 }
 
 /* Files of a context are shown as a copy: without what is ignored, owned by root, and safe from changes made meanwhile. */
-static int bind_files(const struct task *task, size_t i, struct ix_sandbox_mount *mount, struct step_mounts *mounts, struct ix_err *err)
+static int bind_files(const struct task *task, size_t i, struct ix_jail_mount *mount, struct step_mounts *mounts, struct ix_err *err)
 {
 	const struct ix_selection *files = task_selection(task, i);
 	ix_scoped(ix_context_freep) struct ix_context *context = NULL;
@@ -189,12 +189,12 @@ static int bind_files(const struct task *task, size_t i, struct ix_sandbox_mount
 	r = copy_files(context, files, copy, task->image.cancel, err);
 	if (r < 0)
 		return r;
-	mount->kind = IX_SANDBOX_BIND;
+	mount->kind = IX_JAIL_BIND;
 	mount->source = keep(mounts, files->matches[0].is_dir ? ix_strdup(copy) : ix_asprintf("%s/file", copy));
 	return 0;
 }
 
-static int bind_image(const struct task *task, const struct ix_mount *spec, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+static int bind_image(const struct task *task, const struct ix_mount *spec, struct ix_jail_mount *mount, struct step_mounts *mounts,
 		      struct ix_err *err)
 {
 	ix_auto_image image = { 0 };
@@ -202,7 +202,7 @@ static int bind_image(const struct task *task, const struct ix_mount *spec, stru
 
 	if (r < 0)
 		return r;
-	mount->kind = IX_SANDBOX_OVERLAY;
+	mount->kind = IX_JAIL_OVERLAY;
 	mount->subpath = spec->source ? spec->source : "";
 	if (spec->read_only) {
 		r = ix_rootfs_open(&task->image, &image, task->build->stage->name, &mount->tree_fd, err);
@@ -374,8 +374,7 @@ static int claim_cache(const struct task *task, const struct ix_mount *spec, con
 }
 
 /* source=: a part of what the cache holds. */
-static int part_of_cache(const char *dir, const char *source, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
-			 struct ix_err *err)
+static int part_of_cache(const char *dir, const char *source, struct ix_jail_mount *mount, struct step_mounts *mounts, struct ix_err *err)
 {
 	ix_auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ix_scoped(ix_context_freep) struct ix_context *root = NULL;
@@ -392,7 +391,7 @@ static int part_of_cache(const char *dir, const char *source, struct ix_sandbox_
 	return 0;
 }
 
-static int cache_mount(const struct task *task, const struct ix_mount *spec, const char *given, struct ix_sandbox_mount *mount,
+static int cache_mount(const struct task *task, const struct ix_mount *spec, const char *given, struct ix_jail_mount *mount,
 		       struct step_mounts *mounts, struct ix_err *err)
 {
 	const char *namespace = task->local->opts.cache_namespace;
@@ -407,7 +406,7 @@ static int cache_mount(const struct task *task, const struct ix_mount *spec, con
 		r = claim_cache(task, spec, &seed, id, &dir, mounts, err);
 	if (r < 0)
 		return r;
-	mount->kind = IX_SANDBOX_BIND;
+	mount->kind = IX_JAIL_BIND;
 	mount->source = keep(mounts, dir);
 	r = make_cache(task, spec, &seed, dir, err);
 	if (r < 0 || !spec->source || spec->from.kind != IX_SOURCE_SCRATCH)
@@ -426,20 +425,20 @@ static bool has_secret(const struct ix_local_opts *opts, const char *id)
 }
 
 /* Of the step alone: no path of this machine leads to it. */
-static int private_tree(struct step_mounts *mounts, uint64_t size, const char *name, struct ix_sandbox_mount *mount, struct ix_err *err)
+static int private_tree(struct step_mounts *mounts, uint64_t size, const char *name, struct ix_jail_mount *mount, struct ix_err *err)
 {
 	int r = ix_tmpfs_open(size, &mount->tree_fd, err);
 
 	if (r < 0)
 		return r;
 	keep_fd(mounts, mount->tree_fd);
-	mount->kind = IX_SANDBOX_OVERLAY;
+	mount->kind = IX_JAIL_OVERLAY;
 	mount->subpath = name;
 	mount->read_only = true;
 	return 0;
 }
 
-static int secret_file(const struct ix_mount *spec, const struct ix_buf *value, struct ix_sandbox_mount *mount, struct step_mounts *mounts,
+static int secret_file(const struct ix_mount *spec, const struct ix_buf *value, struct ix_jail_mount *mount, struct step_mounts *mounts,
 		       struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
@@ -459,7 +458,7 @@ static int secret_file(const struct ix_mount *spec, const struct ix_buf *value, 
 }
 
 /* *ret_mount: there is a file to mount. */
-static int secret_mount(const struct task *task, const struct ix_mount *spec, const char *id, struct ix_sandbox_mount *mount,
+static int secret_mount(const struct task *task, const struct ix_mount *spec, const char *id, struct ix_jail_mount *mount,
 			struct step_mounts *mounts, bool *ret_mount, struct ix_err *err)
 {
 	const struct ix_local_opts *opts = &task->local->opts;
@@ -496,7 +495,7 @@ static const char *find_agent(const struct ix_local_opts *opts, const char *id)
 	return NULL;
 }
 
-static int ssh_mount(const struct task *task, const struct ix_mount *spec, const char *id, struct ix_sandbox_mount *mount,
+static int ssh_mount(const struct task *task, const struct ix_mount *spec, const char *id, struct ix_jail_mount *mount,
 		     struct step_mounts *mounts, bool *ret_mount, struct ix_err *err)
 {
 	const struct agent_mode mode = { spec->has_mode ? spec->mode : 0600, spec->has_uid ? spec->uid : 0, spec->has_gid ? spec->gid : 0 };
@@ -553,7 +552,7 @@ static char *mount_id(const struct ix_mount *spec)
 static int prepare_one(const struct task *task, size_t i, struct step_mounts *mounts, struct ix_err *err)
 {
 	const struct ix_mount *spec = &task->operation->step->mounts[i];
-	struct ix_sandbox_mount mount = { .read_only = spec->read_only, .tree_fd = -1 };
+	struct ix_jail_mount mount = { .read_only = spec->read_only, .tree_fd = -1 };
 	ix_auto_free char *id = mount_id(spec);
 	bool wanted = true;
 	char *target = NULL;
@@ -571,7 +570,7 @@ static int prepare_one(const struct task *task, size_t i, struct step_mounts *mo
 		r = cache_mount(task, spec, id, &mount, mounts, err);
 		break;
 	case IX_MOUNT_TMPFS:
-		mount.kind = IX_SANDBOX_TMPFS;
+		mount.kind = IX_JAIL_TMPFS;
 		mount.size = spec->size;
 		break;
 	case IX_MOUNT_SECRET:

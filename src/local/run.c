@@ -13,6 +13,7 @@
 #include "builder/builder.h"
 #include "graph/graph.h"
 #include "image/image.h"
+#include "jail/jail.h"
 #include "local_int.h"
 #include "report/report.h"
 #include "sandbox/sandbox.h"
@@ -108,20 +109,20 @@ static int mount_script(const struct task *task, struct step_mounts *mounts, str
 	r = ix_write_all(fd, operation->file->body, strlen(operation->file->body), err);
 	if (r < 0)
 		return r;
-	mounts_add(mounts, &(struct ix_sandbox_mount){
-				   .kind = IX_SANDBOX_BIND, .source = path, .target = operation->argv.items[0], .read_only = true });
+	mounts_add(mounts,
+		   &(struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = path, .target = operation->argv.items[0], .read_only = true });
 	ix_strv_take(&mounts->strings, ix_steal(&path));
 	return 0;
 }
 
-static int step_limits(const struct ix_run_spec *spec, struct ix_sandbox_limit *limits, struct ix_err *err)
+static int step_limits(const struct ix_run_spec *spec, struct ix_jail_limit *limits, struct ix_err *err)
 {
 	int r;
 
 	for (size_t i = 0; i < spec->nlimits; i++) {
 		ix_auto_free char *text = ix_run_limit_text(&spec->limits[i]);
 
-		r = ix_sandbox_limit_parse(text, &limits[i], err);
+		r = ix_jail_limit_parse(text, &limits[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -140,7 +141,7 @@ static void pumps_init(const struct task *task, struct pump *out, struct pump *e
 }
 
 /* The command, with what it prints on its way to the log and the sink. */
-static int run_piped(const struct task *task, struct ix_sandbox_plan *plan, int *ret_status, struct ix_err *err)
+static int run_piped(const struct task *task, struct ix_jail_plan *plan, int *ret_status, struct ix_err *err)
 {
 	struct pump out, errs;
 	int r;
@@ -164,11 +165,11 @@ static int run_command(const struct task *task, const struct ix_scratch *scratch
 {
 	const struct ix_operation *operation = task->operation;
 	const struct ix_run_spec *spec = &operation->step->run;
-	ix_auto_free struct ix_sandbox_limit *limits = ix_calloc(spec->nlimits, sizeof(*limits));
+	ix_auto_free struct ix_jail_limit *limits = ix_calloc(spec->nlimits, sizeof(*limits));
 	ix_auto_free char *hosts = host_hosts_file(spec);
 	ix_auto_strv env = { 0 };
-	struct ix_sandbox_mount certificates;
-	struct ix_sandbox_plan plan = {
+	struct ix_jail_mount certificates;
+	struct ix_jail_plan plan = {
 		.root_fd = scratch->root_fd,
 		.argv = (const char *const *)operation->argv.items,
 		.cwd = operation->workdir,

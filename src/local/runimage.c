@@ -10,7 +10,7 @@
 #include "sandbox/sandbox.h"
 
 /* "host:target[:ro]" */
-static int add_volume(const char *spec, struct ix_sandbox_mount *mount, struct ix_strv *texts, struct ix_err *err)
+static int add_volume(const char *spec, struct ix_jail_mount *mount, struct ix_strv *texts, struct ix_err *err)
 {
 	const char *first = strchr(spec, ':');
 	const char *second = first ? strchr(first + 1, ':') : NULL;
@@ -25,8 +25,8 @@ static int add_volume(const char *spec, struct ix_sandbox_mount *mount, struct i
 	target = ix_strndup(first + 1, second ? (size_t)(second - first - 1) : strlen(first + 1));
 	ix_strv_take(texts, absolute);
 	ix_strv_take(texts, target);
-	*mount = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND, .source = absolute, .target = target, .read_only = second && strcmp(second, ":ro") == 0
+	*mount = (struct ix_jail_mount){
+		.kind = IX_JAIL_BIND, .source = absolute, .target = target, .read_only = second && strcmp(second, ":ro") == 0
 	};
 	return 0;
 }
@@ -71,15 +71,15 @@ static int run_in(const struct ix_local_opts *opts, const struct host *host, con
 	const struct ix_run_spec spec = IX_RUN_SPEC_INIT;
 	ix_auto_free char *hosts = host_hosts_file(&spec);
 	ix_auto_strv words = { 0 }, env = { 0 }, texts = { 0 };
-	ix_auto_free struct ix_sandbox_mount *mounts = NULL;
+	ix_auto_free struct ix_jail_mount *mounts = NULL;
 	ix_auto_scratch scratch = { .root_fd = -1 };
-	struct ix_sandbox_plan plan = { .hosts_file = hosts,
-					.resolv_file = host->resolv_conf,
-					.no_network = run->no_network,
-					.interactive = true,
-					.stdin_fd = STDIN_FILENO,
-					.stdout_fd = STDOUT_FILENO,
-					.stderr_fd = STDERR_FILENO };
+	struct ix_jail_plan plan = { .hosts_file = hosts,
+				     .resolv_file = host->resolv_conf,
+				     .no_network = run->no_network,
+				     .interactive = true,
+				     .stdin_fd = STDIN_FILENO,
+				     .stdout_fd = STDOUT_FILENO,
+				     .stderr_fd = STDERR_FILENO };
 	size_t nvolumes = 0;
 	int r;
 

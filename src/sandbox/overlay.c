@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/scope.h"
 #include "base/trace.h"
-#include "sandbox/tree_int.h"
+#include "jail/jail.h"
 
 enum {
 	LOWERS_MAX = 500,   /* OVL_MAX_STACK */
@@ -27,10 +27,10 @@ enum {
  * A user namespace has no trusted.* attributes, and refuses the options below; there userxattr implies them. Outside they are set because
  * distributions compile other defaults in, and a layer must hold every file whole: no redirects, no metadata-only copies, no index.
  */
-static const struct tree_option user_options[] = { { "userxattr", NULL } };
-static const struct tree_option root_options[] = { { "index", "off" }, { "metacopy", "off" }, { "redirect_dir", "off" } };
+static const struct ix_tree_option user_options[] = { { "userxattr", NULL } };
+static const struct ix_tree_option root_options[] = { { "index", "off" }, { "metacopy", "off" }, { "redirect_dir", "off" } };
 
-static void common_options(const struct tree_option **ret_options, size_t *ret_count)
+static void common_options(const struct ix_tree_option **ret_options, size_t *ret_count)
 {
 	bool user = ix_sandbox_rootless();
 
@@ -62,7 +62,7 @@ static int dirs_add(struct dirs *dirs, const char *path, struct ix_err *err)
 }
 
 struct params {
-	struct tree_option items[LOWERS_MAX + 8];
+	struct ix_tree_option items[LOWERS_MAX + 8];
 	char names[LOWERS_MAX + 2][32];
 	size_t count;
 	struct dirs dirs;
@@ -90,19 +90,19 @@ static int add_dir(struct params *params, const char *key, const char *path, str
 		snprintf(params->names[slot], sizeof(params->names[slot]), "/proc/self/fd/%d", fd);
 		name = params->names[slot];
 	}
-	params->items[params->count++] = (struct tree_option){ key, name };
+	params->items[params->count++] = (struct ix_tree_option){ key, name };
 	return 0;
 }
 
 int sandbox_overlay_fsconfig(const struct ix_overlay *overlay, int *ret_fd, struct ix_err *err)
 {
 	ix_scoped(params_freep) struct params *params = ix_calloc(1, sizeof(*params));
-	const struct tree_option *common;
+	const struct ix_tree_option *common;
 	size_t ncommon;
 	int r;
 
 	params->dirs.fds = ix_calloc(overlay->nlowers + 2, sizeof(int));
-	params->items[params->count++] = (struct tree_option){ "source", "overlay" };
+	params->items[params->count++] = (struct ix_tree_option){ "source", "overlay" };
 	common_options(&common, &ncommon);
 	for (size_t i = 0; i < ncommon; i++)
 		params->items[params->count++] = common[i];
@@ -112,7 +112,7 @@ int sandbox_overlay_fsconfig(const struct ix_overlay *overlay, int *ret_fd, stru
 	if (overlay->upper &&
 	    ((r = add_dir(params, "upperdir", overlay->upper, err)) < 0 || (r = add_dir(params, "workdir", overlay->work, err)) < 0))
 		return r;
-	return sandbox_tree_new("overlay", params->items, params->count, overlay->upper ? 0 : MOUNT_ATTR_RDONLY, ret_fd, err);
+	return ix_tree_new("overlay", params->items, params->count, overlay->upper ? 0 : MOUNT_ATTR_RDONLY, ret_fd, err);
 }
 
 /* --- mount(2) --- */
@@ -127,7 +127,7 @@ struct legacy {
 /* Names relative to /proc/self/fd: three or four bytes a layer, so that 500 of them fit into the page mount(2) reads. */
 static int legacy_options(const struct ix_overlay *overlay, struct dirs *dirs, struct ix_buf *text, struct ix_err *err)
 {
-	const struct tree_option *common;
+	const struct ix_tree_option *common;
 	size_t ncommon;
 
 	for (size_t i = 0; i < overlay->nlowers; i++) {
@@ -229,4 +229,14 @@ int ix_overlay_open(const struct ix_overlay *overlay, int *ret_fd, struct ix_err
 		return ix_err_wrap(err, "overlay of %zu layers%s%s", overlay->nlowers, overlay->upper ? " over " : "",
 				   overlay->upper ? overlay->upper : "");
 	return 0;
+}
+
+int ix_tmpfs_open(uint64_t size, int *ret_fd, struct ix_err *err)
+{
+	char bytes[32];
+	const struct ix_tree_option options[] = { { "mode", "0755" }, { "size", bytes } };
+
+	/* 0 would be no limit. */
+	snprintf(bytes, sizeof(bytes), "%ju", (uintmax_t)(size ? size : 1));
+	return ix_tree_new("tmpfs", options, IX_ARRAY_LEN(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, ret_fd, err);
 }

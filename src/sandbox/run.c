@@ -17,21 +17,20 @@
 #include "base/fsutil.h"
 #include "base/path.h"
 #include "base/scope.h"
-#include "sandbox/mountpoint_int.h"
+#include "jail/jail.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/seccomp_int.h"
 #include "sandbox/self_int.h"
 #include "sandbox/userns_int.h"
-#include "sandbox/wire_int.h"
 
-static int check_plan(const struct ix_sandbox_plan *plan, struct ix_err *err)
+static int check_plan(const struct ix_jail_plan *plan, struct ix_err *err)
 {
 	if (!plan->argv || !plan->argv[0] || !plan->env || plan->root_fd < 0 || plan->stdout_fd < 0 || plan->stderr_fd < 0)
 		ix_bug("incomplete sandbox plan");
 	if (!plan->cwd || plan->cwd[0] != '/')
 		return ix_err_set(err, IX_EARG, "working directory '%s' is not absolute", plan->cwd ? plan->cwd : "");
-	if (plan->nmounts > PLAN_MOUNTS_MAX)
-		return ix_err_set(err, IX_ELIMIT, "%zu mounts in one step: %d at most", plan->nmounts, PLAN_MOUNTS_MAX);
+	if (plan->nmounts > IX_JAIL_MOUNTS_MAX)
+		return ix_err_set(err, IX_ELIMIT, "%zu mounts in one step: %d at most", plan->nmounts, IX_JAIL_MOUNTS_MAX);
 	for (size_t i = 0; i < plan->nmounts; i++) {
 		ix_auto_free char *target = ix_path_clean(plan->mounts[i].target);
 
@@ -46,7 +45,7 @@ static int check_plan(const struct ix_sandbox_plan *plan, struct ix_err *err)
 static const char *const own_mounts[] = { "/proc", "/sys", "/dev" };
 
 /* Hidden by something mounted before it: the child makes it in there. A guess by name; a wrong one only costs a stub made twice. */
-static bool is_covered(const struct ix_sandbox_plan *plan, size_t index, const char *target)
+static bool is_covered(const struct ix_jail_plan *plan, size_t index, const char *target)
 {
 	for (size_t i = 0; i < IX_ARRAY_LEN(own_mounts); i++)
 		if (ix_path_within(own_mounts[i], target))
@@ -60,15 +59,15 @@ static bool is_covered(const struct ix_sandbox_plan *plan, size_t index, const c
 	return false;
 }
 
-static int source_is_dir(const struct ix_sandbox_mount *mount, bool *ret_is_dir, struct ix_err *err)
+static int source_is_dir(const struct ix_jail_mount *mount, bool *ret_is_dir, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
 	struct stat st;
 
 	*ret_is_dir = true;
-	if (mount->kind == IX_SANDBOX_TMPFS)
+	if (mount->kind == IX_JAIL_TMPFS)
 		return 0;
-	if (mount->kind == IX_SANDBOX_BIND) {
+	if (mount->kind == IX_JAIL_BIND) {
 		if (stat(mount->source, &st) < 0)
 			return ix_err_sys(err, "mount on %s: %s", mount->target, mount->source);
 	} else {
@@ -82,14 +81,14 @@ static int source_is_dir(const struct ix_sandbox_mount *mount, bool *ret_is_dir,
 	return 0;
 }
 
-static int make_point(const struct ix_sandbox_plan *plan, const char *target, bool is_dir, struct stubs *stubs, struct ix_err *err)
+static int make_point(const struct ix_jail_plan *plan, const char *target, bool is_dir, struct ix_stubs *stubs, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
 
-	return sandbox_mountpoint(plan->root_fd, target, is_dir, stubs, &fd, err);
+	return ix_mountpoint_open(plan->root_fd, target, is_dir, stubs, &fd, err);
 }
 
-static int make_points(const struct ix_sandbox_plan *plan, struct stubs *stubs, struct ix_err *err)
+static int make_points(const struct ix_jail_plan *plan, struct ix_stubs *stubs, struct ix_err *err)
 {
 	int r;
 
@@ -142,35 +141,35 @@ static int hand_over(struct handover *handover, int fd, struct ix_err *err)
 	return 0;
 }
 
-static int hand_over_all(struct handover *handover, const struct ix_sandbox_plan *plan, int plan_fd, int report_fd, struct ix_err *err)
+static int hand_over_all(struct handover *handover, const struct ix_jail_plan *plan, int plan_fd, int report_fd, struct ix_err *err)
 {
 	int fixed[] = { plan->stdin_fd, plan->stdout_fd, plan->stderr_fd, plan_fd, report_fd, plan->root_fd, sandbox_userns_fd(), -1 };
 
-	_Static_assert(IX_ARRAY_LEN(fixed) == FD_TREES, "descriptors up to the trees");
-	int r = sandbox_self(&fixed[FD_SELF], err);
+	_Static_assert(IX_ARRAY_LEN(fixed) == IX_JAIL_FD_TREES, "descriptors up to the trees");
+	int r = sandbox_self(&fixed[IX_JAIL_FD_SELF], err);
 	if (r < 0)
 		return r;
-	handover->above = FD_TREES + (int)plan->nmounts;
+	handover->above = IX_JAIL_FD_TREES + (int)plan->nmounts;
 	handover->fds = ix_calloc((size_t)handover->above, sizeof(int));
 	for (size_t i = 0; i < IX_ARRAY_LEN(fixed); i++)
 		if ((r = hand_over(handover, fixed[i], err)) < 0)
 			return r;
 	for (size_t i = 0; i < plan->nmounts; i++)
-		if (plan->mounts[i].kind == IX_SANDBOX_OVERLAY && (r = hand_over(handover, plan->mounts[i].tree_fd, err)) < 0)
+		if (plan->mounts[i].kind == IX_JAIL_OVERLAY && (r = hand_over(handover, plan->mounts[i].tree_fd, err)) < 0)
 			return r;
 	return 0;
 }
 
-static enum confinement confinement(const struct ix_sandbox_plan *plan)
+static enum ix_confinement confinement(const struct ix_jail_plan *plan)
 {
 	if (plan->insecure || ix_sandbox_rootless())
-		return CONFINE_NOTHING;
-	return sandbox_userns_fd() >= 0 ? CONFINE_USERNS : CONFINE_CAPS;
+		return IX_CONFINE_NOTHING;
+	return sandbox_userns_fd() >= 0 ? IX_CONFINE_USERNS : IX_CONFINE_CAPS;
 }
 
-static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct ix_err *err)
+static int write_orders(const struct ix_jail_plan *plan, int *ret_fd, struct ix_err *err)
 {
-	struct orders orders = { .plan = *plan, .parent = getpid(), .confinement = confinement(plan) };
+	struct ix_jail_orders orders = { .plan = *plan, .parent = getpid(), .confinement = confinement(plan) };
 	ix_auto_buf bytes = IX_BUF_INIT(0);
 	ix_auto_close int fd = memfd_create("ix-plan", MFD_CLOEXEC);
 	int r;
@@ -179,7 +178,7 @@ static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct 
 		return ix_err_sys(err, "memfd_create");
 	if (!plan->insecure && (r = sandbox_filter(&orders.filter, &orders.filter_len, err)) < 0)
 		return r;
-	if ((r = sandbox_orders_encode(&orders, &bytes, err)) < 0 || (r = ix_write_all(fd, bytes.data, bytes.len, err)) < 0)
+	if ((r = ix_jail_orders_encode(&orders, &bytes, err)) < 0 || (r = ix_write_all(fd, bytes.data, bytes.len, err)) < 0)
 		return r;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return ix_err_sys(err, "lseek");
@@ -191,8 +190,8 @@ static int write_orders(const struct ix_sandbox_plan *plan, int *ret_fd, struct 
 
 static int spawn(const struct handover *handover, bool new_session, pid_t *ret_pid, struct ix_err *err)
 {
-	static const char *const argv[] = { "ix", "--sandbox-child", NULL };
-	ix_auto_free char *self = ix_asprintf("/proc/self/fd/%d", FD_SELF);
+	static const char *const argv[] = { "ix-jail", "--sandbox-child", NULL };
+	ix_auto_free char *self = ix_asprintf("/proc/self/fd/%d", IX_JAIL_FD_SELF);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -264,7 +263,7 @@ static int read_report(int fd, struct ix_err *err)
 	return said.code == IX_EARG ? -IX_EARG : ix_err_wrap(err, "sandbox");
 }
 
-static int run_child(const struct ix_sandbox_plan *plan, const struct ix_cancel *cancel, int *ret_status, struct ix_err *err)
+static int run_child(const struct ix_jail_plan *plan, const struct ix_cancel *cancel, int *ret_status, struct ix_err *err)
 {
 	ix_scoped(handover_release) struct handover handover = { 0 };
 	ix_auto_close int plan_fd = -1;
@@ -295,9 +294,9 @@ static int run_child(const struct ix_sandbox_plan *plan, const struct ix_cancel 
 	return 0;
 }
 
-int ix_sandbox_run(const struct ix_sandbox_plan *plan, const struct ix_cancel *cancel, int *ret_status, struct ix_err *err)
+int ix_sandbox_run(const struct ix_jail_plan *plan, const struct ix_cancel *cancel, int *ret_status, struct ix_err *err)
 {
-	auto_stubs stubs = { 0 };
+	ix_auto_stubs stubs = { 0 };
 	struct ix_err ignored;
 	int r, removed, status = 0;
 
@@ -306,7 +305,7 @@ int ix_sandbox_run(const struct ix_sandbox_plan *plan, const struct ix_cancel *c
 	r = make_points(plan, &stubs, err);
 	if (r == 0)
 		r = run_child(plan, cancel, &status, err);
-	removed = sandbox_stubs_remove(plan->root_fd, &stubs, r < 0 ? &ignored : err);
+	removed = ix_stubs_remove(plan->root_fd, &stubs, r < 0 ? &ignored : err);
 	if (r < 0 || removed < 0)
 		return r < 0 ? r : removed;
 	*ret_status = status;

@@ -3,7 +3,9 @@
 #include <asm/ioctls.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/net.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -15,12 +17,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/scope.h"
 #include "base/trace.h"
-#include "sandbox/syscalls_int.h"
 
 /*
  * An allow-list of the same extent as docker's default profile, for the capabilities that caps.c keeps. What is not listed fails with EPERM;
@@ -322,21 +322,5 @@ int sandbox_filter(const void **ret_program, size_t *ret_len, struct ix_err *err
 	}
 	*ret_program = compiled.program.data;
 	*ret_len = compiled.program.len;
-	return 0;
-}
-
-int sandbox_filter_load(const void *program, size_t len, struct ix_err *err)
-{
-	size_t count = len / sizeof(struct sock_filter);
-	ix_auto_free struct sock_filter *aligned = NULL;
-	struct sock_fprog load;
-
-	if (count == 0 || count > BPF_MAXINSNS || len % sizeof(struct sock_filter) != 0)
-		return ix_err_set(err, IX_ECORRUPT, "the system call filter is damaged");
-	aligned = ix_calloc(count, sizeof(*aligned));
-	memcpy(aligned, program, len);
-	load = (struct sock_fprog){ .len = (unsigned short)count, .filter = aligned };
-	if (sys_seccomp(SECCOMP_SET_MODE_FILTER, 0, &load) < 0)
-		return ix_err_sys(err, "load the system call filter");
 	return 0;
 }

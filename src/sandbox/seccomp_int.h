@@ -8,7 +8,4 @@
 
 /* The filter as struct sock_filter instructions, compiled at the first call; lives as long as the process. Thread-safe. */
 int sandbox_filter(const void **ret_program, size_t *ret_len, struct ix_err *err);
-/* Put this process under it, for good. Needs CAP_SYS_ADMIN, as no_new_privs is not set: sudo and su work in steps. */
-int sandbox_filter_load(const void *program, size_t len, struct ix_err *err);
-
 #endif

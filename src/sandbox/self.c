@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fsutil.h"
 #include "base/scope.h"
+#include "jail/jail.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/tree_int.h"
 
 /* Linux 6.3; older kernels make every file in memory executable and cannot seal its mode. */
 #ifndef MFD_EXEC
@@ -26,20 +27,37 @@ static const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
 
 static int memory_file(void)
 {
-	int fd = memfd_create("ix", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	int fd = memfd_create("ix-jail", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 
-	return fd < 0 && errno == EINVAL ? memfd_create("ix", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+	return fd < 0 && errno == EINVAL ? memfd_create("ix-jail", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 
-static int copy_all(int from, int to, struct ix_err *err)
+#ifdef IX_JAIL_EMBEDDED
+
+extern const char jail_image[], jail_image_end[]; /* tools/embed */
+
+static int copy_program(int to, struct ix_err *err)
 {
+	return ix_write_all(to, jail_image, (size_t)(jail_image_end - jail_image), err);
+}
+
+#else
+
+/* The whole of ix, which is a jail when it is told so. */
+static int copy_program(int to, struct ix_err *err)
+{
+	ix_auto_close int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
+	if (from < 0)
+		return ix_err_sys(err, "open the program");
 	do {
 		n = sendfile(to, from, NULL, 1 << 30);
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	return n < 0 ? ix_err_sys(err, "copy the program") : 0;
 }
+
+#endif
 
 static int seal(int fd, struct ix_err *err)
 {
@@ -51,15 +69,12 @@ static int seal(int fd, struct ix_err *err)
 
 static int make_copy(int *ret_fd, struct ix_err *err)
 {
-	ix_auto_close int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	ix_auto_close int copy = program < 0 ? -1 : memory_file();
+	ix_auto_close int copy = memory_file();
 	int r;
 
-	if (program < 0)
-		return ix_err_sys(err, "open the program");
 	if (copy < 0)
 		return ix_bind_open("/proc/self/exe", true, ret_fd, err);
-	if ((r = copy_all(program, copy, err)) < 0 || (r = seal(copy, err)) < 0)
+	if ((r = copy_program(copy, err)) < 0 || (r = seal(copy, err)) < 0)
 		return r;
 	*ret_fd = ix_steal_fd(&copy);
 	return 0;

@@ -1,4 +1,4 @@
-/* The program that sandboxes are started from: a copy of ix that nothing in them can change. */
+/* The program that sandboxes are started from: a copy that nothing in them can change. */
 #ifndef IX_SANDBOX_SELF_INT_H
 #define IX_SANDBOX_SELF_INT_H
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "graph/graph.h"
-#include "sandbox/sandbox.h"
+#include "jail/jail.h"
 #include "workspace_int.h"
 
 void ix_request_release(struct ix_request *request)
@@ -97,11 +97,11 @@ static int parse_limits(struct ix_request *request, struct ix_err *err)
 
 	for (size_t i = 0; i < request->ulimits.count; i++) {
 		const char *text = request->ulimits.items[i];
-		struct ix_sandbox_limit parsed;
+		struct ix_jail_limit parsed;
 		struct ix_run_limit limit;
 		size_t at = 0;
 
-		if (ix_sandbox_limit_parse(text, &parsed, err) < 0)
+		if (ix_jail_limit_parse(text, &parsed, err) < 0)
 			return ix_err_wrap(err, "--ulimit");
 		limit = (struct ix_run_limit){ ix_arena_strndup(request->arena, text, strcspn(text, "=")), parsed.soft, parsed.hard };
 		while (at < n && strcmp(limits[at].name, limit.name) < 0)

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/scope.h"
 #include "sandbox/idmap_int.h"
-#include "sandbox/users_int.h"
+#include "jail/users_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,8 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct user user;
 	struct ix_err err;
 
-	if (sandbox_user_find(spec, passwd, group, &user, &err) == 0)
-		sandbox_user_release(&user);
+	if (jail_user_find(spec, passwd, group, &user, &err) == 0)
+		jail_user_release(&user);
 	sandbox_idmap_init(&map, 1000);
 	sandbox_idmap_add_subids(&map, passwd, spec, 1000);
 	for (size_t i = 0; i < map.count; i++)

@@ -28,8 +28,8 @@
 
 struct box {
 	char dir[64];
-	struct ix_sandbox_mount mounts[16]; /* the first ones are the machine's /usr and the like */
-	struct ix_sandbox_plan plan;
+	struct ix_jail_mount mounts[16]; /* the first ones are the machine's /usr and the like */
+	struct ix_jail_plan plan;
 	char out[16384]; /* what the last script wrote, standard output and error together */
 	struct ix_err err;
 };
@@ -62,12 +62,12 @@ static ix_unused void box_mkdir(const struct box *box, const char *path, mode_t 
 	assert_int_equal(chmod(box_path(box, path), mode), 0);
 }
 
-static ix_unused struct ix_sandbox_mount *box_mount(struct box *box)
+static ix_unused struct ix_jail_mount *box_mount(struct box *box)
 {
-	struct ix_sandbox_mount *mount = &box->mounts[box->plan.nmounts++];
+	struct ix_jail_mount *mount = &box->mounts[box->plan.nmounts++];
 
 	assert_true(box->plan.nmounts <= IX_ARRAY_LEN(box->mounts));
-	*mount = (struct ix_sandbox_mount){ .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .tree_fd = -1 };
 	return mount;
 }
 
@@ -89,8 +89,8 @@ static void box_borrow(struct box *box, const char *host)
 		return;
 	}
 	box_mkdir(box, in_root, 0755);
-	*box_mount(box) = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND,
+	*box_mount(box) = (struct ix_jail_mount){
+		.kind = IX_JAIL_BIND,
 		.source = host,
 		.target = host,
 		.read_only = true,
@@ -131,7 +131,7 @@ static ix_unused int box_setup(void **state)
 	box_write(box, "lower/etc/passwd",
 		  "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\napp:x:1000:1001:An App:/home/app:/bin/sh\n");
 	box_write(box, "lower/etc/group", "root:x:0:\nadm:x:4:daemon,app\ntty:x:5:\nstaff:x:50:app\napp:x:1001:\n");
-	box->plan = (struct ix_sandbox_plan){ .root_fd = -1, .env = box_env, .cwd = "/", .mounts = box->mounts, .stdin_fd = -1 };
+	box->plan = (struct ix_jail_plan){ .root_fd = -1, .env = box_env, .cwd = "/", .mounts = box->mounts, .stdin_fd = -1 };
 	for (size_t i = 0; i < IX_ARRAY_LEN(borrowed); i++)
 		box_borrow(box, borrowed[i]);
 	*state = box;

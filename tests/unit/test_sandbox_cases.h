@@ -170,13 +170,13 @@ static void command_is_alone_in_its_pid_namespace(void **state)
 static void read_only_mounts_cannot_be_written(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *ro = box_mount(box), *rw = box_mount(box);
+	struct ix_jail_mount *ro = box_mount(box), *rw = box_mount(box);
 
 	box_mkdir(box, "shared", 0755);
-	*ro = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND, .source = box_path(box, "shared"), .target = "/ro", .read_only = true, .tree_fd = -1
+	*ro = (struct ix_jail_mount){
+		.kind = IX_JAIL_BIND, .source = box_path(box, "shared"), .target = "/ro", .read_only = true, .tree_fd = -1
 	};
-	*rw = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = ro->source, .target = "/mnt/rw", .tree_fd = -1 };
+	*rw = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = ro->source, .target = "/mnt/rw", .tree_fd = -1 };
 	box_expect(box, "echo hi > /mnt/rw/file && cat /ro/file; echo no 2>/dev/null > /ro/other || echo refused", "hi\nrefused\n");
 	assert_int_equal(access(box_path(box, "shared/file"), F_OK), 0);
 	/* The mount points are gone again. */
@@ -187,11 +187,11 @@ static void read_only_mounts_cannot_be_written(void **state)
 static void files_are_mounted_on_files(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 
 	box_write(box, "secret", "s3cret");
-	*mount = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND,
+	*mount = (struct ix_jail_mount){
+		.kind = IX_JAIL_BIND,
 		.source = box_path(box, "secret"),
 		.target = "/run/secrets/token",
 		.read_only = true,
@@ -207,22 +207,22 @@ static void files_are_mounted_on_files(void **state)
 static void tmpfs_has_its_size_and_mode(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 
-	*mount = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_TMPFS, .target = "/scratch", .size = 1 << 20, .mode = 0750, .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_TMPFS, .target = "/scratch", .size = 1 << 20, .mode = 0750, .tree_fd = -1 };
 	box_expect(box, "stat -fc %b*%S /scratch | { IFS='*' read a b; echo $((a * b)); }; stat -c %a /scratch", "1048576\n750\n");
-	*mount = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_TMPFS, .target = "/scratch", .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_TMPFS, .target = "/scratch", .tree_fd = -1 };
 	box_expect(box, "stat -c %a /scratch", "1777\n");
 }
 
 static void mount_below_a_mount_gets_its_point_in_there(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *outer = box_mount(box), *inner = box_mount(box);
+	struct ix_jail_mount *outer = box_mount(box), *inner = box_mount(box);
 
 	box_write(box, "file", "inner");
-	*outer = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_TMPFS, .target = "/run", .tree_fd = -1 };
-	*inner = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = box_path(box, "file"), .target = "/run/a/b", .tree_fd = -1 };
+	*outer = (struct ix_jail_mount){ .kind = IX_JAIL_TMPFS, .target = "/run", .tree_fd = -1 };
+	*inner = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = box_path(box, "file"), .target = "/run/a/b", .tree_fd = -1 };
 	box_expect(box, "cat /run/a/b", "inner");
 	assert_int_equal(access(box_path(box, "upper/run"), F_OK), -1);
 }
@@ -230,7 +230,7 @@ static void mount_below_a_mount_gets_its_point_in_there(void **state)
 static void parts_of_a_tree_are_mounted(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *whole = box_mount(box), *part = box_mount(box), *file = box_mount(box);
+	struct ix_jail_mount *whole = box_mount(box), *part = box_mount(box), *file = box_mount(box);
 	ix_auto_free char *a = ix_strdup(box_path(box, "a"));
 	ix_auto_free char *b = ix_strdup(box_path(box, "b"));
 	const char *lowers[] = { a, b };
@@ -243,15 +243,9 @@ static void parts_of_a_tree_are_mounted(void **state)
 	box_write(box, "b/dir/file", "file");
 	assert_int_equal(symlink("/dir/file", box_path(box, "b/link")), 0);
 	assert_int_equal(ix_overlay_open(&(struct ix_overlay){ .lowers = lowers, .nlowers = 2 }, &tree, &box->err), 0);
-	*whole = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_OVERLAY, .subpath = "", .tree_fd = tree, .target = "/whole", .read_only = true
-	};
-	*part = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_OVERLAY, .subpath = "dir", .tree_fd = tree, .target = "/part", .read_only = true
-	};
-	*file = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_OVERLAY, .subpath = "/link", .tree_fd = tree, .target = "/one", .read_only = true
-	};
+	*whole = (struct ix_jail_mount){ .kind = IX_JAIL_OVERLAY, .subpath = "", .tree_fd = tree, .target = "/whole", .read_only = true };
+	*part = (struct ix_jail_mount){ .kind = IX_JAIL_OVERLAY, .subpath = "dir", .tree_fd = tree, .target = "/part", .read_only = true };
+	*file = (struct ix_jail_mount){ .kind = IX_JAIL_OVERLAY, .subpath = "/link", .tree_fd = tree, .target = "/one", .read_only = true };
 	box_expect(box, "cat /whole/top /part/file /one; ls /part", "topfilefilefile\n");
 	close(tree);
 }
@@ -304,16 +298,14 @@ static void dangling_resolv_conf_is_followed_inside(void **state)
 static void hostile_links_stay_inside(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 	char outside[128];
 
 	snprintf(outside, sizeof(outside), "../../../../../..%s/outside", box->dir);
 	box_mkdir(box, "outside", 0755);
 	assert_int_equal(symlink(outside, box_path(box, "lower/evil")), 0);
 	box_write(box, "file", "mounted");
-	*mount = (struct ix_sandbox_mount){
-		.kind = IX_SANDBOX_BIND, .source = box_path(box, "file"), .target = "/evil/etc/x", .tree_fd = -1
-	};
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = box_path(box, "file"), .target = "/evil/etc/x", .tree_fd = -1 };
 	box_expect(box, "cat /evil/etc/x", "mounted");
 	assert_int_equal(access(box_path(box, "outside/etc"), F_OK), -1);
 	assert_int_equal(rename(box_path(box, "lower/etc"), box_path(box, "lower/etc.real")), 0);
@@ -333,11 +325,11 @@ static void machine_root_is_out_of_reach(void **state)
 static void looping_links_are_an_error(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 
 	assert_int_equal(symlink("/b", box_path(box, "lower/a")), 0);
 	assert_int_equal(symlink("/a", box_path(box, "lower/b")), 0);
-	*mount = (struct ix_sandbox_mount){ .kind = IX_SANDBOX_TMPFS, .target = "/a/x", .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_TMPFS, .target = "/a/x", .tree_fd = -1 };
 	assert_int_equal(box_sh(box, "true"), -IX_ESYS);
 	assert_string_equal(box->err.msg, "mount point /a/x: /a: Too many levels of symbolic links");
 }
@@ -462,7 +454,7 @@ static void cancel_kills_everything(void **state)
 {
 	struct box *box = *state;
 	struct canceler canceler = { ix_cancel_new(), NULL };
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 	ix_auto_free char *beat = ix_strdup(box_path(box, "shared/beat"));
 	ix_auto_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct stat before, after;
@@ -471,8 +463,7 @@ static void cancel_kills_everything(void **state)
 	int status = -1;
 
 	box_mkdir(box, "shared", 0755);
-	*mount =
-		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = box_path(box, "shared"), .target = "/shared", .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = box_path(box, "shared"), .target = "/shared", .tree_fd = -1 };
 	canceler.wait_for = beat;
 	box_open_root(box);
 	box->plan.argv = (const char *const[]){
@@ -497,12 +488,11 @@ static void cancel_kills_everything(void **state)
 static void what_is_left_running_dies_with_the_command(void **state)
 {
 	struct box *box = *state;
-	struct ix_sandbox_mount *mount = box_mount(box);
+	struct ix_jail_mount *mount = box_mount(box);
 	struct stat before, after;
 
 	box_mkdir(box, "shared", 0755);
-	*mount =
-		(struct ix_sandbox_mount){ .kind = IX_SANDBOX_BIND, .source = box_path(box, "shared"), .target = "/shared", .tree_fd = -1 };
+	*mount = (struct ix_jail_mount){ .kind = IX_JAIL_BIND, .source = box_path(box, "shared"), .target = "/shared", .tree_fd = -1 };
 	box_expect(box,
 		   "(setsid sh -c 'while :; do echo x >> /shared/beat; sleep 0.01; done' &) ; while [ ! -e /shared/beat ]; do sleep 0.01; "
 		   "done",
@@ -516,7 +506,7 @@ static void what_is_left_running_dies_with_the_command(void **state)
 /* --- several at once --- */
 
 struct parallel {
-	struct ix_sandbox_plan plan;
+	struct ix_jail_plan plan;
 	int status, r;
 	struct ix_err err;
 };

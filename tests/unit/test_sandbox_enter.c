@@ -275,6 +275,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
-		return ix_sandbox_child_main(argc, argv);
+		return ix_jail_main(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	struct ix_err err;
 
 	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
-		return ix_sandbox_child_main(argc, argv);
+		return ix_jail_main(argc, argv);
 	missing = person_become("ixtest:1000000:65536\n");
 	if (missing) {
 		printf("skipped: %s\n", missing);

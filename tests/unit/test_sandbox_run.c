@@ -7,7 +7,7 @@ int main(int argc, char **argv)
 	struct ix_err err;
 
 	if (argc > 1 && strcmp(argv[1], "--sandbox-child") == 0)
-		return ix_sandbox_child_main(argc, argv);
+		return ix_jail_main(argc, argv);
 	if (ix_sandbox_enter(&degraded, &err) < 0) {
 		printf("skipped: %s\n", err.msg);
 		return 77;

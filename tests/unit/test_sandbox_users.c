@@ -1,5 +1,5 @@
+#include "jail/users_int.h"
 #include "sandbox/idmap_int.h"
-#include "sandbox/users_int.h"
 #include "test_sandbox_box.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n# comment:x:7:7::/:\nbroken\nbad:x:zero:0::/:\n\n"
@@ -11,7 +11,7 @@ static void expect_user(const char *spec, uid_t uid, gid_t gid, const char *home
 	struct user user;
 	struct ix_err err;
 
-	if (sandbox_user_find(spec, passwd, group, &user, &err) < 0)
+	if (jail_user_find(spec, passwd, group, &user, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(user.uid, uid);
 	assert_int_equal(user.gid, gid);
@@ -19,7 +19,7 @@ static void expect_user(const char *spec, uid_t uid, gid_t gid, const char *home
 	assert_int_equal(user.ngroups, ngroups);
 	for (size_t i = 0; i < ngroups; i++)
 		assert_int_equal(user.groups[i], groups[i]);
-	sandbox_user_release(&user);
+	jail_user_release(&user);
 }
 
 #define GROUPS(...)                                                                                                                        \
@@ -57,7 +57,7 @@ static void expect_error(const char *spec, const char *message)
 	struct user user;
 	struct ix_err err;
 
-	assert_int_equal(sandbox_user_find(spec, passwd, group, &user, &err), -IX_EARG);
+	assert_int_equal(jail_user_find(spec, passwd, group, &user, &err), -IX_EARG);
 	assert_string_equal(err.msg, message);
 }
 

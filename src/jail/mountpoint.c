@@ -1,4 +1,4 @@
-#include "sandbox/mountpoint_int.h"
+#include "jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,18 +12,18 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/path.h"
-#include "sandbox/syscalls_int.h"
+#include "jail/syscalls_int.h"
 
 enum { LINKS_MAX = 40 };
 
-struct stub {
-	char *dir; /* resolved, as sandbox_resolve gives it */
+struct ix_stub {
+	char *dir; /* resolved, as ix_mountpoint_resolve gives it */
 	char *name;
 	bool is_dir;
 	ino_t ino;
 };
 
-int sandbox_open_resolved(int root_fd, const char *path, int flags)
+int ix_mountpoint_open_resolved(int root_fd, const char *path, int flags)
 {
 	return sys_openat2(root_fd, *path ? path : ".", flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
@@ -93,7 +93,7 @@ static int step(struct walk *walk, const char *name, struct ix_err *err)
 	if (walk->done.len > 0)
 		ix_buf_putc(&walk->done, '/');
 	ix_buf_puts(&walk->done, name);
-	fd = sandbox_open_resolved(walk->root_fd, walk->done.data, O_PATH | O_NOFOLLOW);
+	fd = ix_mountpoint_open_resolved(walk->root_fd, walk->done.data, O_PATH | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return 0; /* to be made */
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -101,7 +101,7 @@ static int step(struct walk *walk, const char *name, struct ix_err *err)
 	return S_ISLNK(st.st_mode) ? follow(walk, fd, err) : 0;
 }
 
-int sandbox_resolve(int root_fd, const char *path, char **ret_path, struct ix_err *err)
+int ix_mountpoint_resolve(int root_fd, const char *path, char **ret_path, struct ix_err *err)
 {
 	ix_scoped(walk_release) struct walk walk = { .root_fd = root_fd, .todo = ix_strdup(path) };
 	char *name;
@@ -131,14 +131,14 @@ static int make_entry(int dir_fd, const char *name, bool is_dir)
 	return fd < 0 ? -1 : fchmod(fd, is_dir ? 0755 : 0644);
 }
 
-static void note(struct stubs *stubs, int dir_fd, const char *dir, const char *name, bool is_dir)
+static void note(struct ix_stubs *stubs, int dir_fd, const char *dir, const char *name, bool is_dir)
 {
 	struct stat st;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	IX_GROW(&stubs->items, stubs->count, &stubs->cap);
-	stubs->items[stubs->count++] = (struct stub){ ix_strdup(dir), ix_strdup(name), is_dir, st.st_ino };
+	stubs->items[stubs->count++] = (struct ix_stub){ ix_strdup(dir), ix_strdup(name), is_dir, st.st_ino };
 }
 
 /* Is the directory the root's own, and not of something mounted on it, which other steps may have too? */
@@ -154,11 +154,11 @@ static bool of_root(int root_fd, const struct stat *dir)
  * In the root the parent gets its times back at once, not in the end: so a change that the command makes in it can be told from ours, however fast it
  * comes after it.
  */
-static int make_stub(int root_fd, const char *path, bool is_dir, struct stubs *stubs, struct ix_err *err)
+static int make_stub(int root_fd, const char *path, bool is_dir, struct ix_stubs *stubs, struct ix_err *err)
 {
 	const char *name = ix_path_base(path);
 	ix_auto_free char *dir = ix_strndup(path, (size_t)(name - path) - (name > path));
-	ix_auto_close int dir_fd = sandbox_open_resolved(root_fd, dir, O_RDONLY | O_DIRECTORY);
+	ix_auto_close int dir_fd = ix_mountpoint_open_resolved(root_fd, dir, O_RDONLY | O_DIRECTORY);
 	struct stat before;
 
 	if (dir_fd < 0 || fstat(dir_fd, &before) < 0 || (make_entry(dir_fd, name, is_dir) < 0 && errno != EEXIST))
@@ -171,7 +171,7 @@ static int make_stub(int root_fd, const char *path, bool is_dir, struct stubs *s
 	return 0;
 }
 
-static int make_missing(int root_fd, char *path, bool is_dir, struct stubs *stubs, struct ix_err *err)
+static int make_missing(int root_fd, char *path, bool is_dir, struct ix_stubs *stubs, struct ix_err *err)
 {
 	for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
 		ix_auto_close int fd = -1;
@@ -179,7 +179,7 @@ static int make_missing(int root_fd, char *path, bool is_dir, struct stubs *stub
 
 		if (slash)
 			*slash = '\0';
-		fd = sandbox_open_resolved(root_fd, path, O_PATH);
+		fd = ix_mountpoint_open_resolved(root_fd, path, O_PATH);
 		if (fd < 0)
 			r = errno == ENOENT ? make_stub(root_fd, path, slash ? true : is_dir, stubs, err) : ix_err_sys(err, "/%s", path);
 		if (slash)
@@ -189,21 +189,21 @@ static int make_missing(int root_fd, char *path, bool is_dir, struct stubs *stub
 	}
 }
 
-int sandbox_mountpoint(int root_fd, const char *path, bool is_dir, struct stubs *stubs, int *ret_fd, struct ix_err *err)
+int ix_mountpoint_open(int root_fd, const char *path, bool is_dir, struct ix_stubs *stubs, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_free char *resolved = NULL;
 	ix_auto_close int fd = -1;
 	struct stat st;
 	int r;
 
-	if (sandbox_resolve(root_fd, path, &resolved, err) < 0)
+	if (ix_mountpoint_resolve(root_fd, path, &resolved, err) < 0)
 		return ix_err_wrap(err, "mount point %s", path);
-	fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
+	fd = ix_mountpoint_open_resolved(root_fd, resolved, O_PATH);
 	if (fd < 0 && errno == ENOENT) {
 		r = make_missing(root_fd, resolved, is_dir, stubs, err);
 		if (r < 0)
 			return r;
-		fd = sandbox_open_resolved(root_fd, resolved, O_PATH);
+		fd = ix_mountpoint_open_resolved(root_fd, resolved, O_PATH);
 	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return ix_err_sys(err, "mount point %s", path);
@@ -216,9 +216,9 @@ int sandbox_mountpoint(int root_fd, const char *path, bool is_dir, struct stubs 
 
 /* --- taking away --- */
 
-static int remove_stub(int root_fd, const struct stub *stub, struct ix_err *err)
+static int remove_stub(int root_fd, const struct ix_stub *stub, struct ix_err *err)
 {
-	ix_auto_close int dir_fd = sandbox_open_resolved(root_fd, stub->dir, O_RDONLY | O_DIRECTORY);
+	ix_auto_close int dir_fd = ix_mountpoint_open_resolved(root_fd, stub->dir, O_RDONLY | O_DIRECTORY);
 	struct stat st, dir;
 
 	if (dir_fd < 0 || fstat(dir_fd, &dir) < 0 || fstatat(dir_fd, stub->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -235,7 +235,7 @@ static int remove_stub(int root_fd, const struct stub *stub, struct ix_err *err)
 	return 0;
 }
 
-int sandbox_stubs_remove(int root_fd, struct stubs *stubs, struct ix_err *err)
+int ix_stubs_remove(int root_fd, struct ix_stubs *stubs, struct ix_err *err)
 {
 	struct ix_err ignored;
 	int r = 0;
@@ -245,16 +245,16 @@ int sandbox_stubs_remove(int root_fd, struct stubs *stubs, struct ix_err *err)
 
 		r = r < 0 ? r : failed;
 	}
-	sandbox_stubs_release(stubs);
+	ix_stubs_release(stubs);
 	return r;
 }
 
-void sandbox_stubs_release(struct stubs *stubs)
+void ix_stubs_release(struct ix_stubs *stubs)
 {
 	for (size_t i = 0; i < stubs->count; i++) {
 		free(stubs->items[i].dir);
 		free(stubs->items[i].name);
 	}
 	free(stubs->items);
-	*stubs = (struct stubs){ 0 };
+	*stubs = (struct ix_stubs){ 0 };
 }

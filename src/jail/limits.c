@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/setup_int.h"
+#include "jail/setup_int.h"
 
 static const struct {
 	const char *name;
@@ -28,7 +28,7 @@ static bool value(const char *text, uint64_t *ret_value)
 	return ix_parse_u64(text, UINT64_MAX - 1, ret_value);
 }
 
-int ix_sandbox_limit_parse(const char *text, struct ix_sandbox_limit *ret_limit, struct ix_err *err)
+int ix_jail_limit_parse(const char *text, struct ix_jail_limit *ret_limit, struct ix_err *err)
 {
 	ix_auto_free char *copy = ix_strdup(text);
 	char *rest = copy, *name = strsep(&rest, "="), *soft = rest ? strsep(&rest, ":") : NULL, *hard = rest ? rest : soft;
@@ -99,9 +99,9 @@ static int fix_limit(int resource, uint64_t soft, uint64_t hard, struct ix_err *
 	return setrlimit((__rlimit_resource_t)resource, &want) < 0 ? ix_err_sys(err, "set resource limit %d", resource) : 0;
 }
 
-int sandbox_set_limits(struct setup *setup, struct ix_err *err)
+int jail_set_limits(struct setup *setup, struct ix_err *err)
 {
-	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	const struct ix_jail_plan *plan = &setup->orders->plan;
 	int r;
 
 	/* The builder's own, where somebody works in the image. */
@@ -109,7 +109,7 @@ int sandbox_set_limits(struct setup *setup, struct ix_err *err)
 		if ((r = fix_limit(fixed[i].resource, fixed[i].soft, fixed[i].hard, err)) < 0)
 			return r;
 	for (size_t i = 0; i < plan->nlimits; i++) {
-		const struct ix_sandbox_limit *want = &plan->limits[i];
+		const struct ix_jail_limit *want = &plan->limits[i];
 		const struct rlimit limit = { native(want->soft), native(want->hard) };
 
 		if (setrlimit((__rlimit_resource_t)want->resource, &limit) < 0)

@@ -1,17 +1,17 @@
-#include "sandbox/wire_int.h"
+#include "jail/jail.h"
 #include "test_sandbox_box.h"
 
 static const char *const argv[] = { "sh", "", "-c", NULL };
 static const char *const env[] = { NULL };
-static const struct ix_sandbox_mount mounts[] = {
-	{ .kind = IX_SANDBOX_OVERLAY, .subpath = "", .target = "/a", .tree_fd = 77 },
-	{ .kind = IX_SANDBOX_TMPFS, .target = "/t", .size = UINT64_MAX, .mode = 01777, .tree_fd = -1 },
-	{ .kind = IX_SANDBOX_OVERLAY, .target = "/b", .read_only = true, .tree_fd = 78 },
+static const struct ix_jail_mount mounts[] = {
+	{ .kind = IX_JAIL_OVERLAY, .subpath = "", .target = "/a", .tree_fd = 77 },
+	{ .kind = IX_JAIL_TMPFS, .target = "/t", .size = UINT64_MAX, .mode = 01777, .tree_fd = -1 },
+	{ .kind = IX_JAIL_OVERLAY, .target = "/b", .read_only = true, .tree_fd = 78 },
 };
 
 static void encode(struct ix_buf *bytes)
 {
-	const struct orders orders = {
+	const struct ix_jail_orders orders = {
 		.plan = { .argv = argv,
 			  .env = env,
 			  .cwd = "/",
@@ -25,18 +25,18 @@ static void encode(struct ix_buf *bytes)
 	};
 	struct ix_err err;
 
-	assert_int_equal(sandbox_orders_encode(&orders, bytes, &err), 0);
+	assert_int_equal(ix_jail_orders_encode(&orders, bytes, &err), 0);
 }
 
 static void orders_arrive_as_they_were_sent(void **state)
 {
 	ix_auto_buf bytes = { 0 };
-	struct orders orders;
+	struct ix_jail_orders orders;
 	struct ix_err err;
 
 	(void)state;
 	encode(&bytes);
-	assert_int_equal(sandbox_orders_decode(&bytes, &orders, &err), 0);
+	assert_int_equal(ix_jail_orders_decode(&bytes, &orders, &err), 0);
 	assert_int_equal(orders.parent, 4711);
 	assert_memory_equal(orders.filter, "12345678", 8);
 	assert_string_equal(orders.plan.argv[1], "");
@@ -48,13 +48,13 @@ static void orders_arrive_as_they_were_sent(void **state)
 	assert_true(orders.plan.no_network);
 	assert_false(orders.plan.insecure);
 	assert_int_equal(orders.plan.nmounts, 3);
-	assert_int_equal(orders.plan.mounts[0].tree_fd, FD_TREES);
+	assert_int_equal(orders.plan.mounts[0].tree_fd, IX_JAIL_FD_TREES);
 	assert_int_equal(orders.plan.mounts[1].tree_fd, -1);
 	assert_true(orders.plan.mounts[1].size == UINT64_MAX);
-	assert_int_equal(orders.plan.mounts[2].tree_fd, FD_TREES + 1);
+	assert_int_equal(orders.plan.mounts[2].tree_fd, IX_JAIL_FD_TREES + 1);
 	assert_string_equal(orders.plan.mounts[0].subpath, "");
 	assert_null(orders.plan.mounts[2].subpath);
-	sandbox_orders_release(&orders);
+	ix_jail_orders_release(&orders);
 }
 
 #define DAMAGED "the sandbox's plan is damaged"
@@ -68,11 +68,11 @@ static void cut_orders_are_refused(void **state)
 	for (size_t len = 0; len < bytes.len; len++) {
 		ix_auto_free char *copy = ix_malloc(len + 1);
 		struct ix_buf cut = { .data = copy, .len = len };
-		struct orders orders = { 0 };
+		struct ix_jail_orders orders = { 0 };
 		struct ix_err err;
 
 		memcpy(copy, bytes.data, len);
-		assert_int_equal(sandbox_orders_decode(&cut, &orders, &err), -IX_ECORRUPT);
+		assert_int_equal(ix_jail_orders_decode(&cut, &orders, &err), -IX_ECORRUPT);
 		assert_string_equal(err.msg, DAMAGED);
 	}
 }
@@ -85,12 +85,12 @@ static void inverted_bytes_do_no_harm(void **state)
 	(void)state;
 	encode(&bytes);
 	for (size_t i = 0; i < bytes.len; i++) {
-		struct orders orders;
+		struct ix_jail_orders orders;
 		struct ix_err err;
 
 		bytes.data[i] = (char)~bytes.data[i];
-		if (sandbox_orders_decode(&bytes, &orders, &err) == 0)
-			sandbox_orders_release(&orders);
+		if (ix_jail_orders_decode(&bytes, &orders, &err) == 0)
+			ix_jail_orders_release(&orders);
 		bytes.data[i] = (char)~bytes.data[i];
 	}
 }

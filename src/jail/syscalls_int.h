@@ -1,6 +1,6 @@
 /* Raw system calls that the C library of Debian 12 does not wrap, each in one place. They behave like wrapped ones: -1 and errno. */
-#ifndef IX_SANDBOX_SYSCALLS_INT_H
-#define IX_SANDBOX_SYSCALLS_INT_H
+#ifndef IX_JAIL_SYSCALLS_INT_H
+#define IX_JAIL_SYSCALLS_INT_H
 
 #include <errno.h>
 #include <fcntl.h>

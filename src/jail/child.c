@@ -27,12 +27,12 @@
 #include "base/scope.h"
 #include "base/str.h"
 #include "base/trace.h"
-#include "sandbox/caps_int.h"
-#include "sandbox/sandbox.h"
-#include "sandbox/seccomp_int.h"
-#include "sandbox/setup_int.h"
-#include "sandbox/syscalls_int.h"
-#include "sandbox/users_int.h"
+#include "jail/caps_int.h"
+#include "jail/jail.h"
+#include "jail/jail_int.h"
+#include "jail/setup_int.h"
+#include "jail/syscalls_int.h"
+#include "jail/users_int.h"
 
 /*
  * Two processes. The first stays in the surrounding pid namespace, makes the other namespaces, waits, and passes the exit status on; SIGTERM
@@ -46,7 +46,7 @@ enum { FAILED = 125 };
 static ix_noreturn void report_and_exit(const struct ix_err *err)
 {
 	_Static_assert(sizeof(*err) <= PIPE_BUF, "an error fits into one pipe write");
-	_exit(write(FD_REPORT, err, sizeof(*err)) == (ssize_t)sizeof(*err) ? FAILED : FAILED + 1);
+	_exit(write(IX_JAIL_FD_REPORT, err, sizeof(*err)) == (ssize_t)sizeof(*err) ? FAILED : FAILED + 1);
 }
 
 /* --- steps of the second process, in order --- */
@@ -61,9 +61,9 @@ static void write_file(const char *path, const char *text)
 }
 
 /* In a user namespace the command has no capability over it: low ports and ping go without, as docker sets them too. */
-static void open_network(const struct orders *orders)
+static void open_network(const struct ix_jail_orders *orders)
 {
-	if (orders->confinement != CONFINE_USERNS)
+	if (orders->confinement != IX_CONFINE_USERNS)
 		return;
 	write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 	write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
@@ -116,8 +116,8 @@ static int plain_personality(struct setup *setup, struct ix_err *err)
 }
 
 static int (*const steps[])(struct setup *setup, struct ix_err *err) = {
-	start_loopback,    sandbox_root_stage,    sandbox_mount_dev,  sandbox_mount_proc, sandbox_mount_sys,  sandbox_mask,
-	sandbox_mount_etc, sandbox_mount_planned, sandbox_root_enter, enter_cwd,          sandbox_set_limits, plain_personality,
+	start_loopback, jail_root_stage,    jail_mount_dev,  jail_mount_proc, jail_mount_sys,  jail_mask,
+	jail_mount_etc, jail_mount_planned, jail_root_enter, enter_cwd,       jail_set_limits, plain_personality,
 };
 
 /* --- becoming the user --- */
@@ -162,18 +162,18 @@ static void give_pipes(uid_t uid)
  * the parent-death signal, so that is asked for again. Entering a user namespace gives all its capabilities, so that comes first; the mounts
  * were made before it and belong to the namespace around, so nothing in there has a say over them.
  */
-static int drop_privileges(const struct orders *orders, const struct user *user, struct ix_err *err)
+static int drop_privileges(const struct ix_jail_orders *orders, const struct user *user, struct ix_err *err)
 {
-	uint64_t kept = orders->confinement == CONFINE_CAPS ? sandbox_caps_harmless(orders->plan.no_network) : sandbox_caps_all();
+	uint64_t kept = orders->confinement == IX_CONFINE_CAPS ? jail_caps_harmless(orders->plan.no_network) : jail_caps_all();
 	bool secure = !orders->plan.insecure;
 	int r;
 
-	if (orders->confinement == CONFINE_USERNS && setns(FD_USERNS, CLONE_NEWUSER) < 0)
+	if (orders->confinement == IX_CONFINE_USERNS && setns(IX_JAIL_FD_USERNS, CLONE_NEWUSER) < 0)
 		return ix_err_sys(err, "enter the user namespace of steps");
 	(void)sys_new_session_keyring(); /* kernels without keys have nothing to hide */
-	if (secure && ((r = sandbox_caps_bound(kept, err)) < 0 || (r = sandbox_filter_load(orders->filter, orders->filter_len, err)) < 0))
+	if (secure && ((r = jail_caps_bound(kept, err)) < 0 || (r = jail_filter_load(orders->filter, orders->filter_len, err)) < 0))
 		return r;
-	if ((r = set_ids(user, err)) < 0 || (secure && (r = sandbox_caps_drop(kept, err)) < 0))
+	if ((r = set_ids(user, err)) < 0 || (secure && (r = jail_caps_drop(kept, err)) < 0))
 		return r;
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? ix_err_sys(err, "prctl") : 0;
 }
@@ -221,10 +221,10 @@ static void shift_pids(uint32_t first)
 	write_file("/proc/sys/kernel/ns_last_pid", text);
 }
 
-static ix_noreturn void second_process(const struct orders *orders)
+static ix_noreturn void second_process(const struct ix_jail_orders *orders)
 {
 	struct setup setup = { .orders = orders, .staging_fd = -1, .root_fd = -1 };
-	const struct ix_sandbox_plan *plan = &orders->plan;
+	const struct ix_jail_plan *plan = &orders->plan;
 	const char *const *env;
 	struct ix_err err = { 0 };
 	struct user user;
@@ -235,7 +235,7 @@ static ix_noreturn void second_process(const struct orders *orders)
 	for (size_t i = 0; i < IX_ARRAY_LEN(steps); i++)
 		if (steps[i](&setup, &err) < 0)
 			report_and_exit(&err);
-	if (sandbox_user_look_up(plan->user, &user, &err) < 0)
+	if (jail_user_look_up(plan->user, &user, &err) < 0)
 		report_and_exit(&err);
 	env = with_home(plan->env, user.home);
 	give_pipes(user.uid);
@@ -243,12 +243,12 @@ static ix_noreturn void second_process(const struct orders *orders)
 		report_and_exit(&err);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL); /* NOLINT(concurrency-mt-unsafe): the child has one thread */
-	_exit(sandbox_exec(plan->argv, env));
+	_exit(jail_exec(plan->argv, env));
 }
 
 /* --- the first process --- */
 
-static int unshare_all(const struct ix_sandbox_plan *plan, struct ix_err *err)
+static int unshare_all(const struct ix_jail_plan *plan, struct ix_err *err)
 {
 	const char *hostname = plan->hostname ? plan->hostname : "ix";
 
@@ -277,17 +277,17 @@ static int wait_for_second(pid_t pid, const sigset_t *signals)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int read_orders(struct orders *orders, struct ix_buf *bytes, struct ix_err *err)
+static int read_orders(struct ix_jail_orders *orders, struct ix_buf *bytes, struct ix_err *err)
 {
-	*bytes = IX_BUF_INIT(PLAN_MAX);
-	if (ix_buf_read_fd(bytes, FD_PLAN, err) < 0)
+	*bytes = IX_BUF_INIT(IX_JAIL_PLAN_MAX);
+	if (ix_buf_read_fd(bytes, IX_JAIL_FD_PLAN, err) < 0)
 		return ix_err_wrap(err, "the sandbox's plan");
-	return sandbox_orders_decode(bytes, orders, err);
+	return ix_jail_orders_decode(bytes, orders, err);
 }
 
-int ix_sandbox_child_main(int argc, char **argv)
+int ix_jail_main(int argc, char **argv)
 {
-	struct orders orders;
+	struct ix_jail_orders orders;
 	struct ix_err err = { 0 };
 	struct ix_buf bytes;
 	sigset_t blocked;
@@ -296,12 +296,12 @@ int ix_sandbox_child_main(int argc, char **argv)
 
 	(void)argv;
 	/* Started by hand there is nobody to report to. */
-	if (argc != 2 || fcntl(FD_REPORT, F_GETFD) < 0) {
-		dprintf(STDERR_FILENO, "ix: --sandbox-child is for ix itself\n");
+	if (argc != 2 || fcntl(IX_JAIL_FD_REPORT, F_GETFD) < 0) {
+		dprintf(STDERR_FILENO, "ix-jail: it is for ix itself\n");
 		return 2;
 	}
 	/* From here on nothing but 0, 1 and 2 survives an exec. */
-	if (close_range(FD_PLAN, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+	if (close_range(IX_JAIL_FD_PLAN, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
 		ix_err_sys(&err, "close_range");
 		report_and_exit(&err);
 	}

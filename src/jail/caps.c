@@ -1,28 +1,28 @@
-#include "sandbox/caps_int.h"
+#include "jail/caps_int.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
 
 #include "base/err.h"
-#include "sandbox/syscalls_int.h"
+#include "jail/syscalls_int.h"
 
 static const uint64_t docker = 1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FSETID | 1ull << CAP_FOWNER | 1ull << CAP_MKNOD |
 			       1ull << CAP_NET_RAW | 1ull << CAP_SETGID | 1ull << CAP_SETUID | 1ull << CAP_SETFCAP | 1ull << CAP_SETPCAP |
 			       1ull << CAP_NET_BIND_SERVICE | 1ull << CAP_SYS_CHROOT | 1ull << CAP_KILL | 1ull << CAP_AUDIT_WRITE;
 
-uint64_t sandbox_caps_all(void)
+uint64_t jail_caps_all(void)
 {
 	return docker;
 }
 
-uint64_t sandbox_caps_harmless(bool own_network)
+uint64_t jail_caps_harmless(bool own_network)
 {
 	const uint64_t devices = 1ull << CAP_MKNOD, network = 1ull << CAP_NET_RAW | 1ull << CAP_NET_BIND_SERVICE;
 
 	return docker & ~devices & ~(own_network ? 0 : network);
 }
 
-int sandbox_caps_bound(uint64_t kept, struct ix_err *err)
+int jail_caps_bound(uint64_t kept, struct ix_err *err)
 {
 	for (int cap = 0; cap < 64; cap++) {
 		if (kept >> cap & 1)
@@ -36,7 +36,7 @@ int sandbox_caps_bound(uint64_t kept, struct ix_err *err)
 	return 0;
 }
 
-int sandbox_caps_drop(uint64_t kept, struct ix_err *err)
+int jail_caps_drop(uint64_t kept, struct ix_err *err)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];

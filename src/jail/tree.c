@@ -1,4 +1,4 @@
-#include "sandbox/tree_int.h"
+#include "jail/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,10 +7,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "base/compiler.h"
 #include "base/err.h"
 #include "base/scope.h"
-#include "sandbox/sandbox.h"
 
 /* The kernel leaves its reasons as messages in the context: "e overlay: ...". Fills err from errno and the first of them. */
 static int context_error(struct ix_err *err, int context, const char *type)
@@ -27,14 +25,14 @@ static int context_error(struct ix_err *err, int context, const char *type)
 	return ix_err_sys(err, "mount %s (%s)", type, reason + 2);
 }
 
-static int set_option(int context, const struct tree_option *option)
+static int set_option(int context, const struct ix_tree_option *option)
 {
 	if (!option->value)
 		return fsconfig(context, FSCONFIG_SET_FLAG, option->key, NULL, 0);
 	return fsconfig(context, FSCONFIG_SET_STRING, option->key, option->value, 0);
 }
 
-int sandbox_tree_new(const char *type, const struct tree_option *options, size_t noptions, unsigned attrs, int *ret_fd, struct ix_err *err)
+int ix_tree_new(const char *type, const struct ix_tree_option *options, size_t noptions, unsigned attrs, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_close int context = fsopen(type, FSOPEN_CLOEXEC);
 	int fd;
@@ -53,7 +51,7 @@ int sandbox_tree_new(const char *type, const struct tree_option *options, size_t
 	return 0;
 }
 
-int sandbox_tree_clone(int dirfd, const char *path, int *ret_fd, struct ix_err *err)
+int ix_tree_clone(int dirfd, const char *path, int *ret_fd, struct ix_err *err)
 {
 	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | (*path ? 0 : AT_EMPTY_PATH);
 	int fd = open_tree(dirfd, path, flags);
@@ -64,7 +62,7 @@ int sandbox_tree_clone(int dirfd, const char *path, int *ret_fd, struct ix_err *
 	return 0;
 }
 
-int sandbox_tree_restrict(int tree_fd, uint64_t attrs, struct ix_err *err)
+int ix_tree_restrict(int tree_fd, uint64_t attrs, struct ix_err *err)
 {
 	struct mount_attr attr = { .attr_set = attrs };
 
@@ -73,32 +71,21 @@ int sandbox_tree_restrict(int tree_fd, uint64_t attrs, struct ix_err *err)
 	return 0;
 }
 
-int sandbox_tree_attach(int tree_fd, int target_fd, struct ix_err *err)
+int ix_tree_attach(int tree_fd, int target_fd, struct ix_err *err)
 {
 	if (move_mount(tree_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return ix_err_sys(err, "attach a mount");
 	return 0;
 }
 
-int ix_tmpfs_open(uint64_t size, int *ret_fd, struct ix_err *err)
-{
-	char bytes[32];
-	const struct tree_option options[] = { { "mode", "0755" }, { "size", bytes } };
-
-	/* 0 would be no limit. */
-	snprintf(bytes, sizeof(bytes), "%ju", (uintmax_t)(size ? size : 1));
-	return sandbox_tree_new("tmpfs", options, IX_ARRAY_LEN(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, ret_fd,
-				err);
-}
-
 int ix_bind_open(const char *path, bool read_only, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_close int fd = -1;
-	int r = sandbox_tree_clone(AT_FDCWD, path, &fd, err);
+	int r = ix_tree_clone(AT_FDCWD, path, &fd, err);
 
 	if (r < 0)
 		return r;
-	if (read_only && sandbox_tree_restrict(fd, MOUNT_ATTR_RDONLY, err) < 0)
+	if (read_only && ix_tree_restrict(fd, MOUNT_ATTR_RDONLY, err) < 0)
 		return ix_err_wrap(err, "bind %s read-only", path);
 	*ret_fd = ix_steal_fd(&fd);
 	return 0;

@@ -9,9 +9,8 @@
 #include "base/err.h"
 #include "base/fsutil.h"
 #include "base/scope.h"
-#include "sandbox/mountpoint_int.h"
-#include "sandbox/setup_int.h"
-#include "sandbox/tree_int.h"
+#include "jail/jail.h"
+#include "jail/setup_int.h"
 
 /* --- name service files --- */
 
@@ -25,9 +24,9 @@ static int mount_hosts(const struct setup *setup, const char *content, struct ix
 	int r = ix_write_all(file, content, strlen(content), err);
 	if (r < 0)
 		return r;
-	if (sandbox_tree_clone(setup->staging_fd, "hosts", &tree, err) < 0 || sandbox_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0)
+	if (ix_tree_clone(setup->staging_fd, "hosts", &tree, err) < 0 || ix_tree_restrict(tree, MOUNT_ATTR_RDONLY, err) < 0)
 		return ix_err_wrap(err, "/etc/hosts");
-	return sandbox_attach(setup, tree, "/etc/hosts", err);
+	return jail_attach(setup, tree, "/etc/hosts", err);
 }
 
 static int mount_resolv(const struct setup *setup, const char *source, struct ix_err *err)
@@ -36,12 +35,12 @@ static int mount_resolv(const struct setup *setup, const char *source, struct ix
 
 	if (ix_bind_open(source, true, &tree, err) < 0)
 		return ix_err_wrap(err, "/etc/resolv.conf");
-	return sandbox_attach(setup, tree, "/etc/resolv.conf", err);
+	return jail_attach(setup, tree, "/etc/resolv.conf", err);
 }
 
-int sandbox_mount_etc(struct setup *setup, struct ix_err *err)
+int jail_mount_etc(struct setup *setup, struct ix_err *err)
 {
-	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	const struct ix_jail_plan *plan = &setup->orders->plan;
 	int r;
 
 	if (plan->hosts_file && (r = mount_hosts(setup, plan->hosts_file, err)) < 0)
@@ -53,21 +52,21 @@ int sandbox_mount_etc(struct setup *setup, struct ix_err *err)
 
 /* --- what the plan asks for --- */
 
-static int open_tmpfs(const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+static int open_tmpfs(const struct ix_jail_mount *mount, int *ret_fd, struct ix_err *err)
 {
 	char mode[16], size[32];
-	const struct tree_option options[] = { { "mode", mode }, { "size", size } };
+	const struct ix_tree_option options[] = { { "mode", mode }, { "size", size } };
 
 	snprintf(mode, sizeof(mode), "%o", mount->mode ? mount->mode & 07777 : 01777);
 	snprintf(size, sizeof(size), "%ju", (uintmax_t)mount->size);
-	return sandbox_tree_new("tmpfs", options, mount->size ? 2 : 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, ret_fd, err);
+	return ix_tree_new("tmpfs", options, mount->size ? 2 : 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, ret_fd, err);
 }
 
 static int clone_part(int tree_fd, const char *subpath, int *ret_fd, struct ix_err *err)
 {
 	ix_auto_close int part = ix_open_in_root(tree_fd, subpath, O_PATH, err);
 
-	return part < 0 ? part : sandbox_tree_clone(part, "", ret_fd, err);
+	return part < 0 ? part : ix_tree_clone(part, "", ret_fd, err);
 }
 
 static int stage_tree(const struct setup *setup, int tree_fd, struct ix_err *err)
@@ -81,14 +80,14 @@ static int stage_tree(const struct setup *setup, int tree_fd, struct ix_err *err
 	place = openat(setup->staging_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place < 0)
 		return ix_err_sys(err, "staging area");
-	return sandbox_tree_attach(tree_fd, place, err);
+	return ix_tree_attach(tree_fd, place, err);
 }
 
 /*
  * A part of a tree, or the same tree twice, takes a clone; before Linux 6.15 only trees attached in our namespace can be cloned. So the tree
  * is attached in the staging area when cloning is refused.
  */
-static int open_part(const struct setup *setup, const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+static int open_part(const struct setup *setup, const struct ix_jail_mount *mount, int *ret_fd, struct ix_err *err)
 {
 	const char *subpath = mount->subpath ? mount->subpath : "";
 	int r = clone_part(mount->tree_fd, subpath, ret_fd, err);
@@ -101,21 +100,21 @@ static int open_part(const struct setup *setup, const struct ix_sandbox_mount *m
 	return clone_part(mount->tree_fd, subpath, ret_fd, err);
 }
 
-static int open_source(const struct setup *setup, const struct ix_sandbox_mount *mount, int *ret_fd, struct ix_err *err)
+static int open_source(const struct setup *setup, const struct ix_jail_mount *mount, int *ret_fd, struct ix_err *err)
 {
 	switch (mount->kind) {
-	case IX_SANDBOX_BIND:
-		return sandbox_tree_clone(AT_FDCWD, mount->source, ret_fd, err);
-	case IX_SANDBOX_TMPFS:
+	case IX_JAIL_BIND:
+		return ix_tree_clone(AT_FDCWD, mount->source, ret_fd, err);
+	case IX_JAIL_TMPFS:
 		return open_tmpfs(mount, ret_fd, err);
-	case IX_SANDBOX_OVERLAY:
+	case IX_JAIL_OVERLAY:
 		return open_part(setup, mount, ret_fd, err);
 	}
 	return ix_err_set(err, IX_ECORRUPT, "a mount of unknown kind");
 }
 
 /* A device that was given by name can be used; one that lies in a tree cannot. */
-static int restrict_mount(const struct setup *setup, const struct ix_sandbox_mount *mount, int tree_fd, struct ix_err *err)
+static int restrict_mount(const struct setup *setup, const struct ix_jail_mount *mount, int tree_fd, struct ix_err *err)
 {
 	uint64_t attrs = mount->read_only ? MOUNT_ATTR_RDONLY : 0;
 	struct stat st;
@@ -124,21 +123,21 @@ static int restrict_mount(const struct setup *setup, const struct ix_sandbox_mou
 		return ix_err_sys(err, "stat");
 	if (!setup->orders->plan.insecure && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		attrs |= MOUNT_ATTR_NODEV;
-	return attrs ? sandbox_tree_restrict(tree_fd, attrs, err) : 0;
+	return attrs ? ix_tree_restrict(tree_fd, attrs, err) : 0;
 }
 
-static int mount_one(const struct setup *setup, const struct ix_sandbox_mount *mount, struct ix_err *err)
+static int mount_one(const struct setup *setup, const struct ix_jail_mount *mount, struct ix_err *err)
 {
 	ix_auto_close int tree = -1;
 
 	if (open_source(setup, mount, &tree, err) < 0 || restrict_mount(setup, mount, tree, err) < 0)
 		return ix_err_wrap(err, "mount on %s", mount->target);
-	return sandbox_attach(setup, tree, mount->target, err);
+	return jail_attach(setup, tree, mount->target, err);
 }
 
-int sandbox_mount_planned(struct setup *setup, struct ix_err *err)
+int jail_mount_planned(struct setup *setup, struct ix_err *err)
 {
-	const struct ix_sandbox_plan *plan = &setup->orders->plan;
+	const struct ix_jail_plan *plan = &setup->orders->plan;
 	int r;
 
 	for (size_t i = 0; i < plan->nmounts; i++)

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/scope.h"
 #include "base/str.h"
-#include "sandbox/setup_int.h"
+#include "jail/setup_int.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -53,7 +53,7 @@ static const char *explain(const char *name, int error)
 	return strerrordesc_np(error);
 }
 
-int sandbox_exec(const char *const *argv, const char *const *env)
+int jail_exec(const char *const *argv, const char *const *env)
 {
 	ix_auto_free char *name = ix_printable(argv[0], 300);
 	const char *why;

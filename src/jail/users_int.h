@@ -1,6 +1,6 @@
 /* Users and groups of the sandbox: names become numbers by its own /etc/passwd and /etc/group, not by this machine's. */
-#ifndef IX_SANDBOX_USERS_INT_H
-#define IX_SANDBOX_USERS_INT_H
+#ifndef IX_JAIL_USERS_INT_H
+#define IX_JAIL_USERS_INT_H
 
 #include <sys/types.h>
 
@@ -17,9 +17,9 @@ struct user {
 };
 
 /* spec: "user|uid[:group|gid]", NULL or "" is 0. passwd and group are the texts of the files. */
-int sandbox_user_find(const char *spec, const char *passwd, const char *group, struct user *ret_user, struct ix_err *err);
+int jail_user_find(const char *spec, const char *passwd, const char *group, struct user *ret_user, struct ix_err *err);
 /* The same by the files of the current root. */
-int sandbox_user_look_up(const char *spec, struct user *ret_user, struct ix_err *err);
-void sandbox_user_release(struct user *user);
+int jail_user_look_up(const char *spec, struct user *ret_user, struct ix_err *err);
+void jail_user_release(struct user *user);
 
 #endif

@@ -1,4 +1,4 @@
-#include "sandbox/wire_int.h"
+#include "jail/jail.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void put_texts(struct ix_buf *bytes, const char *const *texts)
 		put_text(bytes, texts[i]);
 }
 
-static void put_mount(struct ix_buf *bytes, const struct ix_sandbox_mount *mount)
+static void put_mount(struct ix_buf *bytes, const struct ix_jail_mount *mount)
 {
 	put_u64(bytes, mount->kind);
 	put_text(bytes, mount->source);
@@ -44,9 +44,9 @@ static void put_mount(struct ix_buf *bytes, const struct ix_sandbox_mount *mount
 	put_u64(bytes, mount->mode);
 }
 
-int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, struct ix_err *err)
+int ix_jail_orders_encode(const struct ix_jail_orders *orders, struct ix_buf *bytes, struct ix_err *err)
 {
-	const struct ix_sandbox_plan *plan = &orders->plan;
+	const struct ix_jail_plan *plan = &orders->plan;
 
 	put_u64(bytes, (uint64_t)orders->parent);
 	put_u64(bytes, orders->confinement);
@@ -74,8 +74,9 @@ int sandbox_orders_encode(const struct orders *orders, struct ix_buf *bytes, str
 	put_u64(bytes, plan->nmounts);
 	for (size_t i = 0; i < plan->nmounts; i++)
 		put_mount(bytes, &plan->mounts[i]);
-	if (bytes->len > PLAN_MAX)
-		return ix_err_set(err, IX_ELIMIT, "the command line and environment of a step are larger than %d MiB", PLAN_MAX >> 20);
+	if (bytes->len > IX_JAIL_PLAN_MAX)
+		return ix_err_set(err, IX_ELIMIT, "the command line and environment of a step are larger than %d MiB",
+				  IX_JAIL_PLAN_MAX >> 20);
 	return 0;
 }
 
@@ -127,7 +128,7 @@ static const char **take_texts(struct cursor *cursor)
 	uint64_t count = take_u64(cursor);
 	const char **texts;
 
-	if (count > PLAN_WORDS_MAX) {
+	if (count > IX_JAIL_WORDS_MAX) {
 		cursor->bad = true;
 		count = 0;
 	}
@@ -137,29 +138,29 @@ static const char **take_texts(struct cursor *cursor)
 	return texts;
 }
 
-static struct ix_sandbox_mount *take_mounts(struct cursor *cursor, size_t count)
+static struct ix_jail_mount *take_mounts(struct cursor *cursor, size_t count)
 {
-	struct ix_sandbox_mount *mounts = ix_calloc(count + 1, sizeof(*mounts));
-	int tree = FD_TREES;
+	struct ix_jail_mount *mounts = ix_calloc(count + 1, sizeof(*mounts));
+	int tree = IX_JAIL_FD_TREES;
 
 	for (size_t i = 0; i < count && !cursor->bad; i++) {
-		struct ix_sandbox_mount *mount = &mounts[i];
+		struct ix_jail_mount *mount = &mounts[i];
 
-		mount->kind = (enum ix_sandbox_mount_kind)take_u64(cursor);
+		mount->kind = (enum ix_jail_mount_kind)take_u64(cursor);
 		mount->source = take_text(cursor);
 		mount->subpath = take_text(cursor);
 		mount->target = take_text(cursor);
 		mount->read_only = take_u64(cursor) != 0;
 		mount->size = take_u64(cursor);
 		mount->mode = (uint32_t)take_u64(cursor);
-		mount->tree_fd = mount->kind == IX_SANDBOX_OVERLAY ? tree++ : -1;
+		mount->tree_fd = mount->kind == IX_JAIL_OVERLAY ? tree++ : -1;
 	}
 	return mounts;
 }
 
-static struct ix_sandbox_limit *take_limits(struct cursor *cursor, size_t count)
+static struct ix_jail_limit *take_limits(struct cursor *cursor, size_t count)
 {
-	struct ix_sandbox_limit *limits = ix_calloc(count + 1, sizeof(*limits));
+	struct ix_jail_limit *limits = ix_calloc(count + 1, sizeof(*limits));
 
 	for (size_t i = 0; i < count && !cursor->bad; i++) {
 		limits[i].resource = (int)take_u64(cursor);
@@ -169,14 +170,14 @@ static struct ix_sandbox_limit *take_limits(struct cursor *cursor, size_t count)
 	return limits;
 }
 
-int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders, struct ix_err *err)
+int ix_jail_orders_decode(const struct ix_buf *bytes, struct ix_jail_orders *ret_orders, struct ix_err *err)
 {
 	struct cursor cursor = { .at = bytes->data, .left = bytes->len };
-	struct orders orders = { 0 };
-	struct ix_sandbox_plan *plan = &orders.plan;
+	struct ix_jail_orders orders = { 0 };
+	struct ix_jail_plan *plan = &orders.plan;
 
 	orders.parent = (pid_t)take_u64(&cursor);
-	orders.confinement = (enum confinement)take_u64(&cursor);
+	orders.confinement = (enum ix_confinement)take_u64(&cursor);
 	orders.filter_len = take_u64(&cursor);
 	orders.filter = take(&cursor, orders.filter_len);
 	plan->argv = take_texts(&cursor);
@@ -193,16 +194,16 @@ int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders,
 	plan->first_pid = (uint32_t)take_u64(&cursor);
 	plan->boot_offset_s = (uint32_t)take_u64(&cursor);
 	plan->nlimits = take_u64(&cursor);
-	cursor.bad |= plan->nlimits > PLAN_LIMITS_MAX;
+	cursor.bad |= plan->nlimits > IX_JAIL_LIMITS_MAX;
 	plan->limits = take_limits(&cursor, cursor.bad ? 0 : plan->nlimits);
 	plan->nmounts = take_u64(&cursor);
-	cursor.bad |= plan->nmounts > PLAN_MOUNTS_MAX;
+	cursor.bad |= plan->nmounts > IX_JAIL_MOUNTS_MAX;
 	plan->mounts = take_mounts(&cursor, cursor.bad ? 0 : plan->nmounts);
 	if (cursor.bad || cursor.left > 0 || !plan->argv[0] || !plan->cwd) {
-		sandbox_orders_release(&orders);
+		ix_jail_orders_release(&orders);
 		return ix_err_set(err, IX_ECORRUPT, "the sandbox's plan is damaged");
 	}
-	plan->root_fd = FD_ROOT;
+	plan->root_fd = IX_JAIL_FD_ROOT;
 	plan->stdin_fd = 0;
 	plan->stdout_fd = 1;
 	plan->stderr_fd = 2;
@@ -210,11 +211,11 @@ int sandbox_orders_decode(const struct ix_buf *bytes, struct orders *ret_orders,
 	return 0;
 }
 
-void sandbox_orders_release(struct orders *orders)
+void ix_jail_orders_release(struct ix_jail_orders *orders)
 {
 	free((void *)(uintptr_t)orders->plan.argv);
 	free((void *)(uintptr_t)orders->plan.env);
 	free((void *)(uintptr_t)orders->plan.mounts);
 	free((void *)(uintptr_t)orders->plan.limits);
-	*orders = (struct orders){ 0 };
+	*orders = (struct ix_jail_orders){ 0 };
 }

@@ -1,4 +1,4 @@
-#include "sandbox/users_int.h"
+#include "jail/users_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,9 +143,9 @@ static int find_group(const char *name, const char *group, struct user *user, st
 	return ix_err_set(err, IX_EARG, "unable to find group %s: no matching entries in group file", name);
 }
 
-int sandbox_user_find(const char *spec, const char *passwd, const char *group, struct user *ret_user, struct ix_err *err)
+int jail_user_find(const char *spec, const char *passwd, const char *group, struct user *ret_user, struct ix_err *err)
 {
-	ix_scoped(sandbox_user_release) struct user user = { .groups = ix_calloc(USER_GROUPS_MAX, sizeof(gid_t)) };
+	ix_scoped(jail_user_release) struct user user = { .groups = ix_calloc(USER_GROUPS_MAX, sizeof(gid_t)) };
 	ix_auto_free char *copy = ix_strdup(spec ? spec : "");
 	ix_auto_free char *account = NULL;
 	char *group_name = copy;
@@ -187,7 +187,7 @@ static int read_accounts(const char *path, struct ix_buf *text, struct ix_err *e
 	return 0;
 }
 
-int sandbox_user_look_up(const char *spec, struct user *ret_user, struct ix_err *err)
+int jail_user_look_up(const char *spec, struct user *ret_user, struct ix_err *err)
 {
 	ix_auto_buf passwd = IX_BUF_INIT(ACCOUNTS_MAX);
 	ix_auto_buf group = IX_BUF_INIT(ACCOUNTS_MAX);
@@ -195,10 +195,10 @@ int sandbox_user_look_up(const char *spec, struct user *ret_user, struct ix_err 
 
 	if ((r = read_accounts("/etc/passwd", &passwd, err)) < 0 || (r = read_accounts("/etc/group", &group, err)) < 0)
 		return r;
-	return sandbox_user_find(spec, ix_buf_str(&passwd), ix_buf_str(&group), ret_user, err);
+	return jail_user_find(spec, ix_buf_str(&passwd), ix_buf_str(&group), ret_user, err);
 }
 
-void sandbox_user_release(struct user *user)
+void jail_user_release(struct user *user)
 {
 	free(user->groups);
 	free(user->home);

@@ -1,4 +1,4 @@
-#include "sandbox/mountpoint_int.h"
+#include "jail/jail.h"
 #include "test_sandbox_box.h"
 
 /* Works without any privilege: a directory in /tmp stands in for the root. */
@@ -31,7 +31,7 @@ static void expect_resolved(const char *path, const char *want)
 	ix_auto_free char *got = NULL;
 	struct ix_err err;
 
-	if (sandbox_resolve(root_fd, path, &got, &err) < 0)
+	if (ix_mountpoint_resolve(root_fd, path, &got, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_string_equal(got, want);
 }
@@ -63,10 +63,10 @@ static void loops_and_files_in_the_way_are_errors(void **state)
 
 	(void)state;
 	assert_int_equal(symlinkat("loop", root_fd, "loop"), 0);
-	assert_int_equal(sandbox_resolve(root_fd, "/loop", &got, &err), -IX_ESYS);
+	assert_int_equal(ix_mountpoint_resolve(root_fd, "/loop", &got, &err), -IX_ESYS);
 	assert_string_equal(err.msg, "/loop: Too many levels of symbolic links");
 	assert_int_equal(mknodat(root_fd, "file", S_IFREG | 0644, 0), 0);
-	assert_int_equal(sandbox_resolve(root_fd, "/file/x", &got, &err), -IX_ESYS);
+	assert_int_equal(ix_mountpoint_resolve(root_fd, "/file/x", &got, &err), -IX_ESYS);
 	assert_string_equal(err.msg, "/file/x: Not a directory");
 	assert_null(got);
 }
@@ -80,7 +80,7 @@ static void too_long_paths_are_an_error(void **state)
 	(void)state;
 	for (int i = 0; i < 1000; i++)
 		ix_buf_puts(&path, "/abcdefgh");
-	assert_int_equal(sandbox_resolve(root_fd, path.data, &got, &err), -IX_ELIMIT);
+	assert_int_equal(ix_mountpoint_resolve(root_fd, path.data, &got, &err), -IX_ELIMIT);
 	assert_non_null(strstr(err.msg, "a path is too long"));
 }
 
@@ -92,12 +92,12 @@ static struct timespec mtime_of(const char *path)
 	return st.st_mtim;
 }
 
-static void make_and_close(const char *path, bool is_dir, struct stubs *stubs)
+static void make_and_close(const char *path, bool is_dir, struct ix_stubs *stubs)
 {
 	struct ix_err err;
 	int fd = -1;
 
-	if (sandbox_mountpoint(root_fd, path, is_dir, stubs, &fd, &err) < 0)
+	if (ix_mountpoint_open(root_fd, path, is_dir, stubs, &fd, &err) < 0)
 		fail_msg("%s", err.msg);
 	close(fd);
 }
@@ -105,7 +105,7 @@ static void make_and_close(const char *path, bool is_dir, struct stubs *stubs)
 static void stubs_come_and_go_without_a_trace(void **state)
 {
 	const struct timespec past[2] = { { 1000000000, 3 }, { 1000000000, 4 } };
-	auto_stubs stubs = { 0 };
+	ix_auto_stubs stubs = { 0 };
 	struct ix_err err;
 	struct stat st;
 	mode_t old = umask(077);
@@ -122,7 +122,7 @@ static void stubs_come_and_go_without_a_trace(void **state)
 	assert_int_equal(fstatat(root_fd, "etc/a/b/c", &st, 0), 0);
 	assert_int_equal(st.st_mode, S_IFDIR | 0755);
 	assert_int_equal(mtime_of("etc").tv_sec, 1000000000);
-	assert_int_equal(sandbox_stubs_remove(root_fd, &stubs, &err), 0);
+	assert_int_equal(ix_stubs_remove(root_fd, &stubs, &err), 0);
 	assert_false(ix_path_exists(root_fd, "etc/hosts"));
 	assert_false(ix_path_exists(root_fd, "etc/a"));
 	assert_int_equal(mtime_of("etc").tv_sec, 1000000000);
@@ -131,7 +131,7 @@ static void stubs_come_and_go_without_a_trace(void **state)
 
 static void used_stubs_stay(void **state)
 {
-	auto_stubs stubs = { 0 };
+	ix_auto_stubs stubs = { 0 };
 	struct ix_err err;
 	int fd;
 
@@ -145,7 +145,7 @@ static void used_stubs_stay(void **state)
 	/* another file of the same name is not ours */
 	assert_int_equal(mknodat(root_fd, "run/new", S_IFREG | 0644, 0), 0);
 	assert_int_equal(renameat(root_fd, "run/new", root_fd, "run/three"), 0);
-	assert_int_equal(sandbox_stubs_remove(root_fd, &stubs, &err), 0);
+	assert_int_equal(ix_stubs_remove(root_fd, &stubs, &err), 0);
 	assert_true(ix_path_exists(root_fd, "run/secrets/one"));
 	assert_false(ix_path_exists(root_fd, "run/secrets/two"));
 	assert_true(ix_path_exists(root_fd, "run/three"));
@@ -153,7 +153,7 @@ static void used_stubs_stay(void **state)
 
 static void removed_parents_are_no_error(void **state)
 {
-	auto_stubs stubs = { 0 };
+	ix_auto_stubs stubs = { 0 };
 	struct ix_err err;
 
 	(void)state;
@@ -161,7 +161,7 @@ static void removed_parents_are_no_error(void **state)
 	assert_int_equal(unlinkat(root_fd, "run/one", 0), 0);
 	assert_int_equal(unlinkat(root_fd, "run", AT_REMOVEDIR), 0);
 	assert_int_equal(symlinkat("/etc", root_fd, "run"), 0);
-	assert_int_equal(sandbox_stubs_remove(root_fd, &stubs, &err), 0);
+	assert_int_equal(ix_stubs_remove(root_fd, &stubs, &err), 0);
 	assert_true(ix_path_exists(root_fd, "etc"));
 }
 
@@ -169,9 +169,9 @@ static void links_put_in_the_way_later_are_not_followed(void **state)
 {
 	(void)state;
 	assert_int_equal(symlinkat("etc", root_fd, "link"), 0);
-	assert_int_equal(sandbox_open_resolved(root_fd, "link/x", O_PATH), -1);
+	assert_int_equal(ix_mountpoint_open_resolved(root_fd, "link/x", O_PATH), -1);
 	assert_int_equal(errno, ELOOP);
-	assert_int_equal(sandbox_open_resolved(root_fd, "link", O_PATH), -1);
+	assert_int_equal(ix_mountpoint_open_resolved(root_fd, "link", O_PATH), -1);
 	assert_int_equal(errno, ELOOP);
 }
 
@@ -181,10 +181,10 @@ static void kinds_must_fit(void **state)
 	int fd = -1;
 
 	(void)state;
-	assert_int_equal(sandbox_mountpoint(root_fd, "/etc", false, NULL, &fd, &err), -IX_EARG);
+	assert_int_equal(ix_mountpoint_open(root_fd, "/etc", false, NULL, &fd, &err), -IX_EARG);
 	assert_string_equal(err.msg, "cannot mount on /etc: it is a directory, and what is mounted is a file");
 	assert_int_equal(mknodat(root_fd, "etc/hosts", S_IFREG | 0644, 0), 0);
-	assert_int_equal(sandbox_mountpoint(root_fd, "/etc/hosts", true, NULL, &fd, &err), -IX_EARG);
+	assert_int_equal(ix_mountpoint_open(root_fd, "/etc/hosts", true, NULL, &fd, &err), -IX_EARG);
 	assert_string_equal(err.msg, "cannot mount on /etc/hosts: it is a file, and what is mounted is a directory");
 	assert_int_equal(fd, -1);
 }
