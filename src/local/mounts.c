@@ -585,7 +585,7 @@ static int prepare_one(const struct task *task, size_t i, struct step_mounts *mo
 	return r;
 }
 
-static size_t depth(const struct ix_sandbox_mount *mount)
+static size_t depth(const struct ix_jail_mount *mount)
 {
 	ix_auto_free char *path = ix_path_clean(mount->target);
 	size_t n = 0;
@@ -599,7 +599,7 @@ static size_t depth(const struct ix_sandbox_mount *mount)
 static void sort_by_depth(struct step_mounts *mounts)
 {
 	for (size_t i = 1; i < mounts->count; i++) {
-		const struct ix_sandbox_mount mount = mounts->items[i];
+		const struct ix_jail_mount mount = mounts->items[i];
 		size_t at = i;
 
 		for (; at > 0 && depth(&mounts->items[at - 1]) > depth(&mount); at--)
