@@ -31,6 +31,9 @@ conformance: deps-test all
 lint: deps-lint
 	tools/lint
 
+threads: deps-test
+	tools/threads
+
 fuzz: deps-lint
 	tools/fuzz
 
@@ -43,4 +46,4 @@ deps-build deps-demo deps-test deps-lint:
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test conformance install lint fuzz bench clean deps-build deps-demo deps-test deps-lint
+.PHONY: all demo test conformance install lint threads fuzz bench clean deps-build deps-demo deps-test deps-lint

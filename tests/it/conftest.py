@@ -241,6 +241,10 @@ def pytest_addoption(parser):
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the files, and the tests within each, in a random order")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "threads: much happens at once; run under ThreadSanitizer too (tools/threads)")
+
+
 def pytest_collection_modifyitems(config, items):
     seed = config.getoption("--shuffle")
     if seed is None:

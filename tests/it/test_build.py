@@ -263,6 +263,7 @@ def test_zstd_layers(machine, tmp_path):
     assert text(machine.root_tar(context), "f") == "z" * 5000
 
 
+@pytest.mark.threads
 def test_steps_at_once_have_one_cache_below_another(machine, tmp_path):
     below = 30
     mounts = "--mount=type=cache,id=outer,target=/c " + " ".join(f"--mount=type=cache,id=inner{i},target=/c/deep{i}/in" for i in range(below))

@@ -191,6 +191,7 @@ def test_named_targets_touch_only_what_they_need(team):
     assert "no stage 'lft' in ix.yaml (did you mean left?)" in team.machine().failure("build", "lft", cwd=team.project).err
 
 
+@pytest.mark.threads
 def test_branches_run_at_the_same_time(team):
     write(team.project, **{name: f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN sleep 2\nRUN touch /{name[:-3]}\n" for name in ("left.df", "right.df")})
     machine = team.machine()
@@ -204,8 +205,20 @@ def test_branches_run_at_the_same_time(team):
     assert all(e["platform"].startswith("linux/") for e in events if e["event"] in ("stage_plan", "stage_begin", "stage_end", "step_begin", "step_end"))
 
 
+@pytest.mark.threads
+def test_the_picture_is_drawn_while_stages_run_and_publish(team):
+    """Painter, stages and uploads at once; the last picture names all of them."""
+    steps = "".join(f"RUN seq {i} {i + 200}\n" for i in range(4))
+    write(team.project, **{name: f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\n{steps}" for name in ("left.df", "right.df")})
+    r = team.machine().ix("build", "--progress", "tty", "left", "right", cwd=team.project)
+    picture = r.err.rsplit("\x1b[", 1)[0]
+    assert all(re.search(rf"{stage}.* built", picture) for stage in ("base", "left", "right")), r
+    assert team.plan(team.machine(), "left", "right")[0] == 0
+
+
+@pytest.mark.threads
 def test_a_trace_shows_what_ran_beside_what(team, tmp_path):
-    write(team.project, **{name: f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN sleep 1\n" for name in ("left.df", "right.df")})
+    write(team.project, **{name: f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN sleep 1; : {name}\n" for name in ("left.df", "right.df")})
     team.machine().ix("build", "--trace", tmp_path / "trace.json", "left", "right", cwd=team.project)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     stages = {e["name"]: e for e in events if e["cat"] == "stage"}
@@ -213,7 +226,7 @@ def test_a_trace_shows_what_ran_beside_what(team, tmp_path):
     left, right = stages["left"], stages["right"]
     assert left["tid"] != right["tid"] and left["ts"] < right["ts"] + right["dur"] and right["ts"] < left["ts"] + left["dur"]
     step = next(e for e in events if e["cat"] == "step" and e["args"]["stage"] == "left")
-    assert step["name"] == "RUN sleep 1" and step["tid"] == left["tid"] and step["dur"] >= 1000000
+    assert step["name"] == "RUN sleep 1; : left.df" and step["tid"] == left["tid"] and step["dur"] >= 1000000
     assert any(e["cat"] == "transfer" and e["args"]["bytes"] > 0 for e in events)
 
 
@@ -225,6 +238,7 @@ def test_the_trace_of_a_failed_build_is_whole(team, tmp_path):
     assert {e["name"]: e["args"]["outcome"] for e in events if e["cat"] == "step"}["RUN exit 3"] == "failed"
 
 
+@pytest.mark.threads
 def test_two_builders_at_once_agree(team):
     results = []
     threads = [threading.Thread(target=lambda m=team.machine(): results.append(team.built(m)[1].out)) for _ in range(2)]
@@ -328,6 +342,7 @@ def test_stages_that_stand_on_each_other_too_deeply_are_an_error(team):
     assert r.status == 1 and "stages stand on each other deeper than 200" in r.err and len(r.err) < 100000, r
 
 
+@pytest.mark.threads
 def test_interrupt_stops_at_once_and_leaves_nothing(team):
     write(team.project, **{"base.df": "FROM base:1\nRUN sleep 300.25\n"})
     machine = team.machine()
@@ -425,6 +440,7 @@ def test_unreachable_registry_is_an_error_that_names_the_url(team):
     assert "127.0.0.1:1" in r.err
 
 
+@pytest.mark.threads
 def test_stages_that_wait_run_at_once(team):
     """Each waits for all others: that ends only when none of them has to wait for a processor."""
     names = [f"w{i}" for i in range(8)]

@@ -77,6 +77,7 @@ def test_a_build_does_not_wait_for_uploads(shop):
     is_complete(shop, one)
 
 
+@pytest.mark.threads
 def test_what_could_not_be_published_is_named_at_the_end_and_the_build_is_whole(shop, tmp_path):
     shop.registry.config(rules=[{"method": "PUT", "path": f"/v2/{shop.repository}/manifests/(left|right)-.*", "times": 1000, "status": 500}])
     one = shop.machine()
@@ -96,6 +97,7 @@ def test_what_could_not_be_published_is_named_at_the_end_and_the_build_is_whole(
     is_complete(shop, one)
 
 
+@pytest.mark.threads
 def test_a_failing_stage_does_not_cancel_the_uploads_of_the_others(shop):
     write(shop.project, **{"left.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN false\n"})
     shop.registry.config(rules=[{"method": "PUT", "path": ".*/blobs/uploads/.*", "times": 100, "delay": 0.5}])
@@ -106,6 +108,7 @@ def test_a_failing_stage_does_not_cancel_the_uploads_of_the_others(shop):
     assert "base.main.ix" in tags(shop.host, shop.repository)
 
 
+@pytest.mark.threads
 def test_an_interrupt_cancels_uploads(shop):
     shop.registry.config(rules=[{"method": "PUT", "path": ".*/blobs/uploads/.*", "times": 100, "delay": 20}])
     one = shop.machine()
@@ -242,6 +245,7 @@ def test_a_registry_that_is_read_only_for_us_is_used_and_not_written(shop, statu
     assert "not published: top" in r.err and "left-" not in " ".join(shop.registry.lines()[-3:])
 
 
+@pytest.mark.threads
 def test_a_builder_that_was_faster_has_won(shop):
     """Another machine publishes the same keys between our HEAD and our PUT, and tags are immutable."""
     one, two = shop.machine(), shop.machine(SOURCE_DATE_EPOCH="1000000000")
@@ -278,7 +282,8 @@ def test_what_was_found_and_cannot_be_had_is_built_again_and_mended(shop, harm, 
     write(shop.project, **{"top.df": (shop.project / "top.df").read_text() + "RUN cat /merged > /more\n"})
     two = shop.machine()
     built, r = shop.built(two)
-    assert "right" in built and "top" in built, r
+    # A layer that both have is missed by the first of them that comes to it, and back before the other one does.
+    assert "top" in built and ("right" in built or (what == "base layer" and "left" in built)), r
     assert two.ix("run", "top", "--", "cat", "/more", cwd=shop.project).out == "a\nb\n"
     assert ("damaged, building it again" in r.err) or "not used from the registry" in r.err, r
     # The next machine finds everything.
@@ -289,6 +294,7 @@ def test_what_was_found_and_cannot_be_had_is_built_again_and_mended(shop, harm, 
     assert three.ix("run", "top", "--", "cat", "/again", cwd=shop.project).out == "a\nb\n"
 
 
+@pytest.mark.threads
 def test_a_lost_layer_of_the_target_itself_is_built_again_for_an_output(shop, tmp_path):
     one = shop.machine()
     shop.built(one)
@@ -387,6 +393,7 @@ def test_build_pull_moves_the_local_name(shop, tmp_path):
     assert two.ix("run", name, "--", "cat", "/v").out == "2\n"
 
 
+@pytest.mark.threads
 def test_a_failing_stage_ends_what_is_fetched_for_the_others(shop):
     one = shop.machine()
     shop.built(one)

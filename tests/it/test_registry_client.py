@@ -183,6 +183,7 @@ def test_blob_of_unknown_size_and_empty_blob(tool, registry, tmp_path):
         assert (tmp_path / "out").read_bytes() == data
 
 
+@pytest.mark.threads
 def test_blob_is_resumed_where_it_broke(tool, registry, tmp_path):
     data = noise(2 << 20)
     digest = registry.add_blob("app", data)
@@ -254,6 +255,7 @@ def test_a_writer_that_fails_ends_the_transfer(tool, registry):
     assert len(registry.log()) == 1
 
 
+@pytest.mark.threads
 def test_cancel_ends_a_transfer_at_once(tool, registry, tmp_path):
     data = noise(4 << 20)
     digest = registry.add_blob("app", data)
@@ -263,6 +265,7 @@ def test_cancel_ends_a_transfer_at_once(tool, registry, tmp_path):
     assert time.time() - start < 30
 
 
+@pytest.mark.threads
 def test_cancel_ends_waiting_for_a_retry(tool, registry):
     registry.config(rules=[{"status": 503, "times": 9, "headers": {"Retry-After": "60"}}])
     start = time.time()
@@ -888,6 +891,7 @@ def test_a_bad_mirror_is_named(tool, mirror_name):
 # --- batches ---
 
 
+@pytest.mark.threads
 def test_fifty_heads_at_once(tool, registry):
     digests = [registry.add_manifest("app", "tag%d" % n) for n in range(50)]
     registry.reset()
@@ -901,6 +905,7 @@ def test_fifty_heads_at_once(tool, registry):
     assert len({entry["connection"] for entry in registry.log()}) <= 11
 
 
+@pytest.mark.threads
 def test_fifty_heads_with_tokens_of_many_repositories(tool, registry, home):
     for n in range(50):
         registry.add_manifest("app%d" % (n % 10), "tag%d" % n)
@@ -945,6 +950,7 @@ def test_a_batch_over_http2_with_a_private_ca(tool, docker_registry, certificate
     assert (tmp_path / "out").read_bytes() == layer
 
 
+@pytest.mark.threads
 def test_a_batch_falls_through_mirrors_one_by_one(tool, registry, mirror):
     for n in range(10):
         (mirror if n % 2 else registry).add_manifest("mix", "t%d" % n)
@@ -955,6 +961,7 @@ def test_a_batch_falls_through_mirrors_one_by_one(tool, registry, mirror):
     assert len(mirror.log()) == 10 and len(registry.log()) == 5
 
 
+@pytest.mark.threads
 def test_a_batch_retries_what_failed(tool, registry):
     for n in range(10):
         registry.add_manifest("app", "tag%d" % n)
@@ -1095,6 +1102,7 @@ def test_put_to_another_host_carries_no_authorization(tool, registry, tmp_path, 
     assert [entry["authorization"] for entry in registry.log("cdn")] == [None]
 
 
+@pytest.mark.threads
 def test_put_of_one_blob_from_four_threads_uploads_once(tool, registry, tmp_path):
     registry.reset()
     registry.config(latency=0.05)
