@@ -5,8 +5,8 @@
 
 #include "base/alloc.h"
 #include "base/scope.h"
-#include "sandbox/idmap_int.h"
 #include "jail/users_int.h"
+#include "sandbox/idmap_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
