@@ -86,4 +86,18 @@ void ix_scratch_release(struct ix_scratch *scratch); /* removes what is left of 
 int ix_scratch_commit(const struct ix_image_opts *opts, struct ix_scratch *scratch, const struct ix_image *image, const char *stage,
 		      int64_t epoch, struct ix_step_result *ret_result, struct ix_err *err);
 
+/* --- a layer that is written and is going to be read --- */
+
+struct ix_layer_info;
+struct ix_unpacking;
+/* What is put into its writer, a tar, is unpacked at once on a thread of its own. opts is borrowed until it is freed. */
+int ix_unpacking_begin(const struct ix_image_opts *opts, struct ix_unpacking **ret_unpacking, struct ix_err *err);
+struct ix_writer *ix_unpacking_writer(struct ix_unpacking *unpacking);
+/* The tar is finished: what it made becomes the unpacked layer. -IX_ECORRUPT: it is not what the layer is; any other
+ * error says only that there is none, and the layer itself is as it is. */
+int ix_unpacking_keep(struct ix_unpacking *unpacking, const struct ix_layer_info *info, struct ix_err *err);
+/* Ends it and removes what was not kept. */
+void ix_unpacking_free(struct ix_unpacking *unpacking);
+IX_DEFINE_FREEP(struct ix_unpacking, ix_unpacking_free)
+
 #endif

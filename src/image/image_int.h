@@ -15,6 +15,9 @@ int perturb_dir(struct ix_perturbed *perturbed, char **dir, struct ix_err *err);
 int unpack_blob_into(const struct ix_image_opts *opts, const struct ix_layer_ref *layer, const char *dir, struct ix_strv *made,
 		     struct ix_err *err);
 
+/* With IX_CHECK_LAYERS=1: is dir, entry by entry, what the layer's blob unpacks to? Otherwise 0. */
+int unpack_check(const struct ix_image_opts *opts, const char *dir, const struct ix_layer_info *info, struct ix_err *err);
+
 /* --- parents.c --- */
 
 /* Remember which directories a layer does not speak of, though it has something in them. */

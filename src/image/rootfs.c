@@ -259,40 +259,6 @@ static int pack_changes(const struct ix_image_opts *opts, struct ix_scratch *scr
 	return ix_blob_commit(ix_steal(&blob), &ret_info->digest, err);
 }
 
-/* IX_CHECK_LAYERS=1: is the upper directory what its blob unpacks to? */
-static int check_commit(const struct ix_image_opts *opts, const struct ix_scratch *scratch, const struct ix_layer_info *info,
-			struct ix_err *err)
-{
-	const struct ix_layer_ref layer = { .blob = { .digest = info->digest }, .diff_id = info->diff_id };
-	struct ix_layer_difference difference = { 0 };
-	ix_auto_free char *dir = ix_asprintf("%s/check", scratch->dir);
-	ix_auto_close int upper_fd = open(scratch->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ix_auto_close int check_fd = -1;
-
-	if (upper_fd < 0 || mkdir(dir, 0755) < 0)
-		return ix_err_sys(err, "mkdir %s", dir);
-	int r = unpack_blob_into(opts, &layer, dir, NULL, err);
-	if (r < 0)
-		return r;
-	check_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (check_fd < 0)
-		return ix_err_sys(err, "open %s", dir);
-	r = ix_layer_compare_dirs(upper_fd, check_fd, &difference, err);
-	if (r < 0)
-		return r;
-	if (difference.what)
-		ix_err_set(err, IX_EFAIL, "it is not what its blob unpacks to: /%s: %s", difference.path, difference.what);
-	free(difference.path);
-	return difference.what ? -IX_EFAIL : 0;
-}
-
-static bool checks_layers(void)
-{
-	const char *text = getenv("IX_CHECK_LAYERS");
-
-	return text && strcmp(text, "1") == 0;
-}
-
 int ix_scratch_commit(const struct ix_image_opts *opts, struct ix_scratch *scratch, const struct ix_image *image, const char *stage,
 		      int64_t epoch, struct ix_step_result *ret_result, struct ix_err *err)
 {
@@ -303,7 +269,7 @@ int ix_scratch_commit(const struct ix_image_opts *opts, struct ix_scratch *scrat
 	ix_closep(&scratch->root_fd);
 	scratch->root_fd = -1;
 	if (ix_rootfs_open(opts, image, stage, &lower_fd, err) < 0 || pack_changes(opts, scratch, lower_fd, epoch, &info, err) < 0 ||
-	    (checks_layers() && check_commit(opts, scratch, &info, err) < 0))
+	    unpack_check(opts, scratch->upper, &info, err) < 0)
 		return ix_err_wrap(err, "layer");
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;

@@ -1,9 +1,12 @@
 #include "image_int.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fsutil.h"
 #include "io/compress.h"
 #include "io/digest.h"
 #include "io/stream.h"
@@ -40,4 +43,49 @@ int unpack_blob_into(const struct ix_image_opts *opts, const struct ix_layer_ref
 	if (!ix_digest_eq(&got, &layer->diff_id))
 		return ix_err_set(err, IX_ECORRUPT, "does not match its diff id");
 	return 0;
+}
+
+/* --- IX_CHECK_LAYERS=1 --- */
+
+static bool checks_layers(void)
+{
+	const char *text = getenv("IX_CHECK_LAYERS"); /* NOLINT(concurrency-mt-unsafe): nothing sets it */
+
+	return text && strcmp(text, "1") == 0;
+}
+
+static int compare(const struct ix_image_opts *opts, const char *dir, const char *other, const struct ix_layer_info *info,
+		   struct ix_err *err)
+{
+	const struct ix_layer_ref layer = { .blob = { .digest = info->digest }, .diff_id = info->diff_id };
+	struct ix_layer_difference difference = { 0 };
+	ix_auto_close int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix_auto_close int other_fd = open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (dir_fd < 0 || other_fd < 0)
+		return ix_err_sys(err, "open %s", dir_fd < 0 ? dir : other);
+	if ((r = unpack_blob_into(opts, &layer, other, NULL, err)) < 0 ||
+	    (r = ix_layer_compare_dirs(dir_fd, other_fd, &difference, err)) < 0)
+		return r;
+	if (difference.what)
+		r = ix_err_set(err, IX_ECORRUPT, "it is not what its blob unpacks to: /%s: %s", difference.path, difference.what);
+	free(difference.path);
+	return r;
+}
+
+int unpack_check(const struct ix_image_opts *opts, const char *dir, const struct ix_layer_info *info, struct ix_err *err)
+{
+	ix_auto_free char *other = NULL;
+	struct ix_err ignored;
+	int r;
+
+	if (!checks_layers())
+		return 0;
+	r = ix_store_tmpdir(opts->store, &other, err);
+	if (r < 0)
+		return r;
+	r = compare(opts, dir, other, info, err);
+	(void)ix_remove_tree(AT_FDCWD, other, &ignored);
+	return r;
 }

@@ -61,11 +61,17 @@ struct ix_writer *ix_buf_writer_new(struct ix_buf *buf);
 
 /* Passes bytes through to next (borrowed) while hashing and counting; the result is in *digest and *size after finish. NULL next discards. */
 struct ix_writer *ix_digest_writer_new(struct ix_writer *next, struct ix_digest *digest, uint64_t *size);
+/* Passes bytes to both (borrowed), and finishes both. */
+struct ix_writer *ix_tee_writer_new(struct ix_writer *one, struct ix_writer *two);
 /* Fails closed: finish is IX_ECORRUPT unless exactly size bytes with that digest were written; a longer stream fails at once. */
 struct ix_writer *ix_verify_writer_new(struct ix_writer *next, const struct ix_digest *want, uint64_t size);
 /* Reads through to next (borrowed), hashing and counting what passed; values are right once next has ended. */
 struct ix_reader *ix_digest_reader_new(struct ix_reader *next, struct ix_digest *digest, uint64_t *size);
 /* Reads next (borrowed) on a thread of its own, a few MiB ahead: what is before it and what is behind it overlap. Free it before next. */
 struct ix_reader *ix_readahead_reader_new(struct ix_reader *next);
+
+/* A pipe between two threads, of so much room: a full one makes the writer wait, an empty one the reader. A reader that is freed early lets the writer
+ * go on for nothing; a writer that is freed without finish is -IX_ECANCELED to the reader. */
+void ix_pipe_new(size_t room, struct ix_writer **ret_writer, struct ix_reader **ret_reader);
 
 #endif

@@ -44,8 +44,9 @@ int ix_xattrs_read(int fd, const char *what, struct ix_tar_entry *entry, struct 
 
 struct ix_layer_opts {
 	enum ix_compression compression;
-	int level;     /* 0: default */
-	int64_t epoch; /* times later than this are clamped to it; -1: none */
+	int level;             /* 0: default */
+	int64_t epoch;         /* times later than this are clamped to it; -1: none */
+	struct ix_writer *tar; /* gets the tar as well (borrowed), finished with the layer; NULL: nobody else does */
 };
 
 struct ix_layer_info {

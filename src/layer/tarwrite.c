@@ -22,7 +22,8 @@ struct ix_layer_writer {
 	struct ix_layer_info info;
 	struct ix_writer *blob_digest; /* -> blob */
 	struct ix_writer *compress;    /* -> blob_digest */
-	struct ix_writer *diff;        /* -> compress; tar bytes go here */
+	struct ix_writer *both;        /* -> compress and tar, or NULL */
+	struct ix_writer *diff;        /* -> both or compress; tar bytes go here */
 	struct ix_hash *content;
 	int64_t epoch;
 	char *chunk;
@@ -71,7 +72,8 @@ struct ix_layer_writer *ix_layer_begin(struct ix_writer *blob, const struct ix_l
 
 	layer->blob_digest = ix_digest_writer_new(blob, &layer->info.digest, &layer->info.size);
 	layer->compress = ix_compress_writer_new(layer->blob_digest, opts->compression, opts->level, 0);
-	layer->diff = ix_digest_writer_new(layer->compress, &layer->info.diff_id, &layer->info.tar_size);
+	layer->both = opts->tar ? ix_tee_writer_new(layer->compress, opts->tar) : NULL;
+	layer->diff = ix_digest_writer_new(layer->both ? layer->both : layer->compress, &layer->info.diff_id, &layer->info.tar_size);
 	layer->content = ix_hash_new();
 	layer->epoch = opts->epoch;
 	layer->chunk = ix_malloc(CHUNK);
@@ -83,6 +85,7 @@ void ix_layer_writer_free(struct ix_layer_writer *layer)
 	if (!layer)
 		return;
 	ix_writer_free(layer->diff);
+	ix_writer_free(layer->both);
 	ix_writer_free(layer->compress);
 	ix_writer_free(layer->blob_digest);
 	ix_hash_free(layer->content);
@@ -346,7 +349,8 @@ int ix_layer_finish(struct ix_layer_writer *layer, struct ix_layer_info *ret_inf
 	int r;
 
 	if ((r = ix_write(layer->diff, zeros, sizeof(zeros), err)) < 0 || (r = ix_write_finish(layer->diff, err)) < 0 ||
-	    (r = ix_write_finish(layer->compress, err)) < 0 || (r = ix_write_finish(layer->blob_digest, err)) < 0)
+	    (r = ix_write_finish(layer->both ? layer->both : layer->compress, err)) < 0 ||
+	    (r = ix_write_finish(layer->blob_digest, err)) < 0)
 		return r;
 	ix_hash_final(layer->content, &layer->info.content);
 	*ret_info = layer->info;

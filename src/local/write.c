@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "context/context.h"
+#include "image/image.h"
 #include "layer/layer.h"
 #include "oci/image.h"
 #include "store/store.h"
@@ -98,24 +100,50 @@ int copy_write(struct copy *self, struct ix_layer_writer *layer, struct ix_err *
 	return 0;
 }
 
-int copy_write_layer(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
+/* Is anything done in the root after this? Links stand on an empty one. */
+static bool is_read_later(const struct task *task)
+{
+	const struct ix_operations *operations = task->build->operations;
+
+	for (size_t i = 0; i < operations->count; i++)
+		if (operations->items[i].index > task->operation->index && !operations->items[i].step->link)
+			return true;
+	return false;
+}
+
+static int write_blob(struct copy *self, struct ix_writer *tar, struct ix_layer_info *ret_info, struct ix_err *err)
 {
 	const struct ix_image_opts *opts = &self->task->image;
-	const struct ix_layer_opts how = { opts->compression, opts->compression_level, self->task->build->stage->epoch };
+	const struct ix_layer_opts how = { opts->compression, opts->compression_level, self->task->build->stage->epoch, tar };
 	ix_scoped(ix_blob_abortp) struct ix_blob_writer *blob = NULL;
 	ix_scoped(ix_layer_writer_freep) struct ix_layer_writer *layer = NULL;
-	struct ix_layer_info info;
 	int r = ix_blob_begin(opts->store, &blob, err);
 
 	if (r < 0)
 		return r;
 	layer = ix_layer_begin(ix_blob_stream(blob), &how);
-	if ((r = copy_write(self, layer, err)) < 0 || (r = ix_layer_finish(layer, &info, err)) < 0)
+	if ((r = copy_write(self, layer, err)) < 0 || (r = ix_layer_finish(layer, ret_info, err)) < 0)
+		return r;
+	return ix_blob_commit(ix_steal(&blob), &ret_info->digest, err);
+}
+
+int copy_write_layer(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
+{
+	const struct ix_image_opts *opts = &self->task->image;
+	ix_scoped(ix_unpacking_freep) struct ix_unpacking *unpacking = NULL;
+	struct ix_layer_info info;
+	int r = is_read_later(self->task) ? ix_unpacking_begin(opts, &unpacking, err) : 0;
+
+	if (r == 0)
+		r = write_blob(self, unpacking ? ix_unpacking_writer(unpacking) : NULL, &info, err);
+	if (r < 0)
 		return r;
 	ret_result->digest = info.digest;
 	ret_result->size = info.size;
 	ret_result->diff_id = info.diff_id;
 	ret_result->content = info.content;
 	snprintf(ret_result->media_type, sizeof(ret_result->media_type), "%s", ix_layer_media_type(opts->compression));
-	return ix_blob_commit(ix_steal(&blob), &info.digest, err);
+	r = unpacking ? ix_unpacking_keep(unpacking, &info, err) : 0;
+	/* Without it the layer is unpacked by whoever reads it, who tells why it cannot be. */
+	return r == -IX_ECORRUPT ? ix_err_wrap(err, "layer") : 0;
 }
