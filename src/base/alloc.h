@@ -6,6 +6,7 @@
 
 #include "base/compiler.h"
 
+/* Never NULL; size or count 0 gives what can be freed. ix_calloc zeroes, ix_realloc_array does not zero what is new; both know overflow. */
 void *ix_malloc(size_t size);
 void *ix_calloc(size_t count, size_t size);
 void *ix_realloc_array(void *old, size_t count, size_t size);

@@ -9,6 +9,7 @@
 
 struct ix_arena;
 
+/* Freeing it frees all that came from it. */
 struct ix_arena *ix_arena_new(void);
 void ix_arena_free(struct ix_arena *arena);
 IX_DEFINE_FREEP(struct ix_arena, ix_arena_free)

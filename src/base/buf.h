@@ -31,6 +31,7 @@ enum {
 void ix_buf_release(struct ix_buf *buf);
 #define ix_auto_buf ix_scoped(ix_buf_release) struct ix_buf
 
+/* All of it, or IX_ELIMIT and nothing. */
 int ix_buf_append(struct ix_buf *buf, const void *bytes, size_t len, struct ix_err *err) ix_must_use;
 
 /* For buffers without a limit (limit 0), which cannot fail. A bug on a limited one that overflows. */

@@ -13,6 +13,7 @@
 
 struct ix_cancel;
 
+/* Not raised; it stays raised once it is. */
 struct ix_cancel *ix_cancel_new(void);
 /* One that is raised with parent (borrowed; may be NULL) too, but does not raise it: for work that may be stopped by itself. */
 struct ix_cancel *ix_cancel_new_below(const struct ix_cancel *parent);

@@ -6,7 +6,9 @@
 
 #include "base/compiler.h"
 
+/* Is the topic asked for? For what costs something to tell. */
 bool ix_trace_on(const char *topic);
+/* One line, "topic: text"; nothing when it is off. */
 void ix_trace(const char *topic, const char *fmt, ...) ix_printf(2, 3);
 
 #endif

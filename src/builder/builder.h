@@ -86,6 +86,7 @@ struct ix_builder_ops {
 	void (*free)(struct ix_builder *builder);
 };
 
+/* The same through the table: what ops->build says. */
 int ix_builder_build(struct ix_builder *builder, const struct ix_build *build, struct ix_err *err);
 void ix_builder_free(struct ix_builder *builder);
 IX_DEFINE_FREEP(struct ix_builder, ix_builder_free)

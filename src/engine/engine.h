@@ -41,6 +41,7 @@ struct ix_stage_result {
 };
 
 struct ix_engine;
+/* Nothing runs yet. opts, graph, state and plan are borrowed as long as it lives. */
 struct ix_engine *ix_engine_new(const struct ix_engine_opts *opts, const struct ix_graph *graph, const struct ix_state *state,
 				const struct ix_plan *plan);
 void ix_engine_free(struct ix_engine *engine);

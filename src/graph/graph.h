@@ -269,12 +269,14 @@ struct ix_graph {
 	size_t nstages;
 };
 
+/* Empty; its stages and all they hold live in its arena. */
 struct ix_graph *ix_graph_new(void);
 void ix_graph_free(struct ix_graph *graph);
 IX_DEFINE_FREEP(struct ix_graph, ix_graph_free)
 
 /* A new stage of that name, zeroed; the name is copied. */
 struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name);
+/* NULL when there is none of that name. */
 struct ix_stage *ix_graph_find(const struct ix_graph *graph, const char *name);
 /* Record that stage needs other; is_base wins when both kinds occur. */
 void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_stage *other, bool is_base);

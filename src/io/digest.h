@@ -14,6 +14,7 @@ struct ix_digest {
 	uint8_t bytes[32];
 };
 
+/* Zero stands for none: no bytes have that digest. */
 bool ix_digest_eq(const struct ix_digest *a, const struct ix_digest *b);
 bool ix_digest_is_zero(const struct ix_digest *digest);
 /* "sha256:<64 lower-case hex>"; anything else is IX_ECORRUPT. */
@@ -22,6 +23,7 @@ int ix_digest_parse(const char *text, struct ix_digest *ret_digest, struct ix_er
 char *ix_digest_text(const struct ix_digest *digest, char out[static IX_DIGEST_TEXT]);
 /* The 64 hex digits alone. Returns out. */
 char *ix_digest_hex(const struct ix_digest *digest, char out[static IX_DIGEST_HEX + 1]);
+/* Of bytes in memory. */
 void ix_digest_of(const void *bytes, size_t len, struct ix_digest *ret_digest);
 
 /* A running hash. */

@@ -36,13 +36,16 @@ struct ix_writer {
 	const struct ix_writer_ops *ops;
 };
 
+/* As the reader's table says: up to len bytes, 0 at the end, negative on error. */
 ssize_t ix_read(struct ix_reader *reader, void *bytes, size_t len, struct ix_err *err) ix_must_use;
 /* Exactly len bytes; an early end is IX_ECORRUPT. */
 int ix_read_exact(struct ix_reader *reader, void *bytes, size_t len, struct ix_err *err) ix_must_use;
+/* Up to the end, appended; more than buf may hold is IX_ELIMIT. */
 int ix_read_all(struct ix_reader *reader, struct ix_buf *buf, struct ix_err *err) ix_must_use;
 void ix_reader_free(struct ix_reader *reader);
 IX_DEFINE_FREEP(struct ix_reader, ix_reader_free)
 
+/* All len bytes or an error, after which it is only freed. ix_write_finish: once, after the last byte; only then is what came out whole. */
 int ix_write(struct ix_writer *writer, const void *bytes, size_t len, struct ix_err *err) ix_must_use;
 int ix_write_finish(struct ix_writer *writer, struct ix_err *err) ix_must_use;
 void ix_writer_free(struct ix_writer *writer);

@@ -88,6 +88,7 @@ struct ix_jail_orders {
 	size_t filter_len;
 };
 
+/* Appended; more than IX_JAIL_PLAN_MAX is IX_ELIMIT. Descriptors go beside it, by their agreed numbers. */
 int ix_jail_orders_encode(const struct ix_jail_orders *orders, struct ix_buf *bytes, struct ix_err *err);
 /* Into allocated arrays; strings and the filter stay in bytes. */
 int ix_jail_orders_decode(const struct ix_buf *bytes, struct ix_jail_orders *ret_orders, struct ix_err *err);

@@ -68,11 +68,13 @@ struct ix_manifest {
 	struct ix_descriptor subject; /* the manifest it speaks of; media_type NULL: none */
 	struct ix_strv annotations;
 };
+/* An image manifest, or docker's schema 2. What is malformed is IX_ECORRUPT, what is over a limit IX_ELIMIT, and *ret_manifest is untouched. */
 int ix_manifest_parse(const void *bytes, size_t len, struct ix_manifest *ret_manifest, struct ix_err *err);
 void ix_manifest_release(struct ix_manifest *manifest);
 #define ix_auto_manifest ix_scoped(ix_manifest_release) struct ix_manifest
 /* Canonical JSON (sorted keys, no blanks), appended. */
 void ix_manifest_json(const struct ix_manifest *manifest, struct ix_buf *buf);
+/* A zeroed one at the end, for the caller to fill. */
 struct ix_descriptor *ix_manifest_add_layer(struct ix_manifest *manifest);
 
 struct ix_index {
@@ -80,10 +82,13 @@ struct ix_index {
 	size_t nmanifests;
 	struct ix_strv annotations;
 };
+/* An image index, or docker's manifest list; otherwise as ix_manifest_parse. */
 int ix_index_parse(const void *bytes, size_t len, struct ix_index *ret_index, struct ix_err *err);
 void ix_index_release(struct ix_index *index);
 #define ix_auto_index ix_scoped(ix_index_release) struct ix_index
+/* Canonical JSON, appended. */
 void ix_index_json(const struct ix_index *index, struct ix_buf *buf);
+/* A zeroed entry at the end, for the caller to fill. */
 struct ix_descriptor *ix_index_add(struct ix_index *index);
 /* The entry for a platform: exact first, then the same os and architecture; attestations are skipped. NULL when there is none. */
 const struct ix_descriptor *ix_index_select(const struct ix_index *index, const struct ix_platform *platform);
@@ -131,10 +136,13 @@ struct ix_image_config {
 	struct ix_history *history;
 	size_t nhistory;
 };
+/* An image config; otherwise as ix_manifest_parse. Members that ix does not know are dropped. */
 int ix_config_parse(const void *bytes, size_t len, struct ix_image_config *ret_config, struct ix_err *err);
 void ix_config_release(struct ix_image_config *config);
 #define ix_auto_config ix_scoped(ix_config_release) struct ix_image_config
+/* Canonical JSON, appended. */
 void ix_config_json(const struct ix_image_config *config, struct ix_buf *buf);
+/* At the end: the digest is copied; the history is zeroed, for the caller to fill. */
 void ix_config_add_diff_id(struct ix_image_config *config, const struct ix_digest *diff_id);
 struct ix_history *ix_config_add_history(struct ix_image_config *config);
 /* Key-value lists (labels, annotations): replaces or appends. */

@@ -69,6 +69,8 @@ struct ix_plan_opts {
 	struct ix_sink *sink; /* for what is tolerated */
 };
 
+/* Decide about the targets and what they need: one look at the store, one batch at the registry. Its stages are the graph's; the rest is
+ * borrowed for the call. Accounts that cannot be read are tolerated and said. */
 int ix_plan_new(const struct ix_graph *graph, struct ix_stage *const *targets, size_t ntargets, const struct ix_state *state,
 		struct ix_cache *cache, const struct ix_plan_opts *opts, struct ix_plan **ret_plan, struct ix_err *err);
 void ix_plan_free(struct ix_plan *plan);

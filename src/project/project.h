@@ -118,6 +118,7 @@ int ix_credential_read(const struct ix_credential *credential, char **ret_value,
 enum ix_lock_kind { IX_LOCK_IMAGE, IX_LOCK_GIT, IX_LOCK_HTTP };
 
 struct ix_lock;
+/* Nothing is pinned. */
 struct ix_lock *ix_lock_new(void);
 void ix_lock_free(struct ix_lock *lock);
 IX_DEFINE_FREEP(struct ix_lock, ix_lock_free)

@@ -32,6 +32,7 @@ struct ix_publish_opts {
 /* --- beside a run --- */
 
 struct ix_publisher;
+/* opts and what it points at are borrowed as long as it lives. */
 struct ix_publisher *ix_publisher_new(const struct ix_publish_opts *opts);
 void ix_publisher_free(struct ix_publisher *publisher);
 IX_DEFINE_FREEP(struct ix_publisher, ix_publisher_free)

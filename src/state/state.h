@@ -41,6 +41,7 @@ int ix_state_new(const struct ix_graph *graph, const bool *needed, const struct 
 void ix_state_free(struct ix_state *state);
 IX_DEFINE_FREEP(struct ix_state, ix_state_free)
 
+/* Of a stage that was needed; any other is a bug. The state's. */
 const struct ix_digest *ix_state_stage_key(const struct ix_state *state, const struct ix_stage *stage);
 /* The key after step i of the stage: of the file system for a step that changes it, otherwise of the config. step == stage->nsteps is not allowed. */
 const struct ix_digest *ix_state_step_key(const struct ix_state *state, const struct ix_stage *stage, size_t step);
@@ -74,6 +75,7 @@ struct ix_second {
 	struct ix_digest *steps;        /* after each step */
 	size_t nsteps;
 };
+/* Asks outputs for every stage that it links to. Of a stage that was needed. */
 int ix_state_second(const struct ix_state *state, const struct ix_stage *stage, const struct ix_state_outputs *outputs,
 		    struct ix_second *ret_second, struct ix_err *err);
 void ix_second_release(struct ix_second *second);

@@ -246,7 +246,7 @@ int ix_store_tmpdir(struct ix_store *store, char **ret_path, struct ix_err *err)
 
 /* --- unpacked layers --- */
 
-/* 1: made in this boot, or known to have survived a clean one; 0: not. */
+/* 1: made in this boot; 0: not, so a crash may have taken some of its files. */
 static int layer_is_sound(struct ix_store *store, const struct ix_digest *diff_id, struct ix_err *err)
 {
 	auto_query q = { 0 };

@@ -68,7 +68,9 @@ static inline void ix_blob_abortp(struct ix_blob_writer **blob)
 }
 /* A small blob in one go. */
 int ix_blob_put(struct ix_store *store, const void *bytes, size_t len, struct ix_digest *ret_digest, struct ix_err *err);
+/* Is its file there? Nothing is read. */
 bool ix_blob_has(struct ix_store *store, const struct ix_digest *digest);
+/* For reading, as it is. -IX_ENOTFOUND. The caller closes *ret_fd. */
 int ix_blob_open(struct ix_store *store, const struct ix_digest *digest, int *ret_fd, uint64_t *ret_size, struct ix_err *err);
 /* Is it what its digest says? It is read in full, unless this process wrote it or looked at it before. -IX_ENOTFOUND; -IX_ECORRUPT: it was not,
  * and is in corrupt/ now, so that it can be fetched or made again. */
@@ -106,7 +108,8 @@ struct ix_step_result {
 int ix_store_step(struct ix_store *store, const struct ix_digest *key, struct ix_step_result *ret_result, struct ix_err *err);
 int ix_store_set_step(struct ix_store *store, const struct ix_digest *key, const struct ix_step_result *result, struct ix_err *err);
 
-/* The image manifest a stage's key gave. complete: all its blobs are here (otherwise only the manifest and config are sure to be). */
+/* The image manifest a stage's key gave; of its blobs only the manifest is sure to be here. -IX_ENOTFOUND: none, or it is gone, or a layer of it is one
+ * that nobody has any more (ix_blob_note_lost). */
 int ix_store_stage(struct ix_store *store, const struct ix_digest *key, struct ix_digest *ret_manifest, struct ix_err *err);
 int ix_store_set_stage(struct ix_store *store, const struct ix_digest *key, const struct ix_digest *manifest, struct ix_err *err);
 
@@ -132,6 +135,7 @@ struct ix_names {
 int ix_store_tag(struct ix_store *store, const char *name, const struct ix_digest *manifest, const char *media_type, uint64_t size,
 		 struct ix_err *err);
 int ix_store_untag(struct ix_store *store, const char *name, struct ix_err *err); /* -IX_ENOTFOUND when there is no such name */
+/* The manifest a name points at. -IX_ENOTFOUND. */
 int ix_store_name(struct ix_store *store, const char *name, struct ix_digest *ret_manifest, struct ix_err *err);
 int ix_store_names(struct ix_store *store, struct ix_names *ret_names, struct ix_err *err); /* sorted by name */
 void ix_names_release(struct ix_names *names);
