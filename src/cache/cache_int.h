@@ -13,6 +13,7 @@ struct known {
 	pthread_mutex_t lock;
 	struct ix_map blobs;   /* "host/repository@digest" -> whether it is there, or what is there is bad */
 	struct ix_map damaged; /* reference -> struct damage */
+	struct ix_map tags;    /* reference -> struct answer */
 	atomic_uint lost_here; /* blobs that only this store had, and has no more */
 	atomic_bool lost;      /* some blob was asked for in vain */
 	atomic_bool down;      /* the registry does not answer */
@@ -51,6 +52,11 @@ void cache_note_missed(struct ix_cache *cache, const struct ix_ref *repository, 
 bool cache_is_bad(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
 /* It was asked for in vain for whatever reason, and is not in the store. */
 bool cache_is_lost(struct ix_cache *cache, const struct ix_ref *repository, const struct ix_digest *blob);
+/* What a reference was answered to stand for; digest NULL: nothing. forget: it is being written. */
+void cache_note_tag(struct ix_cache *cache, const char *name, const struct ix_digest *digest);
+void cache_forget_tag(struct ix_cache *cache, const char *name);
+/* That, when it was asked at most so long ago: 0 or -IX_ENOTFOUND, without err; 1: nothing is known. */
+int cache_recall_tag(struct ix_cache *cache, const char *name, uint64_t max_age_ms, struct ix_digest *ret_digest);
 /* What image (a reference, or NULL) was to give could not be had. Returns why's code. */
 int cache_note_damage(struct ix_cache *cache, const char *image, const struct ix_err *why);
 /* A lookup at host (NULL: the stages' own) failed: 0 when the run goes on without, which is said once. An error when it was canceled, or the cache is required. */
@@ -69,7 +75,10 @@ char *cache_repository_ref(const struct ix_cache *cache);
 
 /* --- head.c --- */
 
+enum { CACHE_FRESH_MS = 5000 /* as good as asked now: uploads take longer than that between asking and putting */ };
+
 struct batch {
+	char **names;
 	struct ix_ref *refs;
 	const struct ix_ref **pointers;
 	struct ix_manifest_head *heads;
@@ -81,8 +90,8 @@ int batch_add(struct batch *batch, const char *text, struct ix_err *err);
 void batch_ask(struct ix_cache *cache, struct batch *batch);
 /* The digest that the i-th reference stands for. -IX_ENOTFOUND only when the registry says that there is nothing. */
 int batch_answer(struct ix_cache *cache, const struct batch *batch, size_t i, struct ix_digest *ret_digest, struct ix_err *err);
-/* The same for one. */
-int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err);
+/* The same for one, unless that was asked at most so long ago. */
+int cache_head(struct ix_cache *cache, const char *name, uint64_t max_age_ms, struct ix_digest *ret_digest, struct ix_err *err);
 
 /* --- blobs.c --- */
 

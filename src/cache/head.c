@@ -10,6 +10,7 @@
 void batch_init(struct batch *batch, size_t most)
 {
 	*batch = (struct batch){
+		.names = ix_calloc(most, sizeof(char *)),
 		.refs = ix_calloc(most, sizeof(struct ix_ref)),
 		.pointers = ix_calloc(most, sizeof(struct ix_ref *)),
 		.heads = ix_calloc(most, sizeof(struct ix_manifest_head)),
@@ -18,8 +19,11 @@ void batch_init(struct batch *batch, size_t most)
 
 void batch_release(struct batch *batch)
 {
-	for (size_t i = 0; i < batch->count; i++)
+	for (size_t i = 0; i < batch->count; i++) {
 		ix_ref_release(&batch->refs[i]);
+		free(batch->names[i]);
+	}
+	free(batch->names);
 	free(batch->refs);
 	free(batch->pointers);
 	free(batch->heads);
@@ -31,6 +35,7 @@ int batch_add(struct batch *batch, const char *text, struct ix_err *err)
 
 	if (r < 0)
 		return r;
+	batch->names[batch->count] = ix_strdup(text);
 	batch->pointers[batch->count] = &batch->refs[batch->count];
 	batch->count++;
 	return 0;
@@ -57,19 +62,26 @@ int batch_answer(struct ix_cache *cache, const struct batch *batch, size_t i, st
 {
 	const struct ix_manifest_head *head = &batch->heads[i];
 
+	if (head->result == -IX_ENOTFOUND)
+		cache_note_tag(cache, batch->names[i], NULL);
 	if (head->result < 0) {
 		*err = head->err;
 		return head->result;
 	}
 	*ret_digest = head->digest;
-	return need_digest(cache, &batch->refs[i], ret_digest, err);
+	int r = need_digest(cache, &batch->refs[i], ret_digest, err);
+	if (r == 0)
+		cache_note_tag(cache, batch->names[i], ret_digest);
+	return r;
 }
 
-int cache_head(struct ix_cache *cache, const char *name, struct ix_digest *ret_digest, struct ix_err *err)
+int cache_head(struct ix_cache *cache, const char *name, uint64_t max_age_ms, struct ix_digest *ret_digest, struct ix_err *err)
 {
-	ix_scoped(batch_release) struct batch batch;
-	int r;
+	ix_scoped(batch_release) struct batch batch = { 0 };
+	int r = cache_recall_tag(cache, name, max_age_ms, ret_digest);
 
+	if (r <= 0)
+		return r == 0 ? 0 : ix_err_set(err, IX_ENOTFOUND, "%s is not there", name);
 	batch_init(&batch, 1);
 	r = batch_add(&batch, name, err);
 	if (r < 0)

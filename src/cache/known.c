@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "base/str.h"
@@ -22,8 +23,16 @@ struct damage {
 	bool gone; /* it is not there, or other bytes are; otherwise it was only not to be had */
 };
 
+struct answer {
+	struct ix_digest digest; /* zero: there was nothing */
+	uint64_t at_ms;
+};
+
 void known_release(struct known *known)
 {
+	for (size_t i = 0; i < known->tags.count; i++)
+		free(known->tags.entries[i].value);
+	ix_map_release(&known->tags);
 	for (size_t i = 0; i < known->damaged.count; i++) {
 		struct damage *damage = known->damaged.entries[i].value;
 
@@ -118,6 +127,51 @@ bool cache_is_lost(struct ix_cache *cache, const struct ix_ref *repository, cons
 bool ix_cache_is_lost(struct ix_cache *cache, const struct ix_digest *blob)
 {
 	return !ix_cache_is_local(cache) && cache_is_lost(cache, &cache->repository, blob);
+}
+
+/* --- tags --- */
+
+void cache_note_tag(struct ix_cache *cache, const char *name, const struct ix_digest *digest)
+{
+	struct known *known = &cache->known;
+	struct answer *answer;
+
+	pthread_mutex_lock(&known->lock);
+	answer = ix_map_get(&known->tags, name);
+	if (!answer) {
+		answer = ix_calloc(1, sizeof(*answer));
+		ix_map_set(&known->tags, name, answer);
+	}
+	*answer = (struct answer){ .at_ms = ix_now_ms() };
+	if (digest)
+		answer->digest = *digest;
+	pthread_mutex_unlock(&known->lock);
+}
+
+void cache_forget_tag(struct ix_cache *cache, const char *name)
+{
+	struct answer *answer;
+
+	pthread_mutex_lock(&cache->known.lock);
+	answer = ix_map_get(&cache->known.tags, name);
+	if (answer)
+		answer->at_ms = 0;
+	pthread_mutex_unlock(&cache->known.lock);
+}
+
+int cache_recall_tag(struct ix_cache *cache, const char *name, uint64_t max_age_ms, struct ix_digest *ret_digest)
+{
+	const struct answer *answer;
+	int r = 1;
+
+	pthread_mutex_lock(&cache->known.lock);
+	answer = ix_map_get(&cache->known.tags, name);
+	if (answer && answer->at_ms && ix_now_ms() - answer->at_ms <= max_age_ms) {
+		r = ix_digest_is_zero(&answer->digest) ? -IX_ENOTFOUND : 0;
+		*ret_digest = answer->digest;
+	}
+	pthread_mutex_unlock(&cache->known.lock);
+	return r;
 }
 
 /* --- what could not be had --- */

@@ -144,7 +144,7 @@ static void take_beside(struct ix_cache *cache, const struct batch *batch, size_
 
 /* --- all at once --- */
 
-/* The references asked for, in this order: of each stage its image and what is beside it; the names. */
+/* The references asked for, in this order: of each stage its image and what its channel points at; the names. */
 static int fill_batch(struct ix_cache *cache, const struct ix_lookup *lookup, size_t nstages, struct batch *batch, struct ix_err *err)
 {
 	int r = 0;
@@ -152,12 +152,9 @@ static int fill_batch(struct ix_cache *cache, const struct ix_lookup *lookup, si
 	for (size_t i = 0; i < nstages && r == 0; i++) {
 		const struct ix_found *found = &lookup->found[i];
 		ix_auto_free char *image = ix_cache_stage_ref(cache, found->stage, found->key);
-		ix_auto_free char *record = lookup->beside ? cache_record_ref(cache, found->stage, found->key) : NULL;
 		ix_auto_free char *channel = lookup->channel ? cache_channel_ref(cache, found->stage, lookup->channel, true) : NULL;
 
 		r = batch_add(batch, image, err);
-		if (r == 0 && record)
-			r = batch_add(batch, record, err);
 		if (r == 0 && channel)
 			r = batch_add(batch, channel, err);
 	}
@@ -178,10 +175,6 @@ static int take_batch(struct ix_cache *cache, struct ix_lookup *lookup, size_t n
 			return r;
 		at++;
 		found->beside = lookup->beside;
-		if (lookup->beside) {
-			take_beside(cache, batch, at, found, &found->record);
-			at++;
-		}
 		if (lookup->channel) {
 			take_beside(cache, batch, at, found, &found->channel_record);
 			at++;
@@ -199,19 +192,43 @@ static int take_batch(struct ix_cache *cache, struct ix_lookup *lookup, size_t n
 	return 0;
 }
 
+/* Records, of what is there alone: without the image nobody looks at them. */
+static int lookup_records(struct ix_cache *cache, struct ix_lookup *lookup, size_t nstages, struct ix_err *err)
+{
+	ix_scoped(batch_release) struct batch batch;
+	size_t at = 0;
+	int r = 0;
+
+	batch_init(&batch, nstages);
+	for (size_t i = 0; i < nstages && r == 0; i++) {
+		const struct ix_found *found = &lookup->found[i];
+		ix_auto_free char *record = cache_record_ref(cache, found->stage, found->key);
+
+		if (found->remote)
+			r = batch_add(&batch, record, err);
+	}
+	if (r < 0)
+		return r;
+	batch_ask(cache, &batch);
+	for (size_t i = 0; i < nstages; i++)
+		if (lookup->found[i].remote)
+			take_beside(cache, &batch, at++, &lookup->found[i], &lookup->found[i].record);
+	return 0;
+}
+
 static int lookup_remote(struct ix_cache *cache, struct ix_lookup *lookup, struct ix_err *err)
 {
 	size_t nstages = ix_cache_is_local(cache) ? 0 : lookup->n;
-	size_t most = 3 * nstages + lookup->nnames;
 	ix_scoped(batch_release) struct batch batch;
 	int r;
 
-	batch_init(&batch, most);
+	batch_init(&batch, 2 * nstages + lookup->nnames);
 	r = fill_batch(cache, lookup, nstages, &batch, err);
 	if (r < 0 || batch.count == 0)
 		return r;
 	batch_ask(cache, &batch);
-	return take_batch(cache, lookup, nstages, &batch, err);
+	r = take_batch(cache, lookup, nstages, &batch, err);
+	return r == 0 && lookup->beside ? lookup_records(cache, lookup, nstages, err) : r;
 }
 
 int ix_cache_lookup(struct ix_cache *cache, struct ix_lookup *lookup, struct ix_err *err)
@@ -236,7 +253,7 @@ int ix_cache_find_stage(struct ix_cache *cache, const char *stage, const struct 
 {
 	ix_auto_free char *name = ix_cache_stage_ref(cache, stage, key);
 
-	return cache_head(cache, name, ret_manifest, err);
+	return cache_head(cache, name, CACHE_FRESH_MS, ret_manifest, err);
 }
 
 /* --- second keys --- */
@@ -252,7 +269,7 @@ static int remote_second(struct ix_cache *cache, const char *stage, const struct
 	int r = ix_ref_parse(name, &ref, err);
 
 	if (r == 0)
-		r = cache_head(cache, name, ret_manifest, err);
+		r = cache_head(cache, name, 0, ret_manifest, err);
 	if (r < 0)
 		return r;
 	if (ix_cache_damage(cache, name, &gone) || shares_loss(cache, &ref, ret_manifest, &gone))

@@ -12,6 +12,8 @@
 #include "report/report.h"
 #include "store/store.h"
 
+enum { UNASKED_MAX = 32 << 10 /* a blob that is sent sooner than it is asked for and then sent */ };
+
 struct push {
 	struct ix_cache *cache;
 	const struct ix_ref *to;
@@ -48,8 +50,8 @@ static int upload(struct push *self, const struct ix_descriptor *blob, const cha
 	if (r < 0)
 		return r;
 	cache_transfer_init(&transfer, self->cache, "push", &blob->digest, self->stage);
-	r = ix_registry_put_blob(self->cache->registry, self->to, &blob->digest, size, fd, mount_from, again, cache_transfer_progress,
-				 &transfer, &result, err);
+	r = ix_registry_put_blob(self->cache->registry, self->to, &blob->digest, size, fd, mount_from,
+				 again || (!mount_from && size <= UNASKED_MAX), cache_transfer_progress, &transfer, &result, err);
 	if (r == 0)
 		count(self, result, size);
 	return r;
@@ -160,9 +162,12 @@ static int push_image(struct push *self, const struct ix_digest *manifest_digest
 			return r;
 		if (ix_fault("publish.manifest"))
 			return ix_err_sys(err, "put manifest");
+		cache_forget_tag(self->cache, self->to_text);
 		r = ix_registry_put_manifest(self->cache->registry, self->to, body.data, body.len, manifest.media_type, err);
 		if (r == 0)
 			cache_note_there(self->cache, self->to, manifest_digest);
+		if (r == 0)
+			cache_note_tag(self->cache, self->to_text, manifest_digest);
 		if (r != -IX_ENOTFOUND || i + 1 == TRIES)
 			return r;
 		r = ix_cancel_sleep(self->cache->cancel, (uint64_t)FIRST_WAIT_MS << (2 * i), err);
@@ -208,9 +213,18 @@ int ix_cache_publish_second(struct ix_cache *cache, const char *stage, const str
 	ix_auto_free char *name = ix_cache_second_ref(cache, stage, second);
 	struct ix_published moved;
 	struct ix_digest there;
-	int r = force ? -IX_ENOTFOUND : cache_head(cache, name, &there, err);
+	/* Who looked before building knows. Another stage's image that came meanwhile is as good as this one. */
+	int r = force ? -IX_ENOTFOUND : cache_head(cache, name, UINT64_MAX, &there, err);
 
-	return r != -IX_ENOTFOUND ? r : publish(cache, name, manifest, source, NULL, &moved, err);
+	if (r != -IX_ENOTFOUND)
+		return r;
+	r = publish(cache, name, manifest, source, NULL, &moved, err);
+	if (r < 0 && r != -IX_ECANCELED && !force) {
+		struct ix_err ignored;
+
+		return cache_head(cache, name, 0, &there, &ignored) == 0 ? 0 : r; /* tags may be immutable */
+	}
+	return r;
 }
 
 int ix_cache_publish_name(struct ix_cache *cache, const char *name, const struct ix_digest *manifest, const char *source, const char *stage,

@@ -179,7 +179,7 @@ int ix_cache_find_record(struct ix_cache *cache, const char *stage, const struct
 {
 	ix_auto_free char *name = cache_record_ref(cache, stage, key);
 
-	return cache_head(cache, name, ret_record, err);
+	return cache_head(cache, name, 0, ret_record, err);
 }
 
 int ix_cache_move_channel(struct ix_cache *cache, const char *stage, const char *channel, const struct ix_digest *key,
@@ -213,7 +213,7 @@ static int remote_record(struct ix_cache *cache, const char *name, struct ix_dig
 {
 	if (cache->offline || cache_is_down(cache))
 		return ix_err_set(err, IX_ENOTFOUND, cache->offline ? "offline" : "the registry does not answer");
-	return cache_head(cache, name, ret_record, err);
+	return cache_head(cache, name, 0, ret_record, err);
 }
 
 int ix_cache_record_of_key(struct ix_cache *cache, const char *stage, const struct ix_digest *key, struct ix_kept_record *ret_record,
@@ -266,19 +266,30 @@ int ix_cache_record_of_channel(struct ix_cache *cache, const char *stage, const 
 	return 0;
 }
 
-/* The first of the channels that has a record of a stage. first: where in the batch they begin. */
-static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const struct batch *batch, size_t first,
+/* What the channel's record is, as far as it was answered in this process or in the batch. *at counts what was asked. */
+static int channel_answer(struct ix_cache *cache, const struct batch *batch, size_t *at, const char *name, struct ix_digest *ret_record,
+			  struct ix_err *err)
+{
+	if (*at < batch->count && strcmp(batch->names[*at], name) == 0)
+		return batch_answer(cache, batch, (*at)++, ret_record, err);
+	return cache_recall_tag(cache, name, UINT64_MAX, ret_record);
+}
+
+/* The first of the channels that has a record of a stage. */
+static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const struct batch *batch, size_t *at,
 		    const char *const *channels, size_t nchannels, struct ix_err *err)
 {
 	for (size_t i = 0; i < nchannels; i++) {
+		ix_auto_free char *name = cache_channel_ref(cache, find->stage, channels[i], true);
+		struct ix_digest record;
 		struct ix_err why;
-		int r = batch_answer(cache, batch, first + i, &find->record, &why);
+		int r = channel_answer(cache, batch, at, name, &record, &why);
 
-		if (r == 0) {
+		if (r == 0 && !find->channel) {
 			find->channel = channels[i];
-			return 0;
+			find->record = record;
 		}
-		if (r != -IX_ENOTFOUND && (r = cache_go_without(cache, NULL, &why, err)) < 0)
+		if (r < 0 && r != -IX_ENOTFOUND && (r = cache_go_without(cache, NULL, &why, err)) < 0)
 			return r;
 	}
 	return 0;
@@ -287,21 +298,23 @@ static int first_of(struct ix_cache *cache, struct ix_channel_find *find, const 
 int ix_cache_find_channels(struct ix_cache *cache, struct ix_channel_find *finds, size_t n, const char *const *channels, size_t nchannels,
 			   struct ix_err *err)
 {
-	size_t count = ix_cache_is_local(cache) || cache->offline || cache_is_down(cache) ? 0 : n * nchannels;
+	size_t count = ix_cache_is_local(cache) || cache->offline || cache_is_down(cache) ? 0 : n * nchannels, at = 0;
 	ix_scoped(batch_release) struct batch batch;
+	struct ix_digest ignored;
 	int r = 0;
 
 	batch_init(&batch, count);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		ix_auto_free char *name = cache_channel_ref(cache, finds[i / nchannels].stage, channels[i % nchannels], true);
 
-		r = batch_add(&batch, name, err);
+		if (cache_recall_tag(cache, name, UINT64_MAX, &ignored) > 0)
+			r = batch_add(&batch, name, err);
 	}
 	if (r < 0)
 		return r;
 	batch_ask(cache, &batch);
 	for (size_t i = 0; count > 0 && i < n && r == 0; i++)
-		r = first_of(cache, &finds[i], &batch, i * nchannels, channels, nchannels, err);
+		r = first_of(cache, &finds[i], &batch, &at, channels, nchannels, err);
 	return r;
 }
 

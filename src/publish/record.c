@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "cache/cache.h"
 #include "image/image.h"
 #include "io/digest.h"
@@ -11,6 +12,8 @@
 #include "publish_int.h"
 #include "report/report.h"
 #include "state/state.h"
+
+enum { LOG_INSIDE_MAX = 4 << 10 /* a longer one is a blob of its own */ };
 
 /* What a record is made of, while it is. */
 struct parts {
@@ -57,10 +60,14 @@ static int keep(const struct ix_publish_opts *opts, const struct ix_stage *stage
 	const struct ix_digest *key = ix_state_stage_key(opts->state, stage);
 	ix_auto_buf json = { 0 };
 
+	bool inside = log && log->len > 0 && log->len <= LOG_INSIDE_MAX && !memchr(log->data, '\0', log->len) &&
+		      ix_utf8_valid(log->data, log->len) == log->len;
+
+	account.log = inside ? log : NULL;
 	account.put_list = put_list;
 	account.data = &parts;
 	if (ix_state_account(opts->state, stage, &account, &json, err) < 0 || add_part(&parts, IX_MEDIA_RECORD_JSON, &json, err) < 0 ||
-	    (log && log->len > 0 && add_part(&parts, IX_MEDIA_RECORD_LOG, log, err) < 0) ||
+	    (log && log->len > 0 && !inside && add_part(&parts, IX_MEDIA_RECORD_LOG, log, err) < 0) ||
 	    ix_cache_keep_record(opts->image.cache, stage->name, key, account.second, image, parts.items, parts.count, ret_record, err) < 0)
 		return ix_err_wrap(err, "record of stage '%s'", stage->name);
 	return 0;

@@ -52,6 +52,7 @@ static void wait_a_little(struct flights *flights)
 int flight_begin(struct flights *flights, const char *key, struct ix_err *err)
 {
 	struct flight *flight;
+	int waited = 0;
 
 	pthread_mutex_lock(&flights->lock);
 	while (*find(flights, key)) {
@@ -59,6 +60,7 @@ int flight_begin(struct flights *flights, const char *key, struct ix_err *err)
 			pthread_mutex_unlock(&flights->lock);
 			return -IX_ECANCELED;
 		}
+		waited = 1;
 		wait_a_little(flights);
 	}
 	flight = ix_calloc(1, sizeof(*flight));
@@ -66,7 +68,7 @@ int flight_begin(struct flights *flights, const char *key, struct ix_err *err)
 	flight->next = flights->list;
 	flights->list = flight;
 	pthread_mutex_unlock(&flights->lock);
-	return 0;
+	return waited;
 }
 
 void flight_end(struct flights *flights, const char *key)

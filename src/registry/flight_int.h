@@ -18,7 +18,7 @@ struct flights {
 
 void flights_init(struct flights *flights, const struct ix_cancel *cancel);
 void flights_release(struct flights *flights);
-/* Wait until nobody owns key, then own it until flight_end. */
+/* Wait until nobody owns key, then own it until flight_end. 1: somebody did. */
 int flight_begin(struct flights *flights, const char *key, struct ix_err *err);
 void flight_end(struct flights *flights, const char *key);
 

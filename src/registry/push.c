@@ -304,9 +304,9 @@ static int have_blob(struct push *push, const char *mount_from, enum ix_push_res
 	return mounted ? 0 : ix_err_set(err, IX_ENOTFOUND, "it cannot be mounted from %s", mount_from);
 }
 
-static int put_blob(struct push *push, const char *mount_from, bool again, enum ix_push_result *ret_result, struct ix_err *err)
+static int put_blob(struct push *push, const char *mount_from, bool unasked, enum ix_push_result *ret_result, struct ix_err *err)
 {
-	int r = again ? -IX_ENOTFOUND : have_blob(push, mount_from, ret_result, err);
+	int r = unasked ? -IX_ENOTFOUND : have_blob(push, mount_from, ret_result, err);
 
 	if (r != -IX_ENOTFOUND)
 		return r;
@@ -333,7 +333,7 @@ static int start_push(struct push *push, struct ix_registry *registry, const str
 }
 
 int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
-			 const char *mount_from, bool again, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result,
+			 const char *mount_from, bool unasked, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result,
 			 struct ix_err *err)
 {
 	ix_auto_free char *key = NULL;
@@ -342,7 +342,8 @@ int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref,
 
 	if (r < 0)
 		return r;
-	r = put_blob(&push, mount_from, again, ret_result, err); /* who waited finds with HEAD what the other sent */
+	/* who had to wait finds with HEAD what the other sent */
+	r = put_blob(&push, mount_from, unasked && r == 0, ret_result, err);
 	free(push.location);
 	flight_end(&registry->uploads, key);
 	return r;

@@ -83,10 +83,10 @@ int ix_registry_has_blob(struct ix_registry *registry, const struct ix_ref *ref,
 
 enum ix_push_result { IX_PUSH_EXISTED, IX_PUSH_MOUNTED, IX_PUSH_UPLOADED };
 /* Put a blob of exactly size bytes, read from fd at offset 0 (pread, so it can be sent again after a failure). HEAD, then mount from
- * mount_from (a repository of the same host, NULL: none), then POST and one PUT. Single flight per digest and repository in this process. again: what is there is
- * known to be bad, so nothing is asked before it is uploaded. */
+ * mount_from (a repository of the same host, NULL: none), then POST and one PUT. Single flight per digest and repository in this process. unasked: it is
+ * uploaded without HEAD and mount, because what is there is bad, or it is so small that asking costs as much. */
 int ix_registry_put_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, uint64_t size, int fd,
-			 const char *mount_from, bool again, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result,
+			 const char *mount_from, bool unasked, ix_transfer_fn *progress, void *data, enum ix_push_result *ret_result,
 			 struct ix_err *err);
 /* The same without the bytes: HEAD, then mount. -IX_ENOTFOUND: it has to be uploaded. */
 int ix_registry_mount_blob(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest, const char *mount_from,

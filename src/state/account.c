@@ -362,6 +362,8 @@ int ix_state_account(const struct ix_state *state, const struct ix_stage *stage,
 
 	put_digest(account, "output", opts->output);
 	put_digest(account, "second", opts->second);
+	if (opts->log)
+		json_object_set_new(account, "log", json_stringn(opts->log->data, opts->log->len));
 	put_digest(account, "same_as", opts->same_as);
 	r = describe(state, stage, opts, account, err);
 	if (r == 0 && !stage->inner)

@@ -96,6 +96,7 @@ struct ix_account_opts {
 	const struct ix_digest *output;   /* output id and second key; NULL: unknown */
 	const struct ix_digest *second;
 	const struct ix_digest *same_as; /* key of the build whose image it is; NULL: its own */
+	const struct ix_buf *log;        /* what the steps printed, when it is little and text; NULL: it is not in it */
 	/* Keep a long list of files apart and say where; NULL: it becomes part of the account. */
 	int (*put_list)(void *data, const struct ix_buf *list, struct ix_digest *ret_digest, struct ix_err *err);
 	void *data;

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -223,7 +224,22 @@ def test_the_record_is_an_oci_artifact_with_the_image_as_subject(team):
     assert record["subject"]["digest"] == manifest_digest(team.host, "p", tag)
     assert record["annotations"]["dev.ix.key"].startswith(tag.split("-")[1])
     kinds = [layer["mediaType"] for layer in record["layers"]]
-    assert kinds == ["application/vnd.ix.record.v1+json+zstd", "application/vnd.ix.log.v1+zstd"]
+    assert kinds == ["application/vnd.ix.record.v1+json+zstd"] and account(one, record)["log"].startswith("#")
+
+
+def account(machine, record):
+    blob = machine.store / "oci/blobs/sha256" / record["layers"][0]["digest"][7:]
+    return json.loads(subprocess.run(["zstd", "-dc", blob], stdout=subprocess.PIPE, check=True).stdout)
+
+
+@pytest.mark.parametrize("prints", ["seq 2000", r"printf '\377\n'", r"printf 'a\000b\n'"])
+def test_a_log_that_is_long_or_no_text_is_a_blob_of_its_own(team, prints):
+    write(team.project, **{"base.df": f"FROM base:1\nRUN {prints}\n"})
+    one = team.machine()
+    team.built(one, "base")
+    record = manifest(team.host, "p", digest_of(team, one, "base").split(":")[-1] + ".ix")
+    kinds = [layer["mediaType"] for layer in record["layers"]]
+    assert kinds == ["application/vnd.ix.record.v1+json+zstd", "application/vnd.ix.log.v1+zstd"] and "log" not in account(one, record)
 
 
 def test_what_was_built_without_publishing_is_published_with_its_record(team):
