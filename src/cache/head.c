@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "cache_int.h"
 #include "io/digest.h"
 #include "oci/reference.h"
