@@ -40,6 +40,8 @@ int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_key(int argc, char **argv);
+int cmd_login(int argc, char **argv);
+int cmd_logout(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -122,5 +124,19 @@ int call_run(struct session *session, const char *call, int *ret_status, struct 
 void print_plan(const struct ix_workspace *ws);
 void print_plan_json(const struct ix_workspace *ws);
 void print_plan_env(const struct ix_workspace *ws);
+
+/* --- frame.c --- */
+
+struct command_frame {
+	const char *name, *operands, *text;
+	const struct opt *opts; /* besides the common ones */
+	size_t nopts;
+	size_t min, max; /* operands */
+	bool enter;
+	int (*run)(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err);
+	void *data;
+	bool pull; /* registries are asked, whatever the store has */
+};
+int frame_run(const struct command_frame *frame, int argc, char **argv);
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -19,53 +18,6 @@
 #include "store/store.h"
 #include "ui/ui.h"
 #include "workspace/workspace.h"
-
-/* --- the commands' common frame --- */
-
-struct frame {
-	const char *name, *operands, *text;
-	const struct opt *opts; /* besides the common ones */
-	size_t nopts;
-	size_t min, max; /* operands */
-	bool enter;
-	int (*run)(struct session *session, const struct ix_strv *operands, void *data, struct ix_err *err);
-	void *data;
-	bool pull; /* registries are asked, whatever the store has */
-};
-
-static int run_frame(const struct frame *frame, int argc, char **argv)
-{
-	ix_auto_request request = IX_REQUEST_INIT;
-	auto_session session = { 0 };
-	ix_auto_strv operands = { 0 };
-	const struct opt common[] = { PROJECT_OPTION(&session.common),
-				      { 0, "progress", "KIND", OPT_TEXT, &session.common.progress, "auto, tty, plain, json or quiet" },
-				      COMMON_OPTIONS(&session.common) };
-	ix_auto_free struct opt *opts = ix_calloc(frame->nopts + IX_ARRAY_LEN(common), sizeof(*opts));
-	const struct command self = { frame->name, frame->operands, NULL, NULL };
-	struct ix_err err;
-	int r;
-
-	if (frame->nopts > 0)
-		memcpy(opts, frame->opts, frame->nopts * sizeof(*opts));
-	memcpy(opts + frame->nopts, common, sizeof(common));
-	if (opt_parse(argc, argv, opts, frame->nopts + IX_ARRAY_LEN(common), &operands, &err) < 0)
-		return complain(&err);
-	if (session.common.help) {
-		command_help(&self, frame->text, opts, frame->nopts + IX_ARRAY_LEN(common));
-		return 0;
-	}
-	if (operands.count < frame->min || operands.count > frame->max) {
-		ix_err_set(&err, IX_EARG, "usage: ix %s %s", frame->name, frame->operands);
-		return complain(&err);
-	}
-	request.pull = frame->pull;
-	r = session_open(&session, &request, frame->enter, &err);
-	if (r == 0)
-		r = frame->run(&session, &operands, frame->data, &err);
-	ix_ui_finish(session.ui);
-	return r < 0 ? complain(&err) : 0;
-}
 
 /* --- images --- */
 
@@ -128,7 +80,8 @@ int cmd_images(int argc, char **argv)
 	struct images_opts o = { 0 };
 	const struct opt opts[] = { { 0, "json", NULL, OPT_FLAG, &o.json, "as JSON" } };
 
-	return run_frame(&(struct frame){ "images", "", "List the images of the store.", opts, 1, 0, 0, false, images, &o }, argc, argv);
+	return frame_run(&(struct command_frame){ "images", "", "List the images of the store.", opts, 1, 0, 0, false, images, &o }, argc,
+			 argv);
 }
 
 /* --- inspect --- */
@@ -161,8 +114,8 @@ static int inspect(struct session *session, const struct ix_strv *operands, void
 
 int cmd_inspect(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "inspect", "IMAGE", "Print an image's manifest and config as JSON.", NULL, 0, 1, 1, false,
-					  inspect, NULL },
+	return frame_run(&(struct command_frame){ "inspect", "IMAGE", "Print an image's manifest and config as JSON.", NULL, 0, 1, 1, false,
+						  inspect, NULL },
 			 argc, argv);
 }
 
@@ -202,8 +155,9 @@ int cmd_rm(int argc, char **argv)
 				      "remove the whole store: images, layers, cache mounts" } };
 
 	/* Layers of a rootless store belong to subordinate ids: only inside the namespace can they be removed. */
-	return run_frame(&(struct frame){ "rm", "NAME... | --everything", "Remove names of images from the store, or the store itself.",
-					  opts, 1, 0, 1000, true, rm, &o },
+	return frame_run(&(struct command_frame){ "rm", "NAME... | --everything",
+						  "Remove names of images from the store, or the store itself.", opts, 1, 0, 1000, true, rm,
+						  &o },
 			 argc, argv);
 }
 
@@ -247,9 +201,9 @@ int cmd_import(int argc, char **argv)
 	const struct opt opts[] = { { 0, "platform", "OS/ARCH", OPT_TEXT, &o.platform,
 				      "platform the root is for (default: this machine's)" } };
 
-	return run_frame(&(struct frame){ "import", "ROOTFS.TAR NAME",
-					  "Make an image of one layer from a tar of a root file system (- for standard input).", opts, 1, 2,
-					  2, false, import, &o },
+	return frame_run(&(struct command_frame){ "import", "ROOTFS.TAR NAME",
+						  "Make an image of one layer from a tar of a root file system (- for standard input).",
+						  opts, 1, 2, 2, false, import, &o },
 			 argc, argv);
 }
 
@@ -295,8 +249,8 @@ int cmd_export(int argc, char **argv)
 				      "oci (default) or docker archive, tar of the root, local directory" },
 				    { 'o', "output", "PATH", OPT_TEXT, &o.output, "file or directory (default: standard output)" } };
 
-	return run_frame(&(struct frame){ "export", "IMAGE", "Write an image as an archive, or its root file system.", opts, 2, 1, 1, true,
-					  export, &o },
+	return frame_run(&(struct command_frame){ "export", "IMAGE", "Write an image as an archive, or its root file system.", opts, 2, 1,
+						  1, true, export, &o },
 			 argc, argv);
 }
 
@@ -319,9 +273,9 @@ static int push(struct session *session, const struct ix_strv *operands, void *d
 
 int cmd_push(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "push", "IMAGE [NAME]",
-					  "Push an image of the store to a registry, under its own name or another.", NULL, 0, 1, 2, false,
-					  push, NULL },
+	return frame_run(&(struct command_frame){ "push", "IMAGE [NAME]",
+						  "Push an image of the store to a registry, under its own name or another.", NULL, 0, 1, 2,
+						  false, push, NULL },
 			 argc, argv);
 }
 
@@ -344,7 +298,7 @@ static int pull(struct session *session, const struct ix_strv *operands, void *d
 
 int cmd_pull(int argc, char **argv)
 {
-	return run_frame(&(struct frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false, pull,
-					  NULL, true },
+	return frame_run(&(struct command_frame){ "pull", "IMAGE", "Fetch an image from a registry into the store.", NULL, 0, 1, 1, false,
+						  pull, NULL, true },
 			 argc, argv);
 }

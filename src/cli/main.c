@@ -29,6 +29,8 @@ static const struct command commands[] = {
 	{ "rm", "NAME...", "remove names of images", cmd_rm },
 	{ "pull", "IMAGE", "fetch an image from a registry", cmd_pull },
 	{ "push", "IMAGE [NAME]", "push an image to a registry", cmd_push },
+	{ "login", "[HOST]", "log in to a registry", cmd_login },
+	{ "logout", "[HOST]", "forget a login", cmd_logout },
 	{ "import", "ROOTFS.TAR NAME", "make an image from a root file system", cmd_import },
 	{ "export", "IMAGE", "write an image as an archive", cmd_export },
 };

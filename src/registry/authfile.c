@@ -43,7 +43,7 @@ static bool is_hub(const char *host)
 }
 
 /* "https://index.docker.io/v1/" and its like to "host[/path]": docker writes URLs, containers' tools host and path. */
-static char *normal_key(const char *key)
+char *authfile_key(const char *key)
 {
 	ix_auto_free char *text = NULL;
 	size_t len;
@@ -126,7 +126,7 @@ static int parse_auths(json_t *auths, const char *name, struct authfile *file, s
 		if (!json_is_object(value))
 			continue;
 		file->count++;
-		entry->key = normal_key(key);
+		entry->key = authfile_key(key);
 		r = parse_entry(key, value, name, &entry->creds, err);
 		if (r < 0)
 			return r;
@@ -143,7 +143,7 @@ static void parse_helpers(json_t *helpers, struct authfile *file)
 	{
 		if (!json_is_string(helper) || !*json_string_value(helper) || file->helpers.count > ENTRIES_MAX)
 			continue;
-		ix_strv_take(&file->helpers, normal_key(host));
+		ix_strv_take(&file->helpers, authfile_key(host));
 		ix_strv_add(&file->helpers, json_string_value(helper));
 	}
 }

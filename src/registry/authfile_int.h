@@ -42,6 +42,8 @@ int authfile_parse(const char *bytes, size_t len, const char *name, bool legacy,
 void authfile_release(struct authfile *file);
 #define auto_authfile ix_scoped(authfile_release) struct authfile
 
+/* "https://index.docker.io/v1/" and its like as entries have it. Caller frees. */
+char *authfile_key(const char *key);
 /* The entry for the longest prefix of host/repository; NULL when there is none. */
 const struct creds *authfile_find(const struct authfile *file, const char *host, const char *repository);
 /* The helper responsible for host: credHelpers, else credsStore, else NULL. */

@@ -37,24 +37,30 @@ static int parse_answer(const struct ix_buf *output, const char *program, struct
 	return 0;
 }
 
-int helper_get(const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err)
+const char *helper_server(const char *host)
+{
+	return strcmp(host, "docker.io") == 0 ? "https://index.docker.io/v1/" : host;
+}
+
+/* Run it with input. 0 and an answer, or *ret_unknown: it says that it knows nothing, which is an answer, not a failure. */
+static int run(const char *helper, const char *verb, const char *host, const char *input, struct ix_buf *output, bool *ret_unknown,
+	       struct ix_err *err)
 {
 	ix_auto_free char *program = ix_asprintf("docker-credential-%s", helper);
-	const char *server = strcmp(host, "docker.io") == 0 ? "https://index.docker.io/v1/" : host;
-	const char *argv[] = { program, "get", NULL };
-	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
+	const char *argv[] = { program, verb, NULL };
 	ix_auto_secret_buf errors = IX_BUF_INIT(IX_TOKEN_MAX);
 	int status;
 
+	*ret_unknown = false;
 	if (!is_helper_name(helper)) {
 		ix_auto_free char *shown = ix_printable(helper, 60);
 
 		return ix_err_set(err, IX_EARG, "'%s' is not the name of a credential helper", shown);
 	}
 	if (ix_proc_run(&(struct ix_proc_opts){ .argv = argv,
-						.input = server,
-						.input_len = strlen(server),
-						.output = &output,
+						.input = input,
+						.input_len = strlen(input),
+						.output = output,
 						.errors = &errors,
 						.timeout_ms = HELPER_TIMEOUT_MS },
 			&status, err) < 0) {
@@ -63,10 +69,41 @@ int helper_get(const char *helper, const char *host, struct creds *ret_creds, st
 		return ix_err_wrap(err, "credential helper for %s", host);
 	}
 	if (status == 0)
-		return parse_answer(&output, program, ret_creds, err);
-	/* helpers say on standard output, in words, that they know nothing: that is an answer, not a failure */
-	if (strstr(ix_buf_str(&output), "credentials not found") || strstr(ix_buf_str(&errors), "credentials not found"))
 		return 0;
-	ix_auto_free char *words = ix_printable(output.len > 0 ? ix_buf_str(&output) : ix_buf_str(&errors), 200);
-	return ix_err_set(err, IX_EFAIL, "%s get for %s: exit status %d: %s", program, host, status, words);
+	*ret_unknown = strstr(ix_buf_str(output), "credentials not found") || strstr(ix_buf_str(&errors), "credentials not found");
+	if (*ret_unknown)
+		return 0;
+	ix_auto_free char *words = ix_printable(output->len > 0 ? ix_buf_str(output) : ix_buf_str(&errors), 200);
+	return ix_err_set(err, IX_EFAIL, "%s %s for %s: exit status %d: %s", program, verb, host, status, words);
+}
+
+int helper_get(const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err)
+{
+	ix_auto_free char *program = ix_asprintf("docker-credential-%s", helper);
+	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
+	bool unknown;
+	int r = run(helper, "get", host, helper_server(host), &output, &unknown, err);
+
+	return r < 0 || unknown ? r : parse_answer(&output, program, ret_creds, err);
+}
+
+int helper_store(const char *helper, const char *host, const char *username, const char *password, struct ix_err *err)
+{
+	auto_json *json = json_pack("{s:s, s:s, s:s}", "ServerURL", helper_server(host), "Username", username, "Secret", password);
+	char *input = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
+	bool unknown;
+	int r = input ? run(helper, "store", host, input, &output, &unknown, err)
+		      : ix_err_set(err, IX_EARG, "user name or password is not UTF-8");
+
+	ix_secret_text_free(input);
+	return r;
+}
+
+int helper_erase(const char *helper, const char *host, struct ix_err *err)
+{
+	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
+	bool unknown;
+
+	return run(helper, "erase", host, helper_server(host), &output, &unknown, err);
 }

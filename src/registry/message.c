@@ -69,7 +69,7 @@ static char *login_advice(const struct ix_http_request *req)
 	const char *hub = strcmp(host, "docker.io") == 0 ? "" : host;
 	bool tried = req->auth.value && (!asked || grant_had_credentials(endpoint_grant(ep, asked->scope)));
 
-	return ix_asprintf("%s%s (docker login%s%s, or registries: in ix.yaml)",
+	return ix_asprintf("%s%s (ix login%s%s, or registries: in ix.yaml)",
 			   tried ? "the credentials for it were refused: log in again to " : "log in to ", host, *hub ? " " : "", hub);
 }
 
@@ -82,8 +82,7 @@ static char *advice(const struct ix_http_request *req)
 		return login_advice(req);
 	if (reply->status == 403)
 		return ix_asprintf("%s does not allow this to %s", req->site->name,
-				   req->auth.value ? "these credentials"
-						   : "anonymous users: log in (docker login, or registries: in ix.yaml)");
+				   req->auth.value ? "these credentials" : "anonymous users: log in (ix login, or registries: in ix.yaml)");
 	if (reply->status == 429 && after) {
 		ix_auto_free char *shown = ix_printable(after, 60);
 

@@ -98,4 +98,15 @@ int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *
 /* All tags of ref's repository, following Link pagination, appended. */
 int ix_registry_list_tags(struct ix_registry *registry, const struct ix_ref *ref, struct ix_strv *tags, struct ix_err *err);
 
+/* --- logins --- */
+
+/* Are these good at host? 0, or -IX_EAUTH: they are refused. A server that asks nobody who he is takes any. They are what is sent there from now on. */
+int ix_registry_log_in(struct ix_registry *registry, const char *host, const char *username, const char *password, struct ix_err *err);
+/* Keep them where docker does: with the helper that its config.json names for the host, else in config.json, readable by its owner. *ret_where
+ * says where, for people. Caller frees. */
+int ix_registry_keep_login(struct ix_registry *registry, const char *host, const char *username, const char *password, char **ret_where,
+			   struct ix_err *err);
+/* Forget what is kept there: -IX_ENOTFOUND when nothing is. *ret_left: where credentials for the host are still found; NULL: nowhere. Caller frees. */
+int ix_registry_forget_login(struct ix_registry *registry, const char *host, char **ret_left, struct ix_err *err);
+
 #endif

@@ -465,7 +465,7 @@ def test_basic_needs_a_login(tool, registry):
     registry.add_manifest("app", "v1")
     registry.config(auth="basic")
     tool("get", registry.host + "/app:v1").bad(
-        EAUTH, "GET http://%s/v2/app/manifests/v1: 401 unauthorized: UNAUTHORIZED: authentication required: log in to %s (docker login %s, "
+        EAUTH, "GET http://%s/v2/app/manifests/v1: 401 unauthorized: UNAUTHORIZED: authentication required: log in to %s (ix login %s, "
         "or registries: in ix.yaml)" % (registry.host, registry.host, registry.host))
 
 
