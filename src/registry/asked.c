@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "http/http.h"
+#include "io/digest.h"
 #include "registry/auth_int.h"
 
 static char *scope_of(const char *repository, const char *actions)

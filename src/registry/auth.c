@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
 #include "registry/message_int.h"
 #include "registry/token_int.h"
 

@@ -6,6 +6,9 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
 #include "io/base64.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t

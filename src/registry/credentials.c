@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/trace.h"
 #include "registry/helper_int.h"

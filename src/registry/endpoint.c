@@ -5,11 +5,15 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
 #include "registry/registry.h"
 
 enum { DOWN_MS = 60000, MIRRORS_MAX = 32, MIRROR_CONNECT_S = 5 };
 
-const char *endpoint_api_host(const char *host)
+/* "registry-1.docker.io" for docker.io, otherwise the name itself. */
+static const char *api_host(const char *host)
 {
 	return strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
 }
@@ -117,7 +121,7 @@ static int endpoint_new(struct hosts *hosts, const char *name, bool mirror, stru
 	pthread_mutex_init(&ep->lock, NULL);
 	pthread_mutex_init(&ep->settle_lock, NULL);
 	ep->host = ix_strdup(host);
-	ep->authority = ix_strdup(endpoint_api_host(host));
+	ep->authority = ix_strdup(api_host(host));
 	prefix += strspn(prefix, "/");
 	ep->prefix = *prefix ? ix_asprintf("%s%s", prefix, ix_ends(prefix, "/") ? "" : "/") : ix_strdup("");
 	ep->mirror = mirror;

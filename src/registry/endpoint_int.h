@@ -85,9 +85,6 @@ static inline struct endpoint *upstream_origin(const struct upstream *upstream)
 }
 /* The next to ask from *at on, which moves to it; mirrors that were unreachable a moment ago are passed over. NULL: there is none. */
 struct endpoint *upstream_at(const struct upstream *upstream, size_t *at);
-
-/* "registry-1.docker.io" for docker.io, otherwise the name itself. */
-const char *endpoint_api_host(const char *host);
 /* The schemes to try in order, NULL terminated. */
 void endpoint_schemes(const struct endpoint *ep, const char *schemes[static 3]);
 /* Its repository's name there. Caller frees. */

@@ -3,7 +3,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "base/trace.h"
+#include "http/http.h"
+#include "io/digest.h"
+#include "io/stream.h"
+#include "oci/reference.h"
 #include "registry/asked_int.h"
 #include "registry/message_int.h"
 

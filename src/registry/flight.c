@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/cancel.h"
+#include "base/err.h"
 
 enum { LOOK_MS = 200 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "http/http.h"
 
 void grants_free(struct grant *grants)
 {

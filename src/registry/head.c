@@ -3,6 +3,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
+#include "http/http.h"
+#include "io/digest.h"
+#include "oci/reference.h"
 #include "registry/asked_int.h"
 #include "registry/auth_int.h"
 #include "registry/message_int.h"

@@ -6,7 +6,11 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/proc.h"
+#include "base/str.h"
+#include "http/http.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t
 

@@ -10,8 +10,10 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/scope.h"
+#include "http/http.h"
 #include "io/base64.h"
 #include "registry/asked_int.h"
 #include "registry/auth_int.h"

@@ -3,6 +3,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
+#include "io/digest.h"
 #include "registry/asked_int.h"
 #include "registry/message_int.h"
 

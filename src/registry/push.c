@@ -6,8 +6,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "base/trace.h"
+#include "http/http.h"
+#include "io/digest.h"
 #include "registry/asked_int.h"
 #include "registry/flight_int.h"
 #include "registry/message_int.h"

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "http/http.h"
 #include "registry/auth_int.h"
 
 int ix_registry_new(const struct ix_registry_opts *opts, struct ix_registry **ret_registry, struct ix_err *err)

@@ -4,7 +4,10 @@
 
 #include <jansson.h>
 
-#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
 #include "registry/asked_int.h"
 #include "registry/message_int.h"
 

@@ -10,6 +10,10 @@
 #include <jansson.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "http/http.h"
 #include "registry/message_int.h"
 
 #define auto_json ix_scoped(json_decrefp) json_t

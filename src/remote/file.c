@@ -2,9 +2,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "http/http.h"
+#include "io/digest.h"
 #include "io/stream.h"
 #include "remote_int.h"
+#include "store/store.h"
 
 enum { HEADER_MAX = 1000 };
 

@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/fsutil.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "io/base64.h"
 #include "remote_int.h"
 
