@@ -205,6 +205,8 @@ int ix_cache_load_record(struct ix_cache *cache, const struct ix_digest *record,
 /* A list of files that belongs to a record, fetched when it is not in the store. */
 int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *digest,
 			struct ix_buf *ret_list, struct ix_err *err);
+/* What its steps printed, where that is a part of its own; else -IX_ENOTFOUND. */
+int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err);
 /* Does the image that the record speaks of have all these layers? IX_ECORRUPT when not. */
 int ix_cache_check_record(struct ix_cache *cache, const struct ix_kept_record *record, const struct ix_digest *const *layers,
 			  size_t nlayers, struct ix_err *err);

@@ -85,6 +85,14 @@ int ix_kept_record_list(struct ix_cache *cache, const struct ix_kept_record *rec
 	return get_document(cache, list, ret_list, err);
 }
 
+int ix_kept_record_log(struct ix_cache *cache, const struct ix_kept_record *record, struct ix_buf *ret_log, struct ix_err *err)
+{
+	const struct ix_descriptor *log;
+	int r = need_part(&record->manifest, IX_MEDIA_RECORD_LOG, NULL, &log, err);
+
+	return r < 0 ? r : get_document(cache, log, ret_log, err);
+}
+
 /* A manifest by digest, from the store or the repository, as a record. ours: it was made in this store. */
 static int load(struct ix_cache *cache, const struct ix_digest *digest, bool ours, struct ix_kept_record *ret_record, struct ix_err *err)
 {

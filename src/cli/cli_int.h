@@ -31,6 +31,8 @@ struct command {
 void command_help(const struct command *command, const char *text, const struct opt *opts, size_t nopts);
 /* Print an error as the program does, once. Returns the exit status it stands for. */
 int complain(const struct ix_err *err);
+/* From now on neither results nor errors say what the redactor knows (borrowed; NULL: nothing is hidden). */
+void say_nothing_of(const struct ix_redactor *redactor);
 /* printf of results: whatever came from outside does nothing to the terminal. The one way that text, other than of ix's own, gets to standard output. */
 void say(const char *fmt, ...) ix_printf(1, 2);
 struct json_t;
@@ -39,6 +41,7 @@ void say_json(const struct json_t *json);
 int cmd_build(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_login(int argc, char **argv);
 int cmd_logout(int argc, char **argv);

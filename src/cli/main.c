@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{ "build", "[STAGE...] | PATH", "build what is missing, and publish it", cmd_build },
 	{ "plan", "[STAGE...]", "say what would be done, and why", cmd_plan },
 	{ "explain", "STAGE", "say what changed since an earlier build", cmd_explain },
+	{ "logs", "STAGE [STEP]", "print what its steps printed", cmd_logs },
 	{ "lock", "[--update [NAME...]]", "pin what the project is built from", cmd_lock },
 	{ "verify", "STAGE", "is the stage reproducible?", cmd_verify },
 	{ "key", "generate FILE", "make keys for signed stages", cmd_key },

@@ -5,8 +5,24 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "cli_int.h"
+
+static const struct ix_redactor *hidden;
+
+void say_nothing_of(const struct ix_redactor *redactor)
+{
+	hidden = redactor;
+}
+
+/* Safe for a terminal, and for whoever reads it. Caller frees. */
+static char *presentable(const char *text)
+{
+	ix_auto_free char *redacted = ix_redact_text(hidden, text);
+
+	return ix_printable_lines(redacted);
+}
 
 int complain(const struct ix_err *err)
 {
@@ -17,8 +33,8 @@ int complain(const struct ix_err *err)
 		fprintf(stderr, "ix: canceled\n");
 		return 130;
 	}
-	message = ix_printable_lines(err->msg);
-	detail = ix_printable_lines(err->detail);
+	message = presentable(err->msg);
+	detail = presentable(err->detail);
 	fprintf(stderr, "ix: %s\n", message);
 	if (*detail)
 		fprintf(stderr, "%s\n", detail);
@@ -34,7 +50,7 @@ void say(const char *fmt, ...)
 	va_start(args, fmt);
 	ix_buf_vprintf(&text, fmt, args);
 	va_end(args);
-	shown = ix_printable_lines(ix_buf_str(&text));
+	shown = presentable(ix_buf_str(&text));
 	fputs(shown, stdout);
 }
 

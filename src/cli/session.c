@@ -21,6 +21,7 @@ int session_open(struct session *session, const struct ix_request *request, bool
 	r = ix_workspace_new(&session->common.workspace, request, &session->ws, err);
 	if (r < 0)
 		return r;
+	say_nothing_of(session->ws->redactor);
 	/* Before the first thread: namespaces are entered by a process that has only one. */
 	if (enter && (r = ix_sandbox_enter(&degraded, err)) < 0)
 		return r;
@@ -39,6 +40,7 @@ int session_open(struct session *session, const struct ix_request *request, bool
 void session_close(struct session *session)
 {
 	ix_ui_finish(session->ui);
+	say_nothing_of(NULL);
 	ix_workspace_free(session->ws);
 	ix_ui_free(session->ui);
 	ix_timeline_free(session->timeline);

@@ -173,38 +173,6 @@ static void check_words(const struct lint *self, const struct df_instr *instr, c
 			check_word(self, instr, names, df_flag_value(instr, flags[i]));
 }
 
-/* --- secrets --- */
-
-static bool word_in(const char *name, size_t len, const char *const *words, size_t nwords)
-{
-	for (size_t i = 0; i < nwords; i++)
-		if (strlen(words[i]) == len && strncasecmp(name, words[i], len) == 0)
-			return true;
-	return false;
-}
-
-/* A word of the list stands between underscores, or at an end. */
-static bool has_word(const char *name, const char *const *words, size_t nwords)
-{
-	while (*name) {
-		size_t len = strcspn(name, "_");
-
-		if (word_in(name, len, words, nwords))
-			return true;
-		name += len + (name[len] == '_');
-	}
-	return false;
-}
-
-static bool names_secret(const char *name)
-{
-	static const char *const secret[] = { "apikey",   "auth",  "credential", "credentials", "key",
-					      "password", "pword", "passwd",     "secret",      "token" };
-	static const char *const harmless[] = { "public", "file", "version" };
-
-	return has_word(name, secret, IX_ARRAY_LEN(secret)) && !has_word(name, harmless, IX_ARRAY_LEN(harmless));
-}
-
 /* --- instructions --- */
 
 static void check_expose(const struct lint *self, const struct df_instr *instr)
@@ -226,7 +194,7 @@ static void check_expose(const struct lint *self, const struct df_instr *instr)
 static void check_secrets(const struct lint *self, const struct df_instr *instr)
 {
 	for (size_t i = 0; i < instr->nwords; i += instr->kind == IX_STEP_ARG ? instr->nwords : 2)
-		if (names_secret(instr->words[i]))
+		if (ix_names_secret(instr->words[i]))
 			warn(self, DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
 			     instr->word, instr->words[i]);
 }

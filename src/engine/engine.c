@@ -46,6 +46,7 @@ struct ix_engine *ix_engine_new(const struct ix_engine_opts *opts, const struct 
 		.sink = opts->sink,
 		.interrupt = opts->cancel,
 		.channel = opts->channel,
+		.keep_logs = !opts->no_log && !opts->local_log,
 		.graph = graph,
 		.state = state,
 		.plan = plan,

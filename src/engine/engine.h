@@ -30,6 +30,8 @@ struct ix_engine_opts {
 	bool no_cutoff;         /* descendants of a stage that is built are built, whatever came out */
 	bool publish;           /* push stages and names to the registry */
 	bool no_step_cache;     /* --no-cache */
+	bool no_log;            /* what steps print is not kept */
+	bool local_log;         /* it is kept here only, and not in the record */
 };
 
 struct ix_stage_result {
@@ -39,6 +41,9 @@ struct ix_stage_result {
 	uint64_t ms;
 	unsigned steps_run, steps_cached;
 };
+
+/* The topic of facts under which local logs are kept: the stage's key in hex -> what its steps printed. */
+#define IX_LOG_TOPIC "log"
 
 struct ix_engine;
 /* Nothing runs yet. opts, graph, state and plan are borrowed as long as it lives. */

@@ -237,6 +237,18 @@ static int execute(struct stage_build *self, struct ix_err *err)
 	return ix_builder_build(self->engine->opts.builder, &build, err);
 }
 
+/* The log of a stage whose record does not have it. */
+static int keep_log(const struct stage_build *self, struct ix_err *err)
+{
+	const struct ix_buf *log = ix_step_log_text(self->log);
+	char hex[IX_DIGEST_HEX + 1];
+
+	if (!self->engine->opts.local_log || log->len == 0)
+		return 0;
+	ix_digest_hex(ix_state_stage_key(self->engine->state, self->stage), hex);
+	return ix_store_set_fact(self->engine->opts.image.store, IX_LOG_TOPIC, hex, log->data, log->len, err);
+}
+
 static int keep_record(struct stage_build *self, const struct ix_digest *second, struct ix_err *err)
 {
 	struct ix_stage_result *result = &self->engine->results[self->stage->index];
@@ -272,6 +284,8 @@ static int finish(struct stage_build *self, struct ix_err *err)
 	if (r < 0 || engine->opts.image.perturbed)
 		return r;
 	r = keep_record(self, has_second ? &second : NULL, err);
+	if (r == 0)
+		r = keep_log(self, err);
 	return r < 0 ? r : ix_store_set_stage(engine->opts.image.store, key, &result->manifest, err);
 }
 

@@ -126,6 +126,9 @@ enum ix_step_kind {
 
 enum ix_network { IX_NETWORK_DEFAULT, IX_NETWORK_NONE, IX_NETWORK_HOST };
 
+/* Do people give secrets under such a name? As docker's check SecretsUsedInArgOrEnv has it. */
+bool ix_names_secret(const char *name);
+
 /* A line of a step's /etc/hosts, and a resource limit by its name in docker's --ulimit; UINT64_MAX: unlimited. */
 struct ix_run_host {
 	const char *name, *address;

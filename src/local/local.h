@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "builder/builder.h"
 #include "image/image.h"
@@ -20,6 +21,7 @@ struct ix_local_opts {
 	struct ix_image_opts image;
 	struct ix_remotes *remotes; /* fetches what ADD names by URL; NULL: nothing is fetched */
 	struct ix_sink *sink;
+	const struct ix_redactor *redactor; /* what steps print is shown and kept without its words; NULL: as it is */
 	const struct ix_build_secret *secrets;
 	size_t nsecrets;
 	const struct ix_build_ssh *ssh;

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/fsutil.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "builder/builder.h"
 #include "graph/graph.h"
@@ -26,14 +28,29 @@ struct pump {
 	const char *stage;
 	unsigned step;
 	int stream;
+	struct ix_redact_stream redact;
 	int fd; /* read end */
 	pthread_t thread;
 	bool started;
 };
 
+static void pump_show(struct pump *pump, const struct ix_buf *text)
+{
+	if (text->len == 0)
+		return;
+	ix_step_log_put(pump->log, text->data, text->len);
+	ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
+						  .stage = pump->stage,
+						  .step = pump->step,
+						  .stream = pump->stream,
+						  .data = text->data,
+						  .len = text->len });
+}
+
 static void *pump_main(void *data)
 {
 	struct pump *pump = data;
+	ix_auto_buf text = { 0 };
 	char chunk[8192];
 	ssize_t n;
 
@@ -42,14 +59,13 @@ static void *pump_main(void *data)
 			break;
 		if (n <= 0)
 			continue;
-		ix_step_log_put(pump->log, chunk, (size_t)n);
-		ix_report(pump->sink, &(struct ix_event){ .kind = IX_EVENT_LOG,
-							  .stage = pump->stage,
-							  .step = pump->step,
-							  .stream = pump->stream,
-							  .data = chunk,
-							  .len = (size_t)n });
+		ix_buf_reset(&text);
+		ix_redact_piece(&pump->redact, chunk, (size_t)n, &text);
+		pump_show(pump, &text);
 	}
+	ix_buf_reset(&text);
+	ix_redact_end(&pump->redact, &text);
+	pump_show(pump, &text);
 	return NULL;
 }
 
@@ -135,7 +151,8 @@ static void pumps_init(const struct task *task, struct pump *out, struct pump *e
 			      .log = task->build->log,
 			      .stage = task->build->stage->name,
 			      .step = (unsigned)task->operation->index + 1,
-			      .stream = 1 };
+			      .stream = 1,
+			      .redact.redactor = task->local->opts.redactor };
 	*errs = *out;
 	errs->stream = 2;
 }

@@ -15,8 +15,9 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static const char *const keys[] = { "project",        "registry", "registries",   "vars",        "stages",       "tls",     "cutoff",
-				    "default_branch", "trust",    "trusted_keys", "signing_key", "reproducible", "secrets", "modes" };
+static const char *const keys[] = { "project",     "registry",     "registries",     "vars",  "stages",
+				    "tls",         "cutoff",       "default_branch", "trust", "trusted_keys",
+				    "signing_key", "reproducible", "secrets",        "modes", "logs" };
 
 static int read_tls(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
@@ -53,6 +54,21 @@ static int read_modes(const struct yaml *yaml, const struct member *member, stru
 	if (!project->git_modes && strcmp(text, "files") != 0)
 		return yaml_err(yaml, &member->place, err, "modes: '%s' has to be files or git", text);
 	return 0;
+}
+
+static int read_logs(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
+{
+	static const char *const names[] = { [IX_LOGS_PUBLISHED] = "published", [IX_LOGS_LOCAL] = "local", [IX_LOGS_NONE] = "none" };
+	const char *text;
+	int r = yaml_text(yaml, member, false, &text, err);
+
+	for (size_t i = 0; r == 0 && i < IX_ARRAY_LEN(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			project->logs = (enum ix_logs)i;
+			return 0;
+		}
+	}
+	return r < 0 ? r : yaml_err(yaml, &member->place, err, "logs: '%s' has to be published, local or none", text);
 }
 
 static int read_trust(const struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
@@ -146,6 +162,8 @@ static int read_member(struct yaml *yaml, const struct member *member, struct ix
 		return credential_read(yaml, member, &project->signing_key, err);
 	if (strcmp(member->key, "modes") == 0)
 		return read_modes(yaml, member, project, err);
+	if (strcmp(member->key, "logs") == 0)
+		return read_logs(yaml, member, project, err);
 	if (strcmp(member->key, "cutoff") == 0)
 		return read_cutoff(yaml, member, project, err);
 	return yaml_unknown(yaml, member, "the project", keys, IX_ARRAY_LEN(keys), err);

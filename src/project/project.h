@@ -59,6 +59,9 @@ struct ix_host_config {
 	size_t nmirrors;
 };
 
+/* logs: what becomes of what steps print. */
+enum ix_logs { IX_LOGS_PUBLISHED, IX_LOGS_LOCAL, IX_LOGS_NONE };
+
 struct ix_project {
 	struct ix_arena *arena;
 	const char *path; /* as given */
@@ -77,6 +80,7 @@ struct ix_project {
 	bool reproducible; /* reproducible: true */
 	bool no_cutoff;    /* cutoff: false */
 	bool git_modes;    /* modes: git */
+	enum ix_logs logs;
 	struct ix_project_stage *stages;
 	size_t nstages;
 	struct ix_host_config *hosts;

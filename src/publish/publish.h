@@ -24,6 +24,7 @@ struct ix_publish_opts {
 	struct ix_sink *sink;
 	const struct ix_cancel *interrupt; /* ends publishing; a run that fails does not */
 	const char *channel;               /* moved to what is published; NULL: none */
+	bool keep_logs;                    /* what steps print becomes part of records */
 	const struct ix_graph *graph;
 	const struct ix_state *state;
 	const struct ix_plan *plan;

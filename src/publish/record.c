@@ -96,7 +96,7 @@ int ix_record_of_build(const struct ix_publish_opts *opts, const struct ix_stage
 		steps[i].content = made->content;
 		steps[i].media_type = made->media_type;
 	}
-	return keep(opts, stage, built->manifest, &account, built->log, ret_record, err);
+	return keep(opts, stage, built->manifest, &account, opts->keep_logs ? built->log : NULL, ret_record, err);
 }
 
 int ix_record_of_same(const struct ix_publish_opts *opts, const struct ix_stage *stage, const struct ix_image *image,

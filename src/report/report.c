@@ -1,6 +1,8 @@
 #include "report/report.h"
 
 #include "base/clock.h"
+#include "base/redact.h"
+#include "base/scope.h"
 
 const char *ix_outcome_text(enum ix_outcome outcome)
 {
@@ -35,4 +37,22 @@ static void tee_emit(struct ix_sink *sink, const struct ix_event *event)
 void ix_tee_init(struct ix_tee *tee, struct ix_sink *const *sinks, size_t count)
 {
 	*tee = (struct ix_tee){ .sink = { .emit = tee_emit }, .sinks = sinks, .count = count };
+}
+
+static void veil_emit(struct ix_sink *sink, const struct ix_event *event)
+{
+	const struct ix_veil *veil = (const struct ix_veil *)sink;
+	ix_auto_free char *text = ix_redact_text(veil->redactor, event->text);
+	ix_auto_free char *why = ix_redact_text(veil->redactor, event->why);
+	struct ix_event shown = *event;
+
+	shown.text = text;
+	shown.why = why;
+	if (veil->next)
+		veil->next->emit(veil->next, &shown);
+}
+
+void ix_veil_init(struct ix_veil *veil, struct ix_sink *next, const struct ix_redactor *redactor)
+{
+	*veil = (struct ix_veil){ .sink = { .emit = veil_emit }, .next = next, .redactor = redactor };
 }

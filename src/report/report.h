@@ -68,4 +68,13 @@ struct ix_tee {
 };
 void ix_tee_init(struct ix_tee *tee, struct ix_sink *const *sinks, size_t count);
 
+/* A sink that says nothing of what redactor knows (borrowed) to next (borrowed, may be NULL). What steps print is redacted before it becomes an event. */
+struct ix_redactor;
+struct ix_veil {
+	struct ix_sink sink; /* first */
+	struct ix_sink *next;
+	const struct ix_redactor *redactor;
+};
+void ix_veil_init(struct ix_veil *veil, struct ix_sink *next, const struct ix_redactor *redactor);
+
 #endif

@@ -197,6 +197,27 @@ static int put_sources(const struct ix_state *state, const struct ix_stage *stag
 /* --- what a step sees --- */
 
 /* Without those that have no value, or that an ENV line hides. */
+/* What only tells whether it is another one: a record may be read by more people than a secret. */
+static json_t *hidden_value(const char *name, const char *value)
+{
+	enum { NAME = 1, VALUE };
+	ix_scoped(ix_hash_freep) struct ix_hash *hash = ix_hash_new();
+	struct ix_digest digest;
+	char hex[IX_DIGEST_HEX + 1];
+
+	ix_hash_text(hash, NAME, name);
+	ix_hash_text(hash, VALUE, value);
+	ix_hash_final(hash, &digest);
+	return json_sprintf("(hidden %.6s)", ix_digest_hex(&digest, hex));
+}
+
+static json_t *arg_json(const struct ix_state *state, const struct ix_arg *arg)
+{
+	if (arg->link)
+		return stage_json(state, arg->link);
+	return ix_names_secret(arg->name) ? hidden_value(arg->name, arg->value) : text_or_null(arg->value);
+}
+
 static json_t *args_json(const struct ix_state *state, const struct ix_step *step)
 {
 	json_t *json = json_object();
@@ -205,7 +226,7 @@ static json_t *args_json(const struct ix_state *state, const struct ix_step *ste
 		const struct ix_arg *arg = &step->args[i];
 
 		if (arg->link || arg->value)
-			json_object_set_new(json, arg->name, arg->link ? stage_json(state, arg->link) : text_or_null(arg->value));
+			json_object_set_new(json, arg->name, arg_json(state, arg));
 	}
 	return json;
 }

@@ -80,6 +80,7 @@ int ix_record_parse(const struct ix_buf *buf, struct ix_record **ret_record, str
 	if (!json_is_object(json) || json_integer_value(json_object_get(json, "format")) != 1 || !stage)
 		return corrupt(err, "it is not a record of format 1");
 	record->stage = ix_strdup(stage);
+	record->log = ix_strdup(json_string_value(json_object_get(json, "log")));
 	if ((r = take_digest(json, "key", NULL, &record->key, err)) < 0 ||
 	    (r = take_digest(json, "same_as", &record->has_same_as, &record->same_as, err)) < 0 ||
 	    (r = take_steps(json_object_get(json, "steps"), record, err)) < 0)
@@ -93,6 +94,7 @@ void ix_record_free(struct ix_record *record)
 	if (!record)
 		return;
 	free(record->stage);
+	free(record->log);
 	free(record->steps);
 	free(record);
 }

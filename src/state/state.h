@@ -141,6 +141,7 @@ struct ix_record {
 	bool has_same_as;
 	struct ix_record_step *steps;
 	size_t nsteps;
+	char *log; /* what the steps printed, when it is in the record itself; else NULL */
 };
 /* Everything in it is checked. IX_ECORRUPT. */
 int ix_record_parse(const struct ix_buf *json, struct ix_record **ret_record, struct ix_err *err);

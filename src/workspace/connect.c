@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fsutil.h"
 #include "base/path.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "io/sign.h"
 #include "project/project.h"
@@ -22,7 +23,7 @@ struct hosts {
 	struct ix_strv secrets;
 };
 
-static int add_host(struct hosts *hosts, const struct ix_host_config *config, struct ix_err *err)
+static int add_host(struct workspace *ws, struct hosts *hosts, const struct ix_host_config *config, struct ix_err *err)
 {
 	struct ix_registry_host *host = NULL;
 	char *username, *password;
@@ -33,8 +34,10 @@ static int add_host(struct hosts *hosts, const struct ix_host_config *config, st
 		ix_strv_take(&hosts->secrets, username);
 	if (ix_credential_read(&config->password, &password, err) < 0)
 		return ix_err_wrap(err, "password for %s", config->host);
-	if (password)
+	if (password) {
 		ix_strv_take(&hosts->secrets, password);
+		ix_redactor_add(ws->base.redactor, password, strlen(password));
+	}
 	for (size_t i = 0; i < hosts->count; i++)
 		if (strcmp(hosts->items[i].name, config->host) == 0)
 			host = &hosts->items[i];
@@ -76,9 +79,9 @@ int connect_registry(struct workspace *ws, struct ix_err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < ws->config->nhosts && r == 0; i++)
-		r = add_host(&hosts, &ws->config->hosts[i], err);
+		r = add_host(ws, &hosts, &ws->config->hosts[i], err);
 	for (size_t i = 0; ws->base.project && i < ws->base.project->nhosts && r == 0; i++)
-		r = add_host(&hosts, &ws->base.project->hosts[i], err);
+		r = add_host(ws, &hosts, &ws->base.project->hosts[i], err);
 	if (r == 0)
 		r = retry_seconds(&opts.retry_s, err);
 	opts.hosts = hosts.items;

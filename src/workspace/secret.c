@@ -5,8 +5,10 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "builder/builder.h"
+#include "graph/graph.h"
 #include "io/digest.h"
 #include "project/project.h"
 #include "workspace_int.h"
@@ -107,4 +109,49 @@ int secret_value(void *data, const char *id, struct ix_buf *ret_value, struct ix
 	const struct workspace *ws = data;
 
 	return ix_build_secret_read(ws->base.request->secret_list.items, ws->base.request->secret_list.count, id, ret_value, err);
+}
+
+/* --- what is not to be said --- */
+
+static void hide_text(struct workspace *ws, const char *name, const char *value)
+{
+	if (value && ix_names_secret(name))
+		ix_redactor_add(ws->base.redactor, value, strlen(value));
+}
+
+static void hide_args(struct workspace *ws)
+{
+	const struct ix_strv *args = &ws->base.request->build_args;
+
+	for (size_t i = 0; i < args->count; i++) {
+		const char *equals = strchr(args->items[i], '=');
+		ix_auto_free char *name =
+			equals ? ix_strndup(args->items[i], (size_t)(equals - args->items[i])) : ix_strdup(args->items[i]);
+
+		hide_text(ws, name, equals ? equals + 1 : getenv(name)); /* NOLINT(concurrency-mt-unsafe) */
+	}
+	for (size_t i = 0; ws->base.project && i < ws->base.project->nstages; i++) {
+		const struct ix_project_stage *stage = &ws->base.project->stages[i];
+
+		for (size_t j = 0; j < stage->nargs; j++)
+			hide_text(ws, stage->args[j].name,
+				  stage->args[j].value ? stage->args[j].value
+						       : getenv(stage->args[j].name)); /* NOLINT(concurrency-mt-unsafe) */
+	}
+}
+
+void secrets_hide(struct workspace *ws)
+{
+	const struct ix_secrets *secrets = &ws->base.request->secret_list;
+
+	for (size_t i = 0; i < secrets->count; i++) {
+		ix_auto_buf value = IX_BUF_INIT(IX_TEXT_MAX);
+		struct ix_err ignored; /* told by the step that needs it */
+
+		if (ix_build_secret_read(secrets->items, secrets->count, secrets->items[i].id, &value, &ignored) == 0 && value.len > 0)
+			ix_redactor_add(ws->base.redactor, value.data, value.len);
+		if (value.data)
+			explicit_bzero(value.data, value.len);
+	}
+	hide_args(ws);
 }

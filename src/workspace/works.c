@@ -12,6 +12,7 @@ void ix_workspace_local(const struct ix_workspace *workspace, struct ix_local_op
 			   .epoch = -1 },
 		.remotes = workspace->remotes,
 		.sink = ws->sink,
+		.redactor = workspace->redactor,
 		.secrets = workspace->request->secret_list.items,
 		.nsecrets = workspace->request->secret_list.count,
 		.build_args = &workspace->request->build_args,
@@ -31,5 +32,7 @@ void ix_workspace_engine(const struct ix_workspace *workspace, const struct ix_l
 		.project = workspace->project ? workspace->project->name : NULL,
 		.remembered = workspace->remembered,
 		.no_cutoff = workspace->project && workspace->project->no_cutoff,
+		.no_log = workspace->project && workspace->project->logs == IX_LOGS_NONE,
+		.local_log = workspace->project && workspace->project->logs == IX_LOGS_LOCAL,
 	};
 }

@@ -7,6 +7,7 @@
 #include "base/fsutil.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "cache/cache.h"
 #include "context/context.h"
@@ -60,9 +61,11 @@ int ix_workspace_new(const struct ix_workspace_opts *opts, const struct ix_reque
 	ws->opts = *opts;
 	ws->cancel = opts->cancel;
 	ws->base.request = request;
+	ws->base.redactor = ix_redactor_new();
 	if ((r = ix_user_config_load(opts->config, &ws->config, err)) < 0 || (r = open_project(ws, err)) < 0 ||
 	    (r = pins_load(ws, err)) < 0)
 		return r;
+	secrets_hide(ws);
 	*ret_workspace = ix_steal(&workspace);
 	return 0;
 }
@@ -115,7 +118,8 @@ int ix_workspace_open(struct ix_workspace *workspace, struct ix_sink *sink, stru
 	struct workspace *ws = workspace_of(workspace);
 	int r;
 
-	ws->sink = sink;
+	ix_veil_init(&ws->veil, sink, ws->base.redactor);
+	ws->sink = &ws->veil.sink;
 	if ((r = connect_trust(ws, err)) < 0 || (r = open_store(ws, err)) < 0 || (r = connect_registry(ws, err)) < 0)
 		return r;
 	return open_cache(ws, err);
@@ -152,6 +156,7 @@ void ix_workspace_free(struct ix_workspace *workspace)
 	ix_registry_free(ws->base.registry);
 	free(ws->trusted_keys);
 	explicit_bzero(&ws->signing_key, sizeof(ws->signing_key));
+	ix_redactor_free(ws->base.redactor);
 	ix_lock_free(ws->base.lock);
 	ix_project_free(ws->base.project);
 	ix_user_config_free(ws->config);

@@ -93,8 +93,9 @@ struct ix_workspace_opts {
 /* Callers read it; it changes it itself. */
 struct ix_workspace {
 	const struct ix_request *request;
-	struct ix_project *project; /* NULL for a lone Dockerfile */
-	struct ix_lock *lock;       /* ix.lock, NULL: there is none */
+	struct ix_project *project;   /* NULL for a lone Dockerfile */
+	struct ix_lock *lock;         /* ix.lock, NULL: there is none */
+	struct ix_redactor *redactor; /* knows the secrets of the request, the project and the registries */
 
 	/* after ix_workspace_open() */
 	struct ix_store *store;

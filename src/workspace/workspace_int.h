@@ -20,7 +20,8 @@ struct workspace {
 	struct ix_workspace base;
 	struct ix_workspace_opts opts;
 	struct ix_cancel *cancel;
-	struct ix_sink *sink;
+	struct ix_veil veil;  /* before the caller's sink */
+	struct ix_sink *sink; /* the veil */
 	struct ix_user_config *config;
 	struct ix_stat_cache *stat_cache;
 
@@ -75,6 +76,9 @@ void secrets_release(struct ix_secrets *secrets);
 /* data: the workspace. For ix_state_inputs and ix_remotes_opts. */
 int secret_digest(void *data, const char *id, struct ix_digest *ret_digest, struct ix_err *err);
 int secret_value(void *data, const char *id, struct ix_buf *ret_value, struct ix_err *err);
+
+/* The redactor learns the secrets of the request and the values of arguments that are called like secrets. */
+void secrets_hide(struct workspace *ws);
 
 /* --- pins.c --- */
 
