@@ -125,6 +125,7 @@ static int endpoint_new(struct hosts *hosts, const char *name, bool mirror, stru
 	prefix += strspn(prefix, "/");
 	ep->prefix = *prefix ? ix_asprintf("%s%s", prefix, ix_ends(prefix, "/") ? "" : "/") : ix_strdup("");
 	ep->mirror = mirror;
+	ep->chunk = UINT64_MAX;
 	ep->hosts = hosts;
 	ep->loopback = ix_url_is_loopback(ep->authority);
 	if (config) {
@@ -284,6 +285,24 @@ struct endpoint *upstream_at(const struct upstream *upstream, size_t *at)
 	while (*at + 1 < upstream->count && is_down(upstream->endpoints[*at]))
 		++*at;
 	return *at < upstream->count ? upstream->endpoints[*at] : NULL;
+}
+
+uint64_t endpoint_chunk(struct endpoint *ep)
+{
+	uint64_t chunk;
+
+	pthread_mutex_lock(&ep->lock);
+	chunk = ep->chunk;
+	pthread_mutex_unlock(&ep->lock);
+	return chunk;
+}
+
+void endpoint_set_chunk(struct endpoint *ep, uint64_t chunk)
+{
+	pthread_mutex_lock(&ep->lock);
+	if (chunk < ep->chunk)
+		ep->chunk = chunk;
+	pthread_mutex_unlock(&ep->lock);
 }
 
 struct grant *endpoint_grant(struct endpoint *ep, const char *scope)

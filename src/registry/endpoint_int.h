@@ -39,6 +39,7 @@ struct endpoint {
 	struct challenge challenge; /* kind CHALLENGE_NONE: it never asked */
 	struct grant *grants;
 	struct ix_secret refresh; /* from a token server's OAuth2 answer: used instead of the password */
+	uint64_t chunk;           /* the most that one request may bring; UINT64_MAX: no limit is known */
 	uint64_t down_until_ms;   /* a mirror that could not be reached is left alone for a while */
 };
 
@@ -91,6 +92,8 @@ void endpoint_schemes(const struct endpoint *ep, const char *schemes[static 3]);
 char *endpoint_repository(const struct endpoint *ep, const char *repository);
 /* "https://host" once settled (https before). Caller frees. */
 char *endpoint_base(struct endpoint *ep);
+uint64_t endpoint_chunk(struct endpoint *ep);
+void endpoint_set_chunk(struct endpoint *ep, uint64_t chunk);
 struct grant *endpoint_grant(struct endpoint *ep, const char *scope);
 
 /* For the sites' ops. */

@@ -1,6 +1,7 @@
 /*
  * Blobs out: HEAD, mount, POST and one PUT. A PUT that broke is continued where the registry says it stands (GET, PATCH, PUT) when that saves
- * enough, and begun anew otherwise.
+ * enough, and begun anew otherwise. Where something on the way takes no body that large (413) it goes in pieces that are small enough, and so do all
+ * later ones.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,11 @@
 #include "registry/flight_int.h"
 #include "registry/message_int.h"
 
-enum { CONTINUE_MIN = 1 << 20 /* less is sent again faster than asked about */ };
+enum {
+	CONTINUE_MIN = 1 << 20, /* less is sent again faster than asked about */
+	CHUNK_FIRST = 64 << 20, /* after a 413 */
+	CHUNK_MIN = 64 << 10,
+};
 
 struct push {
 	struct ix_registry *registry;
@@ -29,9 +34,11 @@ struct push {
 	ix_transfer_fn *progress;
 	void *data;
 	struct ix_retry retry;
-	char *location;    /* of an upload that was begun; NULL: none */
-	bool again;        /* the last failure may pass */
-	uint64_t after_ms; /* and the registry said when */
+	char *location;     /* of an upload that was begun; NULL: none */
+	uint64_t chunk_min; /* the least that the registry takes, but for the last piece */
+	bool too_large;     /* what was sent last was more than something on the way takes */
+	bool again;         /* the last failure may pass */
+	uint64_t after_ms;  /* and the registry said when */
 };
 
 static int head_blob(struct ix_registry *registry, struct endpoint *ep, const char *repository, const char *actions,
@@ -70,7 +77,7 @@ static void push_sent(void *data, uint64_t done)
 /* Run a request of the upload and judge whether what went wrong may pass. status stays 0 without a reply. */
 static int step(struct push *push, struct ix_http_request *req, struct ix_err *err)
 {
-	push->again = false;
+	push->again = push->too_large = false;
 	push->after_ms = 0;
 	int r = ix_http_run(req, err);
 	if (r < 0) {
@@ -79,6 +86,7 @@ static int step(struct push *push, struct ix_http_request *req, struct ix_err *e
 	}
 	/* 404 and 416: the upload is gone or stands elsewhere than we think; a new one is in order */
 	push->again = ix_retry_status(req->reply.status) || req->reply.status == 404 || req->reply.status == 416;
+	push->too_large = req->reply.status == 413;
 	push->after_ms = ix_http_retry_after(&req->reply);
 	return 0;
 }
@@ -108,6 +116,7 @@ static int begin_upload(struct push *push, struct ix_err *err)
 {
 	struct ix_http_body nothing = { .bytes = "" };
 	auto_asked asked = { 0 };
+	const char *least;
 	int r = asked_init(&asked, push->registry, push->ep, push->repository, "pull,push", "POST", "blobs/uploads/", err);
 
 	if (r < 0)
@@ -123,6 +132,9 @@ static int begin_upload(struct push *push, struct ix_err *err)
 	r = keep_location(push, &asked.req, err);
 	if (r < 0)
 		return r;
+	least = ix_http_header(&asked.req.reply, "OCI-Chunk-Min-Length", 0);
+	if (!least || !ix_parse_u64(least, INT64_MAX, &push->chunk_min))
+		push->chunk_min = 0;
 	if (push->location)
 		return 0;
 	ix_err_set(err, IX_EFAIL, "the registry did not say where to upload to");
@@ -176,38 +188,74 @@ static int upload_offset(struct push *push, uint64_t *ret_offset, struct ix_err 
 	return keep_location(push, &asked.req, err);
 }
 
-static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
+/* So many bytes were too many. False: fewer cannot be sent. */
+static bool shrink(struct push *push, uint64_t sent)
 {
-	struct ix_http_body rest = { .fd = push->fd, .offset = offset, .size = push->size - offset };
+	uint64_t chunk = sent / 2 < CHUNK_FIRST ? sent / 2 : CHUNK_FIRST;
+
+	if (!push->too_large || chunk < CHUNK_MIN || chunk < push->chunk_min)
+		return false;
+	ix_trace("registry", "%s takes no %llu bytes at once: pieces of %llu", push->ep->host, (unsigned long long)sent,
+		 (unsigned long long)chunk);
+	endpoint_set_chunk(push->ep, chunk);
+	return true;
+}
+
+/* One piece from *offset on, which moves to where the registry says that it is. */
+static int patch_piece(struct push *push, uint64_t *offset, struct ix_err *err)
+{
+	uint64_t left = push->size - *offset, chunk = endpoint_chunk(push->ep), end;
+	struct ix_http_body piece = { .fd = push->fd, .offset = *offset, .size = left < chunk ? left : chunk };
 	auto_asked asked = { 0 };
 	struct ix_http_request *req = &asked.req;
 	const char *range;
-	uint64_t received;
 
 	at_location(push, &asked, "PATCH", push->location);
 	ix_strv_add(&req->headers, "Content-Type: application/octet-stream");
-	ix_strv_addf(&req->headers, "Content-Range: %llu-%llu", (unsigned long long)offset, (unsigned long long)push->size - 1);
-	req->body = &rest;
+	ix_strv_addf(&req->headers, "Content-Range: %llu-%llu", (unsigned long long)*offset,
+		     (unsigned long long)(*offset + piece.size - 1));
+	req->body = &piece;
 	req->sent = push_sent;
 	req->sent_data = push;
 	int r = step(push, req, err);
 	if (r < 0)
 		return r;
+	if (shrink(push, piece.size))
+		return 0;
 	if (req->reply.status != 202)
 		return reply_error(req, err);
 	range = ix_http_header(&req->reply, "Range", 0);
-	if (range && (!ix_http_received_range(range, &received) || received != push->size)) {
+	end = *offset + piece.size;
+	if (range && (!ix_http_received_range(range, &end) || end <= *offset || end > *offset + piece.size)) {
 		push->again = true;
 		ix_err_set(err, IX_EFAIL, "the registry kept another part than was sent");
 		return ix_http_error(req, err);
 	}
+	*offset = end;
+	push->retry.tries = 0; /* it got somewhere: only the budget ends this */
 	return keep_location(push, req, err);
+}
+
+/* The rest, and the digest that all of it must have. */
+static int patch_upload(struct push *push, uint64_t offset, struct ix_err *err)
+{
+	struct ix_http_body nothing = { .bytes = "" };
+	int r = 0;
+
+	while (r == 0 && offset < push->size)
+		r = patch_piece(push, &offset, err);
+	return r < 0 ? r : put_upload(push, &nothing, err);
+}
+
+static void forget_location(struct push *push)
+{
+	free(push->location);
+	push->location = NULL;
 }
 
 /* Bring the upload at push->location to its end. Failure leaves no location: the next attempt begins anew. */
 static int continue_upload(struct push *push, struct ix_err *err)
 {
-	struct ix_http_body nothing = { .bytes = "" };
 	uint64_t offset;
 	int r = upload_offset(push, &offset, err);
 
@@ -215,12 +263,9 @@ static int continue_upload(struct push *push, struct ix_err *err)
 		r = ix_err_set(err, IX_EFAIL, "nothing to continue");
 	if (r == 0)
 		ix_trace("registry", "upload goes on at %llu of %llu", (unsigned long long)offset, (unsigned long long)push->size);
-	if (r == 0 && offset < push->size)
-		r = patch_upload(push, offset, err);
 	if (r == 0)
-		r = put_upload(push, &nothing, err);
-	free(push->location);
-	push->location = NULL;
+		r = patch_upload(push, offset, err);
+	forget_location(push);
 	return r;
 }
 
@@ -246,7 +291,14 @@ static int upload(struct push *push, struct ix_err *err)
 		return r;
 	if (!push->location && (r = begin_upload(push, err)) < 0)
 		return r;
-	return put_upload(push, &whole, err);
+	if (push->size > endpoint_chunk(push->ep))
+		return patch_upload(push, 0, err);
+	r = put_upload(push, &whole, err);
+	if (r == 0 || !shrink(push, push->size))
+		return r;
+	forget_location(push);
+	r = begin_upload(push, err);
+	return r < 0 ? r : patch_upload(push, 0, err);
 }
 
 static int upload_with_retries(struct push *push, struct ix_err *err)

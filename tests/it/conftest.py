@@ -1,6 +1,7 @@
 """Servers on loopback for integration tests; every one is stopped when its test or module ends."""
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import random
@@ -171,6 +172,56 @@ class CuttingProxy:
         self.listener.close()
         for one in self.kept:
             one.close()
+
+
+class LimitingProxy:
+    """Passes requests to a port of this machine, but none with a body larger than so much: as nginx, it answers 413 at once and lets the rest come."""
+
+    def __init__(self, port, limit):
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def pass_on(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                if length > limit:
+                    outer.refused += 1
+                    self.send_response(413)
+                    self.send_header("Content-Length", "0")
+                    self.send_header("Connection", "close")
+                    self.end_headers()
+                    self.wfile.flush()
+                    while length > 0 and (data := self.rfile.read(min(length, 65536))):
+                        length -= len(data)
+                    return
+                link = http.client.HTTPConnection("127.0.0.1", port)
+                link.request(self.command, self.path, self.rfile.read(length), dict(self.headers.items()))
+                answer = link.getresponse()
+                data = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "content-length", "date", "server"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+                link.close()
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = pass_on
+
+        self.refused = 0
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.host = "127.0.0.1:%d" % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @pytest.fixture(scope="session")

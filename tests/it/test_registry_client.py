@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import MANIFEST, CuttingProxy, Registry, free_port, sha
+from conftest import MANIFEST, CuttingProxy, LimitingProxy, Registry, free_port, sha
 
 TOOL = os.environ["IX_REGTOOL"]
 EFAIL, ENOTFOUND, ECORRUPT, ECANCELED, EAUTH = 1, 4, 6, 8, 9
@@ -282,6 +282,65 @@ def test_a_connection_without_bytes_times_out(tool, registry, tmp_path):
     tool("--timeout-s", "2", "blob", registry.host + "/app", digest, len(data), tmp_path / "out").good()
     assert time.time() - start < 30
     assert len(registry.log()) == 2
+
+
+# --- bodies that are too large for something on the way ---
+
+
+def pieces(registry):
+    return [(entry["method"], int(entry["length"])) for entry in registry.log() if entry["method"] in ("PUT", "PATCH") and entry["length"] != "0"]
+
+
+def test_an_upload_goes_in_pieces_after_one_413(tool, registry, tmp_path):
+    data = [noise(3 << 20, seed) for seed in (1, 2)]
+    registry.config(body_limit=1 << 20)
+    paths = [blob_file(tmp_path, one, f"b{i}") for i, one in enumerate(data)]
+    tool("put", registry.host + "/app", paths[0], "+", "put", registry.host + "/app", paths[1]).good()
+    sizes = pieces(registry)
+    size = len(data[0])
+    chunk = next(sent for method, sent in sizes if method == "PATCH" and sent <= 1 << 20)
+    assert sizes[0] == ("PUT", size) and len([sent for _, sent in sizes if sent > 1 << 20]) == 2, sizes
+    again = sizes[len(sizes) - -(-size // chunk):]
+    assert all(method == "PATCH" for method, _ in again) and sum(sent for _, sent in again) == size, "the second is sent in pieces at once"
+    registry.config(body_limit=0)
+    for i, one in enumerate(data):
+        tool("blob", registry.host + "/app", sha(one), len(one), tmp_path / f"out{i}").good()
+        assert (tmp_path / f"out{i}").read_bytes() == one
+
+
+def test_pieces_go_on_where_the_registry_is(tool, registry, tmp_path):
+    data = noise(3 << 20)
+    registry.config(body_limit=1 << 20, keep_at_most=300000)
+    tool("put", registry.host + "/app", blob_file(tmp_path, data)).good()
+    registry.config(body_limit=0)
+    tool("blob", registry.host + "/app", sha(data), len(data), tmp_path / "out").good()
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_a_piece_that_broke_is_sent_again_from_where_the_registry_is(tool, registry, tmp_path):
+    data = noise(6 << 20)
+    registry.config(body_limit=1 << 20, rules=[{"method": "PATCH", "skip": 5, "drop": True}])
+    tool("put", registry.host + "/app", blob_file(tmp_path, data)).good()
+    registry.config(body_limit=0)
+    tool("blob", registry.host + "/app", sha(data), len(data), tmp_path / "out").good()
+
+
+@pytest.mark.parametrize("limit, least", [(10000, 0), (1 << 20, 2 << 20)])
+def test_pieces_are_not_smaller_than_makes_sense_or_the_registry_takes(tool, registry, tmp_path, limit, least):
+    registry.config(body_limit=limit, chunk_min=least)
+    tool("put", registry.host + "/app", blob_file(tmp_path, noise(3 << 20, 50 + least))).bad(EFAIL, "413 too large")
+
+
+def test_docker_registry_takes_pieces(tool, docker_registry, tmp_path):
+    registry = docker_registry()
+    data = noise(3 << 20)
+    proxy = LimitingProxy(registry.port, 1 << 20)
+    try:
+        tool("put", proxy.host + "/app", blob_file(tmp_path, data)).good()
+        tool("blob", registry.host + "/app", sha(data), len(data), tmp_path / "out").good()
+        assert proxy.refused > 0 and (tmp_path / "out").read_bytes() == data
+    finally:
+        proxy.stop()
 
 
 # --- slow servers ---

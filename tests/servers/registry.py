@@ -61,6 +61,9 @@ DEFAULTS = {
     "cut_put_at": 0,            # read so many bytes of a PUT's body, keep them, close the connection ...
     "cut_put_times": 0,
     "lose_put_answer": 0,       # commit, then close without an answer, so many times
+    "body_limit": 0,            # the most that a PUT or PATCH may bring, as a proxy before the registry has it; 0: anything
+    "chunk_min": 0,             # OCI-Chunk-Min-Length
+    "keep_at_most": 0,          # of a PATCH so many bytes are kept
     "upload_status": True,      # GET of an upload is answered
     "immutable": False,         # tags cannot be written twice
     "strict": False,            # a manifest's blobs have to be there
@@ -205,6 +208,10 @@ class Handler(BaseHTTPRequestHandler):
                 "content_range": self.headers.get("Content-Range"), "length": self.headers.get("Content-Length"),
                 "connection": "%s:%d" % self.client_address[:2], "at": time.time(),
             })
+        limit = self.opt("body_limit")
+        if limit and self.left > limit and self.command in ("PUT", "PATCH"):
+            self.close_connection = True
+            return self.reply(413, b"<html>Request Entity Too Large</html>")
         if self.opt("latency"):
             time.sleep(self.opt("latency"))
         if self.apply_rules():
@@ -463,7 +470,8 @@ class Handler(BaseHTTPRequestHandler):
                     return self.reply(201, headers={"Docker-Content-Digest": digest})
             upload = secrets.token_hex(8)
             STATE.uploads[upload] = b""
-            return self.reply(202, headers={"Location": self.upload_location(repository, upload), "Range": "0-0"})
+            least = {"OCI-Chunk-Min-Length": str(self.opt("chunk_min"))} if self.opt("chunk_min") else {}
+            return self.reply(202, headers={"Location": self.upload_location(repository, upload), "Range": "0-0", **least})
         if upload not in STATE.uploads:
             return self.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
         if self.query.get("_state") != ["a/b"]:
@@ -477,7 +485,7 @@ class Handler(BaseHTTPRequestHandler):
             match = re.fullmatch(r"(\d+)-(\d+)", self.headers.get("Content-Range") or "")
             if match and int(match.group(1)) != len(have):
                 return self.error(416, "RANGE_INVALID", "wrong offset")
-            STATE.uploads[upload] += self.body()
+            STATE.uploads[upload] += self.body()[:self.opt("keep_at_most") or None]
             return self.reply(202, headers={"Location": self.upload_location(repository, upload),
                                             "Range": "0-%d" % (len(STATE.uploads[upload]) - 1)})
         return self.put_upload(repository, upload)
