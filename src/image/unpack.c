@@ -18,21 +18,22 @@
 int unpack_blob_into(const struct ix_image_opts *opts, const struct ix_layer_ref *layer, const char *dir, struct ix_strv *made,
 		     struct ix_err *err)
 {
-	const struct ix_unpack_opts how = { .overlay = true, .userns = ix_sandbox_rootless(), .made = made, .cancel = opts->cancel };
+	struct ix_unpack_opts how = { .overlay = true, .userns = ix_sandbox_rootless(), .made = made, .cancel = opts->cancel };
 	ix_auto_close int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ix_scoped(ix_reader_freep) struct ix_reader *blob = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *plain = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *ahead = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
 	struct ix_digest got;
-	uint64_t size;
+	uint64_t size, compressed;
 	int fd;
 
 	if (dir_fd < 0)
 		return ix_err_sys(err, "open %s", dir);
-	int r = ix_blob_open(opts->store, &layer->blob.digest, &fd, NULL, err);
+	int r = ix_blob_open(opts->store, &layer->blob.digest, &fd, &compressed, err);
 	if (r < 0)
 		return r;
+	ix_unpack_limits(compressed, &how.max_entries, &how.max_bytes);
 	blob = ix_fd_reader_new_take(fd);
 	plain = ix_decompress_reader_new(blob);
 	ahead = ix_readahead_reader_new(plain);

@@ -79,6 +79,12 @@ int ix_layer_pack_upper(struct ix_layer_writer *layer, int upper_fd, int lower_f
 /* A whole tree as a tar, without interpretation of whiteouts: for exports. */
 int ix_layer_pack_tree(struct ix_layer_writer *layer, int root_fd, const struct ix_cancel *cancel, struct ix_err *err);
 
+/*
+ * How much a layer may unpack to, far above what honest ones do: 5,000,000 entries; 16 GiB or 2000 times what it is compressed, whichever is more, up
+ * to 256 GiB. IX_MAX_LAYER_FILES and IX_MAX_LAYER_SIZE in the environment say otherwise.
+ */
+void ix_unpack_limits(uint64_t compressed, uint64_t *ret_entries, uint64_t *ret_bytes);
+
 struct ix_unpack_opts {
 	bool overlay;   /* whiteouts become overlay whiteouts; otherwise names beginning with ".wh." are ordinary */
 	bool userns;    /* user.overlay.* instead of trusted.overlay.*; device nodes that cannot be made are left out */
@@ -88,12 +94,14 @@ struct ix_unpack_opts {
 	bool no_owners; /* owners are not set: the files belong to whoever unpacks (export to a directory) */
 	struct ix_strv
 		*made; /* out, or NULL: directories that the tar does not speak of, made because something is in them; parents first */
+	uint64_t max_entries, max_bytes; /* of contents, and of what follows the archive; 0: unlimited */
 	const struct ix_cancel *cancel;
 };
 /*
  * Unpack an uncompressed tar beneath root_fd. No entry can leave it: parents are resolved as if chrooted there, existing files are replaced,
  * never followed. Reads to the end of the stream, so that a digest over it is complete.
  */
+/* -IX_ELIMIT names the limit and what raises it. */
 int ix_layer_unpack(struct ix_reader *tar, int root_fd, const struct ix_unpack_opts *opts, struct ix_err *err);
 
 /* Give a directory the owner, mode, attributes and time of another. */

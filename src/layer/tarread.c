@@ -11,7 +11,8 @@
 #include "tar_int.h"
 
 /* What a stranger may make us hold for one entry: names, links and attributes together. */
-enum { EXTENDED_MAX = 1 << 20 };
+/* Of all that one entry makes us keep, and of its name. */
+enum { EXTENDED_MAX = 1 << 20, NAME_BYTES_MAX = 4096 };
 
 struct ix_tar_reader {
 	struct ix_reader *stream;
@@ -98,14 +99,15 @@ static int corrupt(struct ix_err *err, const char *what)
 	return ix_err_set(err, IX_ECORRUPT, "tar: bad %s", what);
 }
 
-/* The whole contents of an extended header, NUL terminated. */
-static int read_extended(struct ix_tar_reader *tar, uint64_t size, struct ix_buf *buf, struct ix_err *err)
+/* The whole contents of an extended header, NUL terminated. kept: bytes of those before it. */
+static int read_extended(struct ix_tar_reader *tar, uint64_t size, uint64_t *kept, struct ix_buf *buf, struct ix_err *err)
 {
 	unsigned padding = (unsigned)((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
 	char rest[TAR_BLOCK];
 
-	if (size > EXTENDED_MAX)
-		return ix_err_set(err, IX_ELIMIT, "tar: extended header of %llu bytes", (unsigned long long)size);
+	if (size > EXTENDED_MAX - *kept)
+		return ix_err_set(err, IX_ELIMIT, "tar: extended headers of more than %d bytes for one entry", EXTENDED_MAX);
+	*kept += size;
 	ix_buf_reset(buf);
 	if (ix_read_exact(tar->stream, ix_buf_reserve(buf, (size_t)size), (size_t)size, err) < 0)
 		return ix_err_wrap(err, "tar");
@@ -124,6 +126,7 @@ static void add_xattr(struct ix_tar_entry *entry, const char *name, const char *
 struct extended {
 	struct ix_tar_entry entry;
 	bool has_size, has_uid, has_gid, has_mtime;
+	uint64_t bytes; /* of the headers */
 };
 
 static bool pax_number(const char *value, uint64_t max, uint64_t *ret_value)
@@ -282,6 +285,8 @@ static int fill_entry(struct ix_tar_reader *tar, const struct tar_header *header
 		}
 	}
 	entry->path = relative(path);
+	if (strlen(entry->path) > NAME_BYTES_MAX)
+		return ix_err_set(err, IX_ELIMIT, "tar: a name of more than %d bytes: %.100s...", NAME_BYTES_MAX, entry->path);
 	entry->xattrs = ix_steal(&ext->entry.xattrs);
 	entry->nxattrs = ext->entry.nxattrs;
 	ext->entry.nxattrs = 0;
@@ -301,7 +306,7 @@ static int take_extended(struct ix_tar_reader *tar, const struct tar_header *hea
 		return 0;
 	if (!number(header->size, sizeof(header->size), &size))
 		return corrupt(err, "header");
-	int r = read_extended(tar, size, buf, err);
+	int r = read_extended(tar, size, &ext->bytes, buf, err);
 	if (r < 0)
 		return r;
 	if (header->type == 'x' && (r = pax_parse(ext, buf->data, buf->len, err)) < 0)

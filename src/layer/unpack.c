@@ -34,6 +34,7 @@ struct unpack {
 	struct dir_time *dirs;
 	size_t ndirs, dirs_cap;
 	char *chunk;
+	uint64_t entries, bytes; /* so far */
 };
 
 static void note_made(struct unpack *self, const char *path)
@@ -288,6 +289,26 @@ static int make_entry(struct unpack *self, const char *name, const struct ix_tar
 	return set_attributes(self, name, entry, err);
 }
 
+static int too_much(const char *what, uint64_t limit, const char *variable, struct ix_err *err)
+{
+	return ix_err_set(err, IX_ELIMIT, "it unpacks to more than %llu %s: if that is meant, set %s", (unsigned long long)limit, what,
+			  variable);
+}
+
+/* Before anything of the entry is written. */
+static int count(struct unpack *self, const struct ix_tar_entry *entry, struct ix_err *err)
+{
+	const struct ix_unpack_opts *opts = self->opts;
+
+	self->entries++;
+	if (opts->max_entries && self->entries > opts->max_entries)
+		return too_much("files", opts->max_entries, "IX_MAX_LAYER_FILES", err);
+	if (opts->max_bytes && entry->size > opts->max_bytes - self->bytes)
+		return too_much("bytes", opts->max_bytes, "IX_MAX_LAYER_SIZE", err);
+	self->bytes += entry->size;
+	return 0;
+}
+
 static int unpack_entry(struct unpack *self, const struct ix_tar_entry *entry, struct ix_err *err)
 {
 	const char *name = ix_path_base(entry->path);
@@ -327,14 +348,33 @@ static void set_dir_times(struct unpack *self)
 }
 
 /* What follows the end of the archive belongs to the stream's digest. */
-static int drain(struct ix_reader *stream, char *chunk, struct ix_err *err)
+static int drain(struct unpack *self, struct ix_reader *stream, struct ix_err *err)
 {
+	uint64_t max = self->opts->max_bytes;
 	ssize_t n;
 
-	do {
-		n = ix_read(stream, chunk, CHUNK, err);
-	} while (n > 0);
+	while ((n = ix_read(stream, self->chunk, CHUNK, err)) > 0) {
+		if (max && (uint64_t)n > max - self->bytes)
+			return too_much("bytes", max, "IX_MAX_LAYER_SIZE", err);
+		self->bytes += (uint64_t)n;
+	}
 	return (int)n;
+}
+
+void ix_unpack_limits(uint64_t compressed, uint64_t *ret_entries, uint64_t *ret_bytes)
+{
+	const uint64_t gib = 1 << 30, most = 256 * gib, least = 16 * gib;
+	const char *files = getenv("IX_MAX_LAYER_FILES"),
+		   *size = getenv("IX_MAX_LAYER_SIZE"); /* NOLINT(concurrency-mt-unsafe): nothing sets them */
+
+	*ret_entries = 5000000;
+	*ret_bytes = compressed > most / 2000 ? most : 2000 * compressed;
+	*ret_bytes = *ret_bytes < least ? least : *ret_bytes;
+	/* What is no number limits nothing less. */
+	if (files)
+		(void)ix_parse_u64(files, UINT64_MAX, ret_entries);
+	if (size)
+		(void)ix_parse_size(size, ret_bytes);
 }
 
 int ix_layer_unpack(struct ix_reader *stream, int root_fd, const struct ix_unpack_opts *opts, struct ix_err *err)
@@ -345,12 +385,14 @@ int ix_layer_unpack(struct ix_reader *stream, int root_fd, const struct ix_unpac
 	int r;
 
 	while ((r = ix_tar_next(tar, &entry, err)) > 0) {
-		r = unpack_entry(&self, entry, err);
+		r = count(&self, entry, err);
+		if (r == 0)
+			r = unpack_entry(&self, entry, err);
 		if (r < 0 || (r = ix_cancel_check(opts->cancel, err)) < 0)
 			break;
 	}
 	if (r == 0)
-		r = drain(stream, self.chunk, err);
+		r = drain(&self, stream, err);
 	set_dir_times(&self);
 	free(self.parent);
 	ix_closep(&self.parent_fd);

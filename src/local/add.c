@@ -46,15 +46,16 @@ static int place_files(struct copy *self, struct ix_scratch *scratch, struct ix_
 static int unpack_archive(struct copy *self, const struct archive *archive, int dest_fd, struct ix_err *err)
 {
 	const struct ix_image_opts *opts = &self->task->image;
-	const struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(),
-					    .keep_root = true,
-					    .one_owner = self->has_owner,
-					    .uid = self->uid,
-					    .gid = self->gid,
-					    .cancel = opts->cancel };
+	struct ix_unpack_opts how = { .userns = ix_sandbox_rootless(),
+				      .keep_root = true,
+				      .one_owner = self->has_owner,
+				      .uid = self->uid,
+				      .gid = self->gid,
+				      .cancel = opts->cancel };
 	ix_scoped(ix_context_file_release) struct ix_context_file open = { .fd = -1 };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
+	struct stat st;
 	int r;
 
 	if (archive->is_blob) {
@@ -66,6 +67,9 @@ static int unpack_archive(struct copy *self, const struct archive *archive, int 
 	}
 	if (r < 0)
 		return r;
+	if (fstat(open.fd, &st) < 0)
+		return ix_err_sys(err, "stat %s", archive->name);
+	ix_unpack_limits((uint64_t)st.st_size, &how.max_entries, &how.max_bytes);
 	file = ix_fd_reader_new(open.fd);
 	tar = ix_decompress_reader_new(file);
 	if (ix_layer_unpack(tar, dest_fd, &how, err) < 0)

@@ -37,11 +37,12 @@ int context_temporary(struct workspace *ws, char **ret_dir, struct ix_err *err)
 
 int context_unpack(struct workspace *ws, int fd, char **ret_dir, struct ix_err *err)
 {
-	const struct ix_unpack_opts how = { .userns = true, .no_owners = true, .cancel = ws->cancel };
+	struct ix_unpack_opts how = { .userns = true, .no_owners = true, .cancel = ws->cancel };
 	ix_scoped(ix_reader_freep) struct ix_reader *file = NULL;
 	ix_scoped(ix_reader_freep) struct ix_reader *tar = NULL;
 	ix_auto_free char *dir = NULL;
 	ix_auto_close int dir_fd = -1;
+	struct stat st;
 	int r = context_temporary(ws, &dir, err);
 
 	if (r < 0)
@@ -49,6 +50,9 @@ int context_unpack(struct workspace *ws, int fd, char **ret_dir, struct ix_err *
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return ix_err_sys(err, "open %s", dir);
+	if (fstat(fd, &st) < 0)
+		return ix_err_sys(err, "stat the context");
+	ix_unpack_limits((uint64_t)st.st_size, &how.max_entries, &how.max_bytes);
 	file = ix_fd_reader_new(fd);
 	tar = ix_decompress_reader_new(file);
 	if (ix_layer_unpack(tar, dir_fd, &how, err) < 0)

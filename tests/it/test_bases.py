@@ -290,3 +290,53 @@ def test_a_wrong_size_in_a_manifest_is_refused_though_the_blob_is_here(world, ma
         for j, file in enumerate(("FROM {}\nRUN true\n", "FROM {}\nENV a=b\n", "FROM {} AS a\nFROM a\nCOPY --link f /f\n", "FROM scratch\nCOPY --from={} /bin /b\n")):
             said = machine.failure("build", dockerfile(tmp_path / f"b{i}{j}", file.format(bad), f="x")).err
             assert "sha256:" in said and f"sizes:bad{i}" in said, said
+
+
+# --- layers that want too much ---
+
+def pax_headers(count):
+    """An entry behind extended headers that each add an attribute."""
+    out = io.BytesIO()
+    for i in range(count):
+        record = b"SCHILY.xattr.user.a%d=" % i + b"x" * 60000 + b"\n"
+        length = len(record) + 6
+        record = b"%d " % length + record
+        record = record if len(record) == length else b"%d " % len(record) + record.split(b" ", 1)[1]
+        info = tarfile.TarInfo("pax")
+        info.type, info.size = b"x", len(record)
+        out.write(info.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % 512))
+    info = tarfile.TarInfo("f")
+    out.write(info.tobuf(tarfile.USTAR_FORMAT) + bytes(1024))
+    return out.getvalue()
+
+
+def many_files(count, size=0):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for i in range(count):
+            info = tarfile.TarInfo("f%d" % i)
+            info.size = size
+            archive.addfile(info, io.BytesIO(bytes(size)))
+    return out.getvalue()
+
+
+TOO_MUCH = {
+    "attributes": (lambda: pax_headers(40), {}, "extended headers of more than 1048576 bytes for one entry"),
+    "files": (lambda: many_files(101), {"IX_MAX_LAYER_FILES": "100"}, "it unpacks to more than 100 files: if that is meant, set IX_MAX_LAYER_FILES"),
+    "bytes": (lambda: many_files(2, 600000), {"IX_MAX_LAYER_SIZE": "1m"}, "it unpacks to more than 1048576 bytes: if that is meant, set IX_MAX_LAYER_SIZE"),
+    "bytes behind the end": (lambda: many_files(1) + bytes(3 << 20), {"IX_MAX_LAYER_SIZE": "1m"}, "more than 1048576 bytes"),
+    "a name": (lambda: tar_of("d/" * 2100 + "f"), {}, "a name of more than 4096 bytes"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_layers_that_want_too_much(world, tmp_path, what):
+    host, tar = world
+    make, env, message = TOO_MUCH[what]
+    base = push_image(host, "toomuch", {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH]}}, [tar, make()], tag=what.replace(" ", "-"))
+    machine = Machine(tmp_path / "m", env=env)
+    r = machine.failure("build", dockerfile(tmp_path / "c", f"FROM {base}\nRUN true\n"))
+    assert message in r.err
+    # Nothing of it stays but the blob that was fetched.
+    left = [p for p in (machine.store / "tmp").iterdir()] if (machine.store / "tmp").is_dir() else []
+    assert left == [] and len(list((machine.store / "layers").glob("*"))) <= 2
