@@ -309,15 +309,18 @@ bool ix_parse_size(const char *text, uint64_t *ret_bytes)
 	static const char units[] = "bkmgtp";
 	size_t digits = strspn(text, "0123456789");
 	ix_auto_free char *number = ix_strndup(text, digits);
-	double part = 0, place = 0.1;
-	uint64_t n;
+	uint64_t n, part = 0, whole = 1;
 
 	if (digits == 0 || !ix_parse_u64(number, UINT64_MAX >> 1, &n))
 		return false;
 	text += digits;
 	if (*text == '.' && text[1] >= '0' && text[1] <= '9')
-		for (text++; *text >= '0' && *text <= '9'; text++, place /= 10)
-			part += (*text - '0') * place;
+		for (text++; *text >= '0' && *text <= '9'; text++) {
+			if (whole >= 1000000000000000)
+				continue; /* finer than a byte of a pebibyte */
+			part = 10 * part + (uint64_t)(*text - '0');
+			whole *= 10;
+		}
 	if (*text) {
 		char c = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
 		const char *unit = strchr(units, c);
@@ -328,7 +331,7 @@ bool ix_parse_size(const char *text, uint64_t *ret_bytes)
 		if (!unit || *text || n > (UINT64_MAX >> 1) >> (10 * (unit - units)))
 			return false;
 		n <<= 10 * (unit - units);
-		n += (uint64_t)(part * (double)(UINT64_C(1) << (10 * (unit - units))));
+		n += (uint64_t)((double)part / (double)whole * (double)(UINT64_C(1) << (10 * (unit - units))));
 	}
 	*ret_bytes = n;
 	return true;

@@ -133,6 +133,32 @@ static void only_a_lookup_says_not_found(void **state)
 	assert_int_equal(ix_err_lookup(&err, "open %s", "x"), -IX_ESYS);
 }
 
+static void sizes_have_units_and_fractions(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes; /* 0: refused */
+	} cases[] = { { "512", 512 },
+		      { "64m", 64 << 20 },
+		      { "1.5g", 1610612736 },
+		      { "0.3g", 322122547 },
+		      { "1.1KiB", 1126 },
+		      { "2.25b", 2 },
+		      { "1.", 0 },
+		      { ".5g", 0 },
+		      { "1.5x", 0 },
+		      { "9999999p", 0 },
+		      { "0.99999999999g", 1073741823 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t bytes = 0;
+
+		if (ix_parse_size(cases[i].text, &bytes) != (cases[i].bytes > 0) || bytes != cases[i].bytes)
+			fail_msg("%s is %llu bytes", cases[i].text, (unsigned long long)bytes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +172,7 @@ int main(void)
 		cmocka_unit_test(control_bytes_are_made_visible),
 		cmocka_unit_test(bytes_that_are_no_text_are_made_visible),
 		cmocka_unit_test(errors_gather_context_from_the_outside_in),
+		cmocka_unit_test(sizes_have_units_and_fractions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
