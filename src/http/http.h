@@ -167,6 +167,8 @@ bool ix_http_date(const char *value, int64_t *ret_s);
 bool ix_http_content_range(const char *value, uint64_t *ret_first, uint64_t *ret_total);
 /* An upload's Range "0-<last>": how many bytes the server has. Some write "bytes=" before it. */
 bool ix_http_received_range(const char *value, uint64_t *ret_count);
+/* The text of a Warning header "299 - \"...\"" (RFC 7234 section 5.5, distribution-spec); NULL: it is another one. Caller frees. */
+char *ix_http_warning(const char *value);
 /* The target with rel=next of a Link header (RFC 8288), NULL when there is none. Caller frees. */
 char *ix_http_next_link(const char *value);
 /* How long Retry-After asks to wait, 0 when it does not. */

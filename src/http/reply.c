@@ -108,3 +108,20 @@ char *ix_http_next_link(const char *value)
 	}
 	return NULL;
 }
+
+char *ix_http_warning(const char *value)
+{
+	ix_auto_buf text = { 0 };
+	const char *at = strchr(value, '"');
+
+	if (!ix_starts(value, "299 ") || !at)
+		return NULL;
+	for (at++; *at != '"'; at++) {
+		if (*at == '\\')
+			at++;
+		if (!*at)
+			return NULL;
+		ix_buf_putc(&text, *at);
+	}
+	return text.len > 0 ? ix_buf_steal(&text) : NULL;
+}

@@ -14,7 +14,7 @@
 #include "registry/message_int.h"
 #include "registry/token_int.h"
 
-enum { BASIC_FRESH_MS = 5 * 60 * 1000, FAILURE_MS = 5000, PREFETCH_THREADS = 8, REFUSALS_MAX = 3 };
+enum { BASIC_FRESH_MS = 5 * 60 * 1000, FAILURE_MS = 5000, PREFETCH_THREADS = 8, REFUSALS_MAX = 3, WARNINGS_MAX = 20 };
 
 /* The server answered without asking who we are. */
 static void note_open(struct endpoint *ep)
@@ -320,10 +320,32 @@ static int site_authorize(struct ix_http_request *req, struct ix_err *err)
 	return get_header(asked->registry, asked->ep, asked->repository, asked->scope, &req->auth, err);
 }
 
+/* Once for each text, and not without end. */
+static void tell(struct ix_registry *registry, const char *host, const char *text)
+{
+	ix_auto_free char *name = ix_asprintf("%s %s", host, text);
+	bool news;
+
+	pthread_mutex_lock(&registry->told_lock);
+	news = registry->told.count < WARNINGS_MAX && !ix_map_get(&registry->told, name);
+	if (news)
+		ix_map_set(&registry->told, name, registry);
+	pthread_mutex_unlock(&registry->told_lock);
+	if (news)
+		registry->warn(registry->warn_data, host, text);
+}
+
 static void site_answered(struct ix_http_request *req)
 {
 	const struct asked *asked = req->user;
+	const char *value;
 
+	for (size_t i = 0; asked->registry->warn && (value = ix_http_header(&req->reply, "Warning", i)) != NULL; i++) {
+		ix_auto_free char *text = ix_http_warning(value);
+
+		if (text)
+			tell(asked->registry, asked->ep->host, text);
+	}
 	if ((req->reply.status / 100 == 2 || req->reply.status == 404) && !req->auth.value)
 		note_open(asked->ep);
 }

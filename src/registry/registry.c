@@ -13,6 +13,9 @@ int ix_registry_new(const struct ix_registry_opts *opts, struct ix_registry **re
 	registry->http = ix_http_new(&(struct ix_http_opts){
 		.cancel = opts->cancel, .connections = opts->connections, .timeout_s = opts->timeout_s, .retry_s = opts->retry_s });
 	flights_init(&registry->uploads, opts->cancel);
+	registry->warn = opts->warn;
+	registry->warn_data = opts->warn_data;
+	pthread_mutex_init(&registry->told_lock, NULL);
 	credentials_init(&registry->credentials, opts->docker_config);
 	int r = hosts_init(&registry->hosts, &auth_site_ops, opts->hosts, opts->nhosts, err);
 	if (r < 0) {
@@ -31,6 +34,8 @@ void ix_registry_free(struct ix_registry *registry)
 	hosts_release(&registry->hosts);
 	credentials_release(&registry->credentials);
 	flights_release(&registry->uploads);
+	ix_map_release(&registry->told);
+	pthread_mutex_destroy(&registry->told_lock);
 	free(registry);
 }
 

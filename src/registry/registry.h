@@ -39,6 +39,9 @@ struct ix_registry_opts {
 	unsigned connections; /* per host in batches; 0: 8 */
 	unsigned timeout_s;   /* without a byte either way before a connection counts as broken; 0: 60 */
 	unsigned retry_s;     /* the most that one call waits between its retries, all together; 0: 120 */
+	/* A registry has something to tell its users (Warning: 299): called once for each text of each host, from any thread, with text as it came. */
+	void (*warn)(void *data, const char *host, const char *text);
+	void *warn_data;
 };
 
 struct ix_registry;

@@ -72,10 +72,17 @@ static int retry_seconds(unsigned *ret_seconds, struct ix_err *err)
 	return 0;
 }
 
+static void warn_of_registry(void *data, const char *host, const char *text)
+{
+	ix_auto_free char *shown = ix_printable(text, 400);
+
+	workspace_warn(data, "%s says: %s", host, shown);
+}
+
 int connect_registry(struct workspace *ws, struct ix_err *err)
 {
 	struct hosts hosts = { 0 };
-	struct ix_registry_opts opts = { .cancel = ws->cancel };
+	struct ix_registry_opts opts = { .cancel = ws->cancel, .warn = warn_of_registry, .warn_data = ws };
 	int r = 0;
 
 	for (size_t i = 0; i < ws->config->nhosts && r == 0; i++)

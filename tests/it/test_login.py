@@ -168,3 +168,9 @@ def test_a_password_is_typed_unseen(machine, registry):
     except OSError:
         pass
     assert os.waitpid(child, 0)[1] == 0 and b"s3cret" not in seen and config(machine)["auths"][registry.host] == entry("joe", "s3cret"), seen
+
+
+def test_what_the_registry_has_to_say_is_said(machine, registry):
+    registry.config(auth="basic", warnings=['299 - "passwords end soon"'])
+    r = login(machine, registry.host)
+    assert "passwords end soon" in r.err and "logged in" in r.out, r

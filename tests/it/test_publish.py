@@ -404,3 +404,10 @@ def test_a_failing_stage_ends_what_is_fetched_for_the_others(shop):
     start = time.monotonic()
     r = shop.machine().failure("build", "--progress", "plain", "left", "right", cwd=shop.project)
     assert "not found" in r.err and time.monotonic() - start < 10, r
+
+
+def test_what_a_registry_has_to_say_is_told_once(shop):
+    shop.registry.config(warnings=['299 - "this project moves on 1 May"', '299 - "\x1b[31mred"', '110 - "stale"'])
+    _, r = shop.built(shop.machine())
+    assert r.err.count("this project moves on 1 May") == 1 and f"{shop.host} says: this project" in r.err, r
+    assert "\x1b" not in r.err and "stale" not in r.err

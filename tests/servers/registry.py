@@ -61,6 +61,7 @@ DEFAULTS = {
     "cut_put_at": 0,            # read so many bytes of a PUT's body, keep them, close the connection ...
     "cut_put_times": 0,
     "lose_put_answer": 0,       # commit, then close without an answer, so many times
+    "warnings": [],             # Warning: values of every answer
     "body_limit": 0,            # the most that a PUT or PATCH may bring, as a proxy before the registry has it; 0: anything
     "chunk_min": 0,             # OCI-Chunk-Min-Length
     "keep_at_most": 0,          # of a PATCH so many bytes are kept
@@ -156,6 +157,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             for one in value if isinstance(value, list) else [value]:
                 self.send_header(name, one)
+        for one in self.opt("warnings"):
+            self.send_header("Warning", one)
         if not any(name.lower() == "content-length" for name in headers or {}):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

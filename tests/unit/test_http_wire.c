@@ -176,6 +176,30 @@ static void link_gives_the_next_page_only(void **state)
 	}
 }
 
+static void warnings_are_those_for_people(void **state)
+{
+	static const struct {
+		const char *value, *text;
+	} cases[] = {
+		{ "299 - \"this tag goes away\"", "this tag goes away" },
+		{ "299 host:80 \"say \\\"no\\\"\" \"Tue, 24 Nov 2026 01:00:30 GMT\"", "say \"no\"" },
+		{ "110 - \"stale\"", NULL },
+		{ "299 - \"\"", NULL },
+		{ "299 - \"not ended", NULL },
+		{ "299 - \"not ended\\", NULL },
+		{ "299 - none", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+		ix_auto_free char *text = ix_http_warning(cases[i].value);
+
+		if (!ix_streq(text, cases[i].text))
+			fail_msg("'%s' gives '%s'", cases[i].value, text ? text : "nothing");
+	}
+}
+
 /* --- pace --- */
 
 static void an_exchange_is_waited_for_while_it_moves(void **state)
@@ -352,6 +376,7 @@ int main(void)
 		cmocka_unit_test(content_range_is_read_exactly),
 		cmocka_unit_test(upload_range_counts_from_zero),
 		cmocka_unit_test(link_gives_the_next_page_only),
+		cmocka_unit_test(warnings_are_those_for_people),
 		cmocka_unit_test(an_exchange_is_waited_for_while_it_moves),
 		cmocka_unit_test(time_in_the_sink_is_not_the_servers),
 		cmocka_unit_test(origins_tell_servers_apart),
