@@ -1,5 +1,6 @@
 /* What a COPY takes: the entries of each match, and the digest of all. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -25,7 +26,11 @@ static int add_match(const struct ix_context *context, const char *path, const s
 	int r = ix_context_real_path(context, path, &real, err);
 	if (r < 0)
 		return r;
-	visible = context_visible(context, path) && context_visible(context, real);
+	visible = context_visible(context, path);
+	/* A link that is ignored leads nowhere, whatever it points at. */
+	if (!visible && strcmp(path, real) != 0)
+		return 0;
+	visible = visible && context_visible(context, real);
 	r = context_walk(context, real, selection, cap, opts->cancel, err);
 	if (r < 0)
 		return r;
