@@ -107,6 +107,7 @@ struct df_lexer {
 	struct ix_dockerfile *file;
 	const char *next; /* unread text */
 	unsigned line;    /* number of the last line read */
+	bool of_lines;    /* the mistake was made in cutting lines into words, which comes before instructions are looked at */
 };
 /* 1 with a line, 0 at the end. */
 int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err);

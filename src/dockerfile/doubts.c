@@ -1,6 +1,8 @@
 /* Whether words that choose files, stages or values may hang on the environment of the base image. */
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/scope.h"
 #include "base/str.h"
 #include "graph/graph.h"
 #include "lower_int.h"
@@ -25,101 +27,114 @@ static bool chooses_by_variable(const struct df_instr *instr)
 	return false;
 }
 
-/* Is the name among those whose value may hang on the base image: not set in the file, or made of such a one or of itself? */
-static bool is_doubtful(const struct ix_strv *known, const struct ix_strv *doubtful, const char *name)
-{
-	return !ix_strv_has(known, name) || ix_strv_has(doubtful, name);
-}
-
-static bool made_of_doubtful(const struct ix_dockerfile *file, const struct ix_strv *known, const struct ix_strv *doubtful,
-			     const char *name, const char *value)
+/* The names whose values cannot hang on the base image: set by the file, of nothing but such names. */
+static bool is_certain(const struct ix_dockerfile *file, const struct ix_strv *certain, const char *value)
 {
 	const struct ix_expand_opts opts = { .escape = file->escape };
 	ix_auto_strv names = { 0 };
 
 	if (!holds_variable(value))
-		return false;
+		return true;
 	ix_expand_names(&opts, value, &names);
 	for (size_t i = 0; i < names.count; i++)
-		if (is_doubtful(known, doubtful, names.items[i]) || (name && strcmp(names.items[i], name) == 0))
-			return true;
-	return false;
-}
-
-/* Called with each name that the stages set and its value, NULL when there is none. */
-typedef bool (*setting_fn)(void *data, enum ix_step_kind kind, const char *name, const char *value);
-
-static bool any_setting(const struct ix_dockerfile *file, setting_fn fn, void *data)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < file->nstages; i++) {
-		for (size_t j = 0; j < file->stages[i].ninstrs; j++) {
-			const struct df_instr *instr = &file->stages[i].instrs[j];
-
-			if (instr->kind == IX_STEP_ARG)
-				any = fn(data, IX_STEP_ARG, instr->words[0], instr->nwords > 1 ? instr->words[1] : NULL) || any;
-			for (size_t k = 0; instr->kind == IX_STEP_ENV && k + 1 < instr->nwords; k += 2)
-				any = fn(data, IX_STEP_ENV, instr->words[k], instr->words[k + 1]) || any;
-		}
-	}
-	return any;
-}
-
-struct doubts {
-	const struct ix_dockerfile *file;
-	struct ix_strv known, doubtful;
-};
-
-static bool learn_name(void *data, enum ix_step_kind kind, const char *name, const char *value)
-{
-	struct doubts *doubts = data;
-
-	(void)kind;
-	(void)value;
-	ix_strv_add(&doubts->known, name);
-	return false;
-}
-
-static bool doubt_name(void *data, enum ix_step_kind kind, const char *name, const char *value)
-{
-	struct doubts *doubts = data;
-
-	(void)kind;
-	if (ix_strv_has(&doubts->doubtful, name) || !made_of_doubtful(doubts->file, &doubts->known, &doubts->doubtful, name, value))
-		return false;
-	ix_strv_add(&doubts->doubtful, name);
+		if (!ix_strv_has(certain, names.items[i]))
+			return false;
 	return true;
 }
 
-static bool is_doubtful_arg(void *data, enum ix_step_kind kind, const char *name, const char *value)
+static void forget(struct ix_strv *certain, const char *name)
 {
-	const struct doubts *doubts = data;
+	ix_auto_strv rest = { 0 };
 
-	(void)name;
-	return kind == IX_STEP_ARG && made_of_doubtful(doubts->file, &doubts->known, &doubts->doubtful, NULL, value);
+	for (size_t i = 0; i < certain->count; i++)
+		if (strcmp(certain->items[i], name) != 0)
+			ix_strv_add(&rest, certain->items[i]);
+	ix_strv_release(certain);
+	*certain = rest;
+	rest = (struct ix_strv){ 0 };
 }
 
-/* An argument made of something that only the base image can have set, however many names lie between. */
-static bool args_of_base(const struct ix_dockerfile *file)
+/* All values see what was before the instruction. */
+static void set_env(const struct ix_dockerfile *file, const struct df_instr *instr, struct ix_strv *certain)
 {
-	struct doubts doubts = { .file = file };
-	bool found;
+	ix_auto_strv before = { 0 };
 
-	(void)any_setting(file, learn_name, &doubts);
-	while (any_setting(file, doubt_name, &doubts))
-		;
-	found = any_setting(file, is_doubtful_arg, &doubts);
-	ix_strv_release(&doubts.known);
-	ix_strv_release(&doubts.doubtful);
+	ix_strv_copy(&before, certain);
+	for (size_t i = 0; i + 1 < instr->nwords; i += 2) {
+		if (!is_certain(file, &before, instr->words[i + 1]))
+			forget(certain, instr->words[i]);
+		else if (!ix_strv_has(certain, instr->words[i]))
+			ix_strv_add(certain, instr->words[i]);
+	}
+}
+
+/* What the stage begins with, when it stands on one of the file. */
+static void begin_stage(const struct ix_dockerfile *file, size_t index, const struct ix_strv *ends, struct ix_strv *certain)
+{
+	const char *base = file->stages[index].from.words[0];
+
+	for (size_t i = index; i-- > 0;) {
+		if (file->stages[i].name && ix_strcaseeq(file->stages[i].name, base)) {
+			ix_strv_copy(certain, &ends[i]);
+			return;
+		}
+	}
+}
+
+/* Whatever its default is made of. */
+static bool is_given(struct lower *self, const char *name)
+{
+	const struct ix_build_arg *given = lower_build_arg(self, name);
+
+	return given && given->value;
+}
+
+/* Is an argument made of something that only the base image can have set? certain: what is known at the stage's end. */
+static bool arg_of_base(struct lower *self, const struct df_stage *stage, struct ix_strv *certain)
+{
+	for (size_t i = 0; i < stage->ninstrs; i++) {
+		const struct df_instr *instr = &stage->instrs[i];
+
+		if (instr->kind == IX_STEP_ENV)
+			set_env(self->file, instr, certain);
+		if (instr->kind != IX_STEP_ARG)
+			continue;
+		if (!is_given(self, instr->words[0])) {
+			const struct scope_arg *global = scope_find(&self->globals, instr->words[0]);
+
+			if (instr->nwords > 1 && !is_certain(self->file, certain, instr->words[1]))
+				return true;
+			if (instr->nwords < 2 && !(global && global->value))
+				continue; /* it leaves what is there */
+		}
+		if (!ix_strv_has(certain, instr->words[0]))
+			ix_strv_add(certain, instr->words[0]);
+	}
+	return false;
+}
+
+static bool args_of_base(struct lower *self)
+{
+	const struct ix_dockerfile *file = self->file;
+	ix_auto_free struct ix_strv *ends = ix_calloc(file->nstages, sizeof(*ends));
+	bool found = false;
+
+	for (size_t i = 0; i < file->nstages && !found; i++) {
+		begin_stage(file, i, ends, &ends[i]);
+		found = arg_of_base(self, &file->stages[i], &ends[i]);
+	}
+	for (size_t i = 0; i < file->nstages; i++)
+		ix_strv_release(&ends[i]);
 	return found;
 }
 
-bool lower_needs_env(const struct ix_dockerfile *file)
+bool lower_needs_env(struct lower *self)
 {
+	const struct ix_dockerfile *file = self->file;
+
 	for (size_t i = 0; i < file->nstages; i++)
 		for (size_t j = 0; j < file->stages[i].ninstrs; j++)
 			if (chooses_by_variable(&file->stages[i].instrs[j]))
 				return true;
-	return args_of_base(file);
+	return args_of_base(self);
 }

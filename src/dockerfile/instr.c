@@ -38,6 +38,7 @@ static int operands_command(struct df_making *self, struct ix_err *err)
 		instr->exec = true;
 		return 0;
 	case DF_JSON_NOT_STRINGS:
+		self->lexer->of_lines = true;
 		return err_here(self, err, "in exec form holds strings only: put each word in double quotes");
 	case DF_JSON_NO:
 		break;
@@ -113,6 +114,7 @@ static int parse_pairs(struct df_making *self, struct ix_err *err)
 		const char *rest = self->operands + strlen(words[0]);
 
 		rest += strspn(rest, " \t");
+		self->lexer->of_lines = !*rest;
 		if (!*rest)
 			return err_here(self, err, "must have two arguments");
 		df_check(self->file, DF_LEGACY_KEY_VALUE, &instr->pos, instr->last_line, instr->comment,
@@ -124,6 +126,7 @@ static int parse_pairs(struct df_making *self, struct ix_err *err)
 	for (size_t i = 0; i < n; i++) {
 		char *equals = strchr(words[i], '=');
 
+		self->lexer->of_lines = !equals;
 		if (!equals)
 			return df_err(self->file, err, &instr->pos,
 				      "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
@@ -333,6 +336,21 @@ static const char *nearest_word(const char *name)
 	return ix_nearest(name, names, IX_ARRAY_LEN(words));
 }
 
+/* Of an instruction that is refused: they are no lines to look at. The one that does not end is the mistake that is told. */
+static int skip_heredocs(struct df_making *self, const struct df_word *word, struct ix_err *err)
+{
+	const struct ix_err found = *err;
+
+	if (word->kind == IX_STEP_RUN || word->kind == IX_STEP_COPY || word->kind == IX_STEP_ADD) {
+		int r = df_read_heredocs(self->lexer, self->line, self->operands, self->instr, err);
+
+		if (r < 0)
+			return r;
+	}
+	*err = found;
+	return ix_err_code(err);
+}
+
 int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err)
 {
 	struct df_making self = { .lexer = lexer, .file = lexer->file, .line = line, .instr = ret_instr };
@@ -363,6 +381,6 @@ int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, s
 	self.operands += strspn(self.operands, " \t");
 	int r = df_parse_flags(&self, word, err);
 	if (r < 0)
-		return r;
+		return skip_heredocs(&self, word, err);
 	return word->parse(&self, err);
 }

@@ -304,6 +304,7 @@ static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix
 		ix_buf_put(&body, raw.text, raw.whole);
 		ix_buf_put(&whole, before.text, before.whole);
 	}
+	lexer->of_lines = true;
 	return df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
 }
 

@@ -112,9 +112,11 @@ static int check_froms(struct lower *self)
 {
 	for (size_t i = 0; i < self->file->nstages; i++) {
 		const struct df_instr *from = &self->file->stages[i].from;
-		const char *name, *platform;
+		const char *name, *platform = self->opts->platform;
 		int r = from_words(self, from, &name, &platform);
 
+		if (r == 0)
+			r = lower_check_base(self, name, i, platform, &from->pos);
 		if (r == 0)
 			continue;
 		df_checks_refused(self->file, DF_PHASE_FROM, from->pos.line);
@@ -243,9 +245,11 @@ static int lower_globals(struct lower *self)
 	return 0;
 }
 
-/* No stage copies from itself, needed or not. */
+/* No stage copies from itself, needed or not. Of several instructions of a stage that would, the last one is told. */
 static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 {
+	const struct df_instr *last = NULL;
+
 	for (size_t i = 0; i < file->nstages; i++) {
 		ix_auto_free char *number = ix_asprintf("%zu", i);
 
@@ -255,9 +259,12 @@ static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 
 			if (!from || !(strcmp(from, number) == 0 || (file->stages[i].name && ix_strcaseeq(from, file->stages[i].name))))
 				continue;
-			df_checks_refused(file, DF_PHASE_FROM, UINT_MAX);
-			return df_err(file, err, &instr->pos, "--from=%s: a stage cannot copy from itself", from);
+			last = instr;
 		}
+		if (!last)
+			continue;
+		df_checks_refused(file, DF_PHASE_FROM, UINT_MAX);
+		return df_err(file, err, &last->pos, "--from=%s: a stage cannot copy from itself", df_flag_value(last, "from"));
 	}
 	return 0;
 }
@@ -302,9 +309,12 @@ int ix_dockerfile_lower(const struct ix_dockerfile *file, const struct ix_lower_
 
 	self.done = done;
 	self.used_args = used;
-	self.needs_env = lower_needs_env(file);
 	if ((r = find_target(&self)) < 0 || (r = lower_globals(&self)) < 0 || (r = check_froms(&self)) < 0 ||
-	    (r = check_circles(file, err)) < 0 || (r = lower_stage(&self, self.target, ret_stage)) < 0)
+	    (r = check_circles(file, err)) < 0)
+		return r;
+	self.needs_env = lower_needs_env(&self);
+	r = lower_stage(&self, self.target, ret_stage);
+	if (r < 0)
 		return r;
 	/* An argument of a stage that is not needed is not unused. */
 	for (size_t i = 0; i < file->nstages; i++)

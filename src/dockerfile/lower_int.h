@@ -75,10 +75,12 @@ int lower_expand_known(struct lower *self, const struct scope *scope, struct ix_
 /* --- doubts.c --- */
 
 /* Can the graph not be made without the environment of external base images? */
-bool lower_needs_env(const struct ix_dockerfile *file);
+bool lower_needs_env(struct lower *self);
 
 /* --- names.c: what names stand for --- */
 
+/* Can the base of a stage be something, needed or not? What it is is not looked at. */
+int lower_check_base(struct lower *self, const char *name, size_t limit, const char *platform, const struct ix_pos *pos);
 bool lower_inner_stage(const struct lower *self, const char *name, size_t limit, bool numbers, size_t *ret_index);
 /* "stage:NAME" as a whole. 1: it is one, and *ret_stage is set; 0: it is not. */
 int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *pos, struct ix_stage **ret_stage);

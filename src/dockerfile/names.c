@@ -102,6 +102,25 @@ int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *
 		      text + 6, near);
 }
 
+static int bad_reference(struct lower *self, const char *name, const struct ix_pos *pos)
+{
+	return df_err(self->file, self->err, pos, "'%s' is no name of an image: [host/]path[:tag][@digest], the path in lower case", name);
+}
+
+int lower_check_base(struct lower *self, const char *name, size_t limit, const char *platform, const struct ix_pos *pos)
+{
+	const char *const *stages = self->opts->stage_names;
+	size_t index;
+
+	if (df_reference_valid(name) || ix_starts(name, "stage:") || named_context(self, name, platform) ||
+	    lower_inner_stage(self, name, limit, false, &index))
+		return 0;
+	for (size_t i = 0; stages && stages[i]; i++)
+		if (strcmp(stages[i], name) == 0)
+			return 0;
+	return bad_reference(self, name, pos);
+}
+
 /* What a name in FROM, --from or from= stands for. */
 int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbers, const char *platform, const struct ix_pos *pos,
 		  struct ix_source *ret_source)
@@ -145,8 +164,7 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 		return 0;
 	}
 	if (!df_reference_valid(name))
-		return df_err(self->file, self->err, pos, "'%s' is no name of an image: [host/]path[:tag][@digest], the path in lower case",
-			      name);
+		return bad_reference(self, name, pos);
 	ret_source->kind = IX_SOURCE_IMAGE;
 	ret_source->text = ix_arena_strdup(self->graph->arena, name);
 	ret_source->platform = platform;

@@ -70,6 +70,23 @@ static int add_instr(struct ix_dockerfile *file, const struct df_instr *instr, s
 	return 0;
 }
 
+/* docker cuts the whole file into words before it looks at any instruction, so what is wrong with those of later lines is told first. */
+static int first_mistake(struct df_lexer *lexer, struct ix_err *err)
+{
+	const size_t checks = lexer->file->checks->count;
+	const struct ix_err found = *err;
+	struct df_line line;
+	struct df_instr instr;
+
+	while (!lexer->of_lines && df_next_line(lexer, &line, err) > 0)
+		if (df_parse_instr(lexer, &line, false, &instr, err) == 0)
+			lexer->of_lines = false;
+	lexer->file->checks->count = checks;
+	if (!lexer->of_lines)
+		*err = found;
+	return ix_err_code(err);
+}
+
 static int parse_all(struct ix_dockerfile *file, struct ix_err *err)
 {
 	struct df_lexer lexer = { .file = file, .next = file->text };
@@ -84,11 +101,10 @@ static int parse_all(struct ix_dockerfile *file, struct ix_err *err)
 		struct df_instr instr;
 
 		r = df_parse_instr(&lexer, &line, false, &instr, err);
+		if (r == 0)
+			r = instr.kind == DF_FROM ? add_stage(file, &instr, err) : add_instr(file, &instr, err);
 		if (r < 0)
-			return r;
-		r = instr.kind == DF_FROM ? add_stage(file, &instr, err) : add_instr(file, &instr, err);
-		if (r < 0)
-			return r;
+			return first_mistake(&lexer, err);
 	}
 	if (r < 0)
 		return r;

@@ -105,7 +105,7 @@ int lower_expand(struct lower *self, struct values *values, const char *word, co
 		if (!values->unknown)
 			return lower_at(self, pos);
 		/* "${A:?}" of what the base image may have. */
-		values->stage->awaits_base = true;
+		self->graph->awaits_bases = true;
 	}
 	*ret_text = ix_arena_strdup(self->graph->arena, text ? text : "");
 	return 0;

@@ -259,7 +259,7 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 		return r;
 	/* It stands on the working directory. */
 	if (parsed.mount.target && !*parsed.mount.target && !self->stage->env_complete)
-		self->stage->awaits_base = true;
+		lower->graph->awaits_bases = true;
 	if (parsed.mount.target && !*parsed.mount.target && !self->workdir)
 		return df_err(lower->file, lower->err, &flag->pos, "invalid mount target \"/\": the working directory is the root here");
 	if (parsed.from && *parsed.from) {

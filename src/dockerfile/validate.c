@@ -41,8 +41,8 @@ static int check_ports(struct making *self, const struct df_instr *instr, const 
 static int check_word(struct making *self, const struct df_instr *instr, const char *text)
 {
 	if (!text) {
-		self->stage->awaits_base = self->stage->awaits_base || instr->kind == IX_STEP_EXPOSE || instr->kind == IX_STEP_VOLUME ||
-					   instr->kind == IX_STEP_STOPSIGNAL;
+		if (instr->kind == IX_STEP_EXPOSE || instr->kind == IX_STEP_VOLUME || instr->kind == IX_STEP_STOPSIGNAL)
+			self->lower->graph->awaits_bases = true;
 		return 0;
 	}
 	if (instr->kind == IX_STEP_EXPOSE)
@@ -60,7 +60,8 @@ static int check_mode(struct making *self, const struct df_instr *instr, const c
 	const char *text;
 	int r = known_word(self, instr, word, &text);
 
-	self->stage->awaits_base = self->stage->awaits_base || (r == 0 && !text);
+	if (r == 0 && !text)
+		self->lower->graph->awaits_bases = true;
 	if (r < 0 || !text || !*text || ix_mode_parse(text, &change))
 		return r;
 	return bad(self, instr, "it should be octal between 0 and 07777, or as u=rwX,go=rX: invalid chmod parameter: ", text);

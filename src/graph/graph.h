@@ -252,7 +252,6 @@ struct ix_stage {
 	size_t nlinks;
 	struct ix_strv env;   /* ENV as known when the graph was made, after the last step */
 	bool env_complete;    /* env also holds the base image's variables */
-	bool awaits_base;     /* whether a word of it is right hangs on the base image's config, which was not known */
 	const char **onbuild; /* ONBUILD triggers this stage hands to those built from it */
 	size_t nonbuild;
 
@@ -270,6 +269,7 @@ struct ix_graph {
 	struct ix_arena *arena;
 	struct ix_stage **stages; /* in order of definition; links point to stages of the same graph */
 	size_t nstages;
+	bool awaits_bases; /* whether a word is right hangs on a base image's config, which was not known; also where making it failed */
 };
 
 /* Empty; its stages and all they hold live in its arena. */

@@ -63,14 +63,6 @@ const struct ix_image_facts *facts_of(void *data, const struct ix_source *image,
 	return ix_map_get(&ws->facts, name);
 }
 
-bool facts_awaited(const struct workspace *ws)
-{
-	for (size_t i = 0; i < ws->base.graph->nstages; i++)
-		if (ws->base.graph->stages[i]->awaits_base)
-			return true;
-	return false;
-}
-
 /* What is to be built on an external image needs that image's config: it may hold ONBUILD triggers, which are steps of their own.
  * *ret_changed: one of them has some that the graph does not know of, or may say that a word is wrong. */
 int facts_learn(struct workspace *ws, bool *ret_changed, struct ix_err *err)
@@ -90,7 +82,7 @@ int facts_learn(struct workspace *ws, bool *ret_changed, struct ix_err *err)
 		if (fetch_facts(ws, base, ix_state_image(ws->base.state, base), err) < 0)
 			return ix_err_wrap(err, "stage '%s'", stage->name);
 		facts = ix_map_get(&ws->facts, name);
-		if ((facts && facts->onbuild.count > 0) || facts_awaited(ws))
+		if ((facts && facts->onbuild.count > 0) || ws->base.graph->awaits_bases)
 			*ret_changed = true;
 	}
 	return 0;

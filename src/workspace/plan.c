@@ -202,13 +202,14 @@ static int need_input(const struct workspace *ws, struct ix_err *err)
 			  "no ix.yaml here: name a project file with --project FILE, or build one Dockerfile with: ix build PATH");
 }
 
-/* Keys could not be made, of files for example. What is wrong with the language goes before that, also where only base images' configs tell. */
+/* The graph or its keys could not be made, of files for example. What is wrong with the language goes before that, in the order of lines, also
+ * where only base images' configs tell. */
 static int tell_mistake(struct workspace *ws, struct ix_err *err)
 {
 	const struct ix_err found = *err;
 	int r;
 
-	if (err->code == IX_ECANCELED || !facts_awaited(ws))
+	if (err->code == IX_ECANCELED || !ws->base.graph->awaits_bases)
 		return ix_err_code(err);
 	ws->judging = true;
 	r = load_graph(ws, err);
@@ -230,9 +231,8 @@ int ix_workspace_plan(struct ix_workspace *workspace, struct ix_err *err)
 	 * those who know: so looking up first is safe, and a fully cached project never asks for configs. */
 	do {
 		r = load_graph(ws, err);
-		if (r < 0)
-			return r;
-		r = make_plan(ws, err);
+		if (r == 0)
+			r = make_plan(ws, err);
 		if (r < 0)
 			return tell_mistake(ws, err);
 		r = facts_learn(ws, &changed, err);

@@ -110,8 +110,6 @@ void resolve_release(struct workspace *ws);
 
 /* What is known of a base image's config. need: it is asked for. For ix_lower_opts; data: the workspace. */
 const struct ix_image_facts *facts_of(void *data, const struct ix_source *image, bool need, struct ix_err *err);
-/* Whether words of the graph are right hangs on configs that were not read yet. */
-bool facts_awaited(const struct workspace *ws);
 /* What is to be built on an external image needs that image's config: it may hold ONBUILD triggers, which are steps of their own.
  * *ret_changed: one of them has some that the graph does not know of, or may say that a word is wrong. After the plan. */
 int facts_learn(struct workspace *ws, bool *ret_changed, struct ix_err *err);
