@@ -147,6 +147,20 @@ static int list_sources(struct copy *self, struct ix_err *err)
 	return 0;
 }
 
+/* Where nothing is copied, because no wildcard finds anything, it does not matter whether the destination can be. */
+static int list_onto_dest(struct copy *self, struct ix_err *err)
+{
+	struct ix_err ignored;
+	int r = prepare_dest(self, err);
+
+	if (r == 0)
+		return list_sources(self, err);
+	if (r != -IX_EARG)
+		return r;
+	self->dest = ix_strdup("");
+	return list_sources(self, &ignored) == 0 && self->by_path.count == 0 && self->narchives == 0 ? 0 : r;
+}
+
 static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)
 {
 	const struct ix_image_opts *opts = &self->task->image;
@@ -158,8 +172,8 @@ static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct
 	if (r < 0)
 		return r;
 	self->root = ix_context_open_root(self->root_fd, "stage");
-	if ((r = prepare_dest(self, err)) < 0 || (r = prepare_owner(self, err)) < 0 || (r = open_source(self, err)) < 0 ||
-	    (r = list_sources(self, err)) < 0 || (r = copy_add_parents(self, err)) < 0)
+	if ((r = prepare_owner(self, err)) < 0 || (r = open_source(self, err)) < 0 || (r = list_onto_dest(self, err)) < 0 ||
+	    (r = copy_add_parents(self, err)) < 0)
 		return r;
 	return self->narchives > 0 ? copy_archives(self, ret_result, err) : copy_write_layer(self, ret_result, err);
 }
