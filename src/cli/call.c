@@ -113,7 +113,11 @@ static void run_check(struct session *session, bool json, const struct ix_err *f
 {
 	size_t total;
 	struct ix_finding *findings = ix_workspace_findings(session->ws, &total);
+	struct ix_err violation;
 
+	/* "# check=error=true" */
+	if (!failure && ix_workspace_violation(session->ws, &violation) < 0)
+		failure = &violation;
 	*ret_status = total > 0 || failure;
 	(json ? print_findings_json : print_findings)(findings, total, failure);
 	ix_findings_free(findings, total);
@@ -207,6 +211,8 @@ static void print_targets_json(const struct ix_outline *outline)
 		if (i + 1 == outline->ntargets)
 			json_object_set_new(one, "default", json_true());
 		json_object_set_new(one, "base", json_string(target->value));
+		if (target->platform)
+			json_object_set_new(one, "platform", json_string(target->platform));
 		json_object_set_new(one, "location", location(target->line, target->line));
 		json_array_append_new(json_object_get(json, "targets"), one);
 	}

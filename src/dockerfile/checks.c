@@ -220,6 +220,19 @@ void df_checks_end(const struct ix_dockerfile *file)
 	checks->count = n;
 }
 
+void df_checks_of_text(const struct ix_dockerfile *file, bool of_lines)
+{
+	struct df_checks *checks = file->checks;
+	size_t n = 0;
+
+	for (size_t i = 0; i < checks->count && !of_lines; i++)
+		if (checks->items[i].rule == rules[DF_NO_EMPTY_CONTINUATION].name ||
+		    checks->items[i].rule == rules[DF_DUPLICATE_STAGE_NAME].name)
+			checks->items[n++] = checks->items[i];
+	checks->count = n;
+	checks->of_lines = of_lines;
+}
+
 /* --- in order --- */
 
 static int by_line(const void *a, const void *b)

@@ -12,7 +12,8 @@
 
 struct ix_dockerfile;
 
-/* Parse text (borrowed; it may hold NULs, which are an error). name is what positions are reported with. Errors carry an excerpt. */
+/* Parse text (borrowed; it may hold NULs, which are an error). name is what positions are reported with. Errors carry an excerpt. Where it
+ * fails *ret_file is all the same the file until there, for its checks alone. */
 int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct ix_dockerfile **ret_file, struct ix_err *err);
 void ix_dockerfile_free(struct ix_dockerfile *file);
 IX_DEFINE_FREEP(struct ix_dockerfile, ix_dockerfile_free)
@@ -88,6 +89,7 @@ int ix_dockerfile_set_checks(struct ix_dockerfile *file, const char *text, struc
 struct ix_outline_item {
 	const char *name;        /* NULL: a stage without a name */
 	const char *value;       /* of an argument; of a target: its base */
+	const char *platform;    /* of a target: as its FROM names it, or NULL */
 	const char *description; /* from the comment above it, or NULL */
 	bool required;           /* secrets, ssh */
 	unsigned line;

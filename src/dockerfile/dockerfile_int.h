@@ -46,13 +46,14 @@ struct df_checks {
 	size_t count;
 	enum df_phase refused_phase; /* where the file was refused */
 	unsigned refused_line;       /* 0: it was not */
+	bool of_lines;               /* reading failed before any instruction was looked at */
 };
 
 /* One instruction. words as ix_step documents them; COPY and ADD keep their destination apart in dest. */
 struct df_instr {
 	const char *word;    /* upper case */
 	const char *written; /* the same as it is in the file */
-	const char *comment; /* the comment lines right above, without "#", or NULL */
+	const char *comment; /* the comment lines above, without "#", or NULL */
 	int kind;            /* enum ix_step_kind; DF_FROM */
 	struct ix_pos pos;
 	unsigned last_line;
@@ -61,6 +62,8 @@ struct df_instr {
 	size_t nflags;
 	char **words;
 	size_t nwords;
+	char *const *group; /* ARG, of the whole instruction: name, value, name, value */
+	size_t ngroup;
 	bool exec;
 	const char *dest;
 	struct ix_heredoc *docs;
@@ -82,6 +85,7 @@ struct ix_dockerfile {
 	const char *name;
 	const char *text; /* the whole file, for excerpts */
 	char escape;
+	bool refused;             /* reading it failed: what is there was read until then */
 	struct df_instr *globals; /* ARGs before the first FROM */
 	size_t nglobals;
 	struct df_stage *stages;
@@ -135,6 +139,8 @@ void df_checks_refused(const struct ix_dockerfile *file, enum df_phase phase, un
 void df_checks_accepted(const struct ix_dockerfile *file);
 /* Drop what is not told. */
 void df_checks_end(const struct ix_dockerfile *file);
+/* Reading failed. What was found in the text is told, unless not even its lines could be cut into words. */
+void df_checks_of_text(const struct ix_dockerfile *file, bool of_lines);
 
 /* --- words.c --- */
 
@@ -200,5 +206,10 @@ struct df_expander {
 /* expander NULL: values stay as they are written, and those that hold a variable where none can be judged are not. */
 int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, const struct df_expander *expander,
 		   struct df_mount *ret_mount, struct ix_err *err);
+
+/* --- outline.c --- */
+
+/* The stages that opts->target needs; all when there is none. */
+void df_reach(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, bool *ret_reached);
 
 #endif

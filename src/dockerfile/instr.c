@@ -20,6 +20,21 @@ static int operands_blank(struct df_making *self, struct ix_err *err)
 	return self->instr->nwords > 0 ? 0 : err_here(self, err, "requires at least one argument");
 }
 
+static int compare_words(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the order that they have as they are written. */
+static int parse_expose(struct df_making *self, struct ix_err *err)
+{
+	int r = operands_blank(self, err);
+
+	if (r == 0)
+		qsort(self->instr->words, self->instr->nwords, sizeof(*self->instr->words), compare_words);
+	return r;
+}
+
 static int operands_one(struct df_making *self, struct ix_err *err)
 {
 	if (!*self->operands)
@@ -214,7 +229,7 @@ static int health_flags(struct df_making *self, struct ix_err *err)
 	for (size_t i = 0; i < IX_ARRAY_LEN(durations); i++) {
 		const char *text = df_flag_value(instr, durations[i].name);
 
-		if (!text)
+		if (!text || !*text)
 			continue;
 		if (!df_duration(text, durations[i].value))
 			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s",
@@ -223,7 +238,7 @@ static int health_flags(struct df_making *self, struct ix_err *err)
 			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name,
 				      text);
 	}
-	if (retries) {
+	if (retries && *retries) {
 		if (!ix_parse_u64(retries, 1 << 30, &n))
 			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --retries=%s: not a number", retries);
 		instr->retries = (int)n;
@@ -301,7 +316,7 @@ static const struct df_word words[] = {
 	{ "COPY", IX_STEP_COPY, parse_copy, { "from", "chown", "chmod", "link", "parents", "exclude" }, true },
 	{ "ENTRYPOINT", IX_STEP_ENTRYPOINT, operands_command, { NULL }, true },
 	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, true },
-	{ "EXPOSE", IX_STEP_EXPOSE, operands_blank, { NULL }, true },
+	{ "EXPOSE", IX_STEP_EXPOSE, parse_expose, { NULL }, true },
 	{ "FROM", DF_FROM, parse_from, { "platform" }, false },
 	{ "HEALTHCHECK",
 	  IX_STEP_HEALTHCHECK,

@@ -114,13 +114,18 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 	return 0;
 }
 
+/* Without the blanks around it. An empty one ends those before it. */
 static const char *add_comment(struct ix_arena *arena, const char *before, const struct raw *raw)
 {
-	size_t skip = leading_blanks(raw) + 1;
+	size_t skip = leading_blanks(raw) + 1, end = raw->len;
 
-	while (skip < raw->len && (raw->text[skip] == ' ' || raw->text[skip] == '\t'))
+	while (skip < end && (raw->text[skip] == ' ' || raw->text[skip] == '\t'))
 		skip++;
-	return ix_arena_printf(arena, "%s%s%.*s", before ? before : "", before ? "\n" : "", (int)(raw->len - skip), raw->text + skip);
+	while (end > skip && (raw->text[end - 1] == ' ' || raw->text[end - 1] == '\t'))
+		end--;
+	if (skip == end)
+		return NULL;
+	return ix_arena_printf(arena, "%s%s%.*s", before ? before : "", before ? "\n" : "", (int)(end - skip), raw->text + skip);
 }
 
 int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err *err)
@@ -135,8 +140,6 @@ int df_next_line(struct df_lexer *lexer, struct df_line *ret_line, struct ix_err
 			return 0;
 		if (is_comment(&raw))
 			ret_line->comment = add_comment(arena, ret_line->comment, &raw);
-		else if (is_empty(&raw))
-			ret_line->comment = NULL;
 	} while (is_comment(&raw) || is_empty(&raw));
 	int r = read_logical(lexer, &raw, &joiner, err);
 	if (r < 0)

@@ -14,6 +14,7 @@ struct lint {
 	const struct ix_dockerfile *file;
 	const struct ix_lower_opts *opts;
 	struct stage_names *stages; /* by stage of the file */
+	const bool *reached;        /* what is asked for needs it */
 };
 
 /* What can be named in a stage. */
@@ -211,21 +212,30 @@ static void check_ignored(const struct lint *self, const struct df_instr *instr)
 }
 
 /* "# NAME what it is" above an ARG or a FROM. */
-static void check_description(const struct lint *self, const struct df_instr *instr, const char *name)
+static void check_description(const struct lint *self, const struct df_instr *instr, const char *const *names, size_t nnames)
 {
 	const char *comment = instr->comment, *last;
-	size_t len = name ? strlen(name) : 0;
+	size_t len;
 
-	if (!comment || !name)
+	if (!comment || !names[0])
 		return;
 	last = strrchr(comment, '\n');
 	last = last ? last + 1 : comment;
-	last += strspn(last, " \t");
-	if (ix_starts(last, "check=") || (strncmp(last, name, len) == 0 && (last[len] == ' ' || last[len] == '\0')))
+	len = strcspn(last, " ");
+	if (ix_starts(last, "check="))
 		return;
+	for (size_t i = 0; i < nnames; i += 2)
+		if (strlen(names[i]) == len && strncmp(last, names[i], len) == 0)
+			return;
 	df_check(self->file, DF_DEFINITION_DESCRIPTION, &instr->pos, instr->last_line, comment,
-		 "Comment for build %s should follow the format: `# %s <description>`", instr->kind == DF_FROM ? "stage" : "argument",
-		 name);
+		 "Comment for %s should follow the format: `# %s <description>`", instr->word, nnames > 2 ? "<arg_key>" : names[0]);
+}
+
+/* Once for all arguments of an instruction. */
+static void check_arg_description(const struct lint *self, const struct df_instr *instr)
+{
+	if (instr->words == instr->group)
+		check_description(self, instr, (const char *const *)instr->group, instr->ngroup);
 }
 
 static const char *value_of(void *data, const char *name)
@@ -262,7 +272,7 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	switch (instr->kind) {
 	case IX_STEP_ARG:
 		check_secrets(self, instr);
-		check_description(self, instr, instr->words[0]);
+		check_arg_description(self, instr);
 		break;
 	case IX_STEP_ENV:
 		check_secrets(self, instr);
@@ -276,9 +286,6 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 		break;
 	case IX_STEP_SHELL:
 		names->shell = true;
-		break;
-	case IX_STEP_MAINTAINER:
-		warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
 		break;
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
@@ -348,10 +355,9 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 
 /* --- FROM --- */
 
-static void check_from_words(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
+/* What is seen while it is read. */
+static void check_from_text(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
 {
-	const char *platform = df_flag_value(from, "platform");
-
 	if (from->nwords > 2) {
 		if ((all_upper(from->written) && !all_upper(from->words[1])) || (all_lower(from->written) && !all_lower(from->words[1])))
 			warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", from->words[1], from->written);
@@ -361,12 +367,19 @@ static void check_from_words(const struct lint *self, const struct df_instr *fro
 			warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
 			     stage->name, NULL);
 	}
+}
+
+static void check_from_words(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
+{
+	const char *platform = df_flag_value(from, "platform");
+
+	check_from_text(self, from, stage);
 	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
 		warn(self, DF_REDUNDANT_PLATFORM, from,
 		     "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
 	if (platform && *platform && !strchr(platform, '$'))
 		warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
-	check_description(self, from, stage->name);
+	check_description(self, from, &stage->name, 1);
 }
 
 static void check_from_args(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
@@ -459,6 +472,12 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 		ix_strv_take(&names->names, ix_strndup(facts->env.items[i], strcspn(facts->env.items[i], "=")));
 }
 
+static void check_deprecated(const struct lint *self, const struct df_instr *instr)
+{
+	if (instr->kind == IX_STEP_MAINTAINER)
+		warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
+}
+
 static void check_stage(const struct lint *self, size_t index, const struct stage_names *globals)
 {
 	const struct df_stage *stage = &self->file->stages[index];
@@ -469,9 +488,13 @@ static void check_stage(const struct lint *self, size_t index, const struct stag
 	check_default(self, index);
 	inherit(self, index, names);
 	for (size_t i = 0; i < stage->ninstrs; i++) {
-		check_instr(self, &stage->instrs[i], names);
+		check_deprecated(self, &stage->instrs[i]);
+		if (self->reached[index])
+			check_instr(self, &stage->instrs[i], names);
 		add_names(self, &stage->instrs[i], names);
 	}
+	if (!self->reached[index])
+		return;
 	check_repeated(self, stage, IX_STEP_CMD);
 	check_repeated(self, stage, IX_STEP_ENTRYPOINT);
 	check_repeated(self, stage, IX_STEP_HEALTHCHECK);
@@ -489,19 +512,38 @@ static void add_globals(const struct lint *self, struct stage_names *globals)
 	for (size_t i = 0; i < self->file->nglobals; i++) {
 		const struct df_instr *instr = &self->file->globals[i];
 
-		check_secrets(self, instr);
-		check_description(self, instr, instr->words[0]);
+		check_arg_description(self, instr);
 		ix_strv_add(&globals->names, instr->words[0]);
+	}
+}
+
+/* Of a file that could not be read to its end. */
+static void check_text_alone(const struct lint *self)
+{
+	if (self->file->checks->of_lines)
+		return;
+	for (size_t i = 0; i < self->file->nstages; i++) {
+		const struct df_stage *stage = &self->file->stages[i];
+
+		check_from_text(self, &stage->from, stage);
+		for (size_t j = 0; j < stage->ninstrs; j++)
+			check_deprecated(self, &stage->instrs[j]);
 	}
 }
 
 void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_opts *opts)
 {
 	ix_auto_free struct stage_names *stages = ix_calloc(file->nstages, sizeof(*stages));
-	const struct lint self = { file, opts, stages };
+	ix_auto_free bool *reached = ix_calloc(file->nstages, sizeof(*reached));
+	const struct lint self = { file, opts, stages, reached };
 	struct stage_names globals = { 0 };
 	struct casing casing = { 0 };
 
+	if (file->refused) {
+		check_text_alone(&self);
+		return;
+	}
+	df_reach(file, opts, reached);
 	each(&self, count_casing, &casing);
 	each(&self, check_casing, &casing);
 	add_globals(&self, &globals);

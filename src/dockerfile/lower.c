@@ -140,6 +140,8 @@ static int do_from(struct making *self)
 		return r;
 	if (lower_resolve(lower, name, self->index, false, self->stage->platform, &from->pos, &self->stage->base) < 0)
 		return lower_failed(lower);
+	if (self->stage->base.kind == IX_SOURCE_SCRATCH)
+		self->stage->platform = ix_arena_strdup(lower->graph->arena, lower->opts->platform); /* nothing is of any platform */
 	if (self->stage->base.kind == IX_SOURCE_DIR)
 		return df_err(lower->file, lower->err, &from->pos, "'%s' is a directory of files and cannot be a base image", name);
 	lower_link_source(self, &self->stage->base, true);
@@ -234,10 +236,12 @@ static int lower_globals(struct lower *self)
 		struct values values = { &self->globals, NULL, false };
 		const char *value = NULL;
 
-		if (given && given->value)
+		if (given && given->value) {
 			value = given->value;
-		else if (instr->nwords > 1 && lower_expand(self, &values, instr->words[1], &instr->pos, &value) < 0)
+		} else if (instr->nwords > 1 && lower_expand(self, &values, instr->words[1], &instr->pos, &value) < 0) {
+			df_checks_refused(self->file, DF_PHASE_FROM, instr->pos.line);
 			return lower_failed(self);
+		}
 		if (!value && scope_find(&self->globals, instr->words[0]))
 			continue; /* ARG TARGETPLATFORM keeps what it is */
 		scope_set(self, &self->globals, instr->words[0], value);

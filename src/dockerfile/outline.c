@@ -20,16 +20,15 @@ struct listing {
 	struct ix_strv wanted; /* global arguments that an ARG of a stage takes over */
 };
 
-/* "# NAME text" right above: the text. */
+/* "# NAME text" above it: the text, of the first line that begins so. */
 static const char *description(const struct ix_dockerfile *file, const struct df_instr *instr, const char *name)
 {
-	const char *last = instr->comment ? strrchr(instr->comment, '\n') : NULL;
 	size_t len = name ? strlen(name) : 0;
 
-	last = last ? last + 1 : instr->comment;
-	if (!last || !name || strncmp(last, name, len) != 0 || last[len] != ' ')
-		return NULL;
-	return ix_arena_strdup(file->arena, last + len + 1 + strspn(last + len + 1, " \t"));
+	for (const char *line = name ? instr->comment : NULL; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+		if (strncmp(line, name, len) == 0 && line[len] == ' ')
+			return ix_arena_strndup(file->arena, line + len + 1, strcspn(line + len + 1, "\n"));
+	return NULL;
 }
 
 static struct ix_outline_item *item(struct listing *self, struct ix_outline_item **list, size_t *count, const char *name,
@@ -110,7 +109,9 @@ static void add_arg(struct listing *self, const struct df_instr *instr, struct s
 {
 	const char *name = instr->words[0], *value = value_of(self, scope, instr);
 
-	if (!value && (scope_find(&self->globals, name) || is_platform(name))) {
+	const struct scope_arg *global = scope_find(&self->globals, name);
+
+	if (!value && ((global && global->value) || is_platform(name))) {
 		ix_strv_add(&self->wanted, name);
 		value = lookup(&self->globals, name);
 	} else {
@@ -262,6 +263,23 @@ static int by_line(const void *a, const void *b)
 	return x->line < y->line ? -1 : x->line > y->line;
 }
 
+void df_reach(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, bool *ret_reached)
+{
+	ix_auto_free struct scope *scopes = ix_calloc(file->nstages, sizeof(*scopes));
+	struct ix_outline ignored = { 0 };
+	struct listing self = { .file = file, .opts = opts, .out = &ignored, .seen = ret_reached, .scopes = scopes };
+	size_t target;
+
+	if (opts->target && find_inner(file, opts->target, file->nstages, &target)) {
+		know_globals(&self);
+		add_stage(&self, target);
+		ix_strv_release(&self.wanted);
+		return;
+	}
+	for (size_t i = 0; i < file->nstages; i++)
+		ret_reached[i] = true;
+}
+
 int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_outline *ret_outline,
 			  struct ix_err *err)
 {
@@ -287,6 +305,7 @@ int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lowe
 
 		*one = (struct ix_outline_item){ .name = stage->name,
 						 .value = stage->from.words[0],
+						 .platform = df_flag_value(&stage->from, "platform"),
 						 .description = description(file, &stage->from, stage->name),
 						 .line = stage->from.pos.line };
 	}

@@ -57,6 +57,8 @@ static int add_instr(struct ix_dockerfile *file, const struct df_instr *instr, s
 		struct df_instr one = *instr;
 
 		if (instr->kind == IX_STEP_ARG) {
+			one.group = instr->words;
+			one.ngroup = instr->nwords;
 			one.words = instr->words + i;
 			one.nwords = instr->words[i + 1] ? 2 : 1;
 		}
@@ -73,7 +75,6 @@ static int add_instr(struct ix_dockerfile *file, const struct df_instr *instr, s
 /* docker cuts the whole file into words before it looks at any instruction, so what is wrong with those of later lines is told first. */
 static int first_mistake(struct df_lexer *lexer, struct ix_err *err)
 {
-	const size_t checks = lexer->file->checks->count;
 	const struct ix_err found = *err;
 	struct df_line line;
 	struct df_instr instr;
@@ -81,7 +82,7 @@ static int first_mistake(struct df_lexer *lexer, struct ix_err *err)
 	while (!lexer->of_lines && df_next_line(lexer, &line, err) > 0)
 		if (df_parse_instr(lexer, &line, false, &instr, err) == 0)
 			lexer->of_lines = false;
-	lexer->file->checks->count = checks;
+	df_checks_of_text(lexer->file, lexer->of_lines);
 	if (!lexer->of_lines)
 		*err = found;
 	return ix_err_code(err);
@@ -116,20 +117,17 @@ int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct i
 	struct ix_dockerfile *file = ix_calloc(1, sizeof(*file));
 	const char *nul = memchr(text, '\0', len);
 	size_t skip = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark */
+	int r;
 
 	file->arena = ix_arena_new();
 	file->name = ix_arena_strdup(file->arena, name);
 	file->text = ix_arena_strndup(file->arena, text + skip, len - skip);
 	file->escape = '\\';
 	file->checks = ix_arena_alloc(file->arena, sizeof(*file->checks));
-	if (nul)
-		ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name);
-	else if (parse_all(file, err) == 0) {
-		*ret_file = file;
-		return 0;
-	}
-	ix_dockerfile_free(file);
-	return ix_err_code(err);
+	*ret_file = file;
+	r = nul ? ix_err_set(err, IX_EARG, "%s: it holds a NUL byte: it is not text", name) : parse_all(file, err);
+	file->refused = r < 0;
+	return r;
 }
 
 void ix_dockerfile_free(struct ix_dockerfile *file)

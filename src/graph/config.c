@@ -35,7 +35,7 @@ int ix_ports_parse(const char *text, unsigned *ret_first, unsigned *ret_last, ch
 		*dash = '\0';
 	if (!ix_parse_u64(ports, 65535, &first) || !ix_parse_u64(dash ? dash + 1 : ports, 65535, &last) || last < first)
 		return ix_err_set(err, IX_EARG, "invalid containerPort: %s", text);
-	if (!known_protocol(slash ? slash + 1 : "tcp", ret_proto))
+	if (!known_protocol(slash && slash[1] ? slash + 1 : "tcp", ret_proto))
 		return ix_err_set(err, IX_EARG, "invalid protocol '%s' in %s: tcp, udp or sctp", slash ? slash + 1 : "", text);
 	*ret_first = (unsigned)first;
 	*ret_last = (unsigned)last;

@@ -169,7 +169,7 @@ static int expose(struct expansion *self, const struct ix_step *step, const char
 		ix_auto_free char *text = ix_asprintf("%u/%s", port, proto);
 
 		add_sorted(&self->config->exposed_ports, text);
-		add_sorted(shown, text);
+		ix_strv_add(shown, text);
 	}
 	return 0;
 }

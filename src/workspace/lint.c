@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "context/context.h"
 #include "dockerfile/dockerfile.h"
+#include "graph/graph.h"
 #include "workspace_int.h"
 
 /* The build checks of a Dockerfile with what only a workspace knows: ignore files, and base images. */
@@ -129,19 +130,36 @@ void lint_tell(struct workspace *ws, size_t first)
 
 /* --- finding --- */
 
-static int refuse_found(const struct workspace *ws, const struct ix_dockerfile *file, struct ix_err *err)
+/* "lint violation found for rules: ...", behind the place when there is one. */
+static int tell_violation(const struct ix_dockerfile *file, const struct ix_pos *place, struct ix_err *err)
 {
 	size_t n;
 	const struct ix_check *checks = ix_dockerfile_checks(file, &n);
 	ix_auto_buf names = { 0 };
 
-	if (ws->base.request->checking || !ix_dockerfile_checks_fail(file))
-		return 0;
 	for (size_t i = 0; i < n; i++)
 		if (!strstr(ix_buf_str(&names), checks[i].rule))
 			ix_buf_printf(&names, "%s%s", names.len ? ", " : "", checks[i].rule);
-	return ix_err_set(err, IX_EARG, "%s:%u:%u: lint violation found for rules: %s", checks[0].pos.file, checks[0].pos.line,
-			  checks[0].pos.column, ix_buf_str(&names));
+	return ix_err_at(err, place, "lint violation found for rules: %s", ix_buf_str(&names));
+}
+
+static int refuse_found(const struct workspace *ws, const struct ix_dockerfile *file, struct ix_err *err)
+{
+	size_t n;
+
+	if (ws->base.request->checking || !ix_dockerfile_checks_fail(file))
+		return 0;
+	return tell_violation(file, &ix_dockerfile_checks(file, &n)[0].pos, err);
+}
+
+int ix_workspace_violation(const struct ix_workspace *workspace, struct ix_err *err)
+{
+	const struct workspace *ws = workspace_of_const(workspace);
+
+	for (size_t i = 0; i < ws->nfiles; i++)
+		if (ix_dockerfile_checks_fail(ws->files[i]))
+			return tell_violation(ws->files[i], NULL, err);
+	return 0;
 }
 
 int lint_file(struct workspace *ws, struct ix_dockerfile *file, const struct ix_lower_opts *given, struct ix_err *err)

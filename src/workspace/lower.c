@@ -212,13 +212,17 @@ static int lower_text(struct workspace *ws, const char *name, const struct ix_bu
 {
 	struct ix_dockerfile *file;
 	ix_auto_strv unused = { 0 };
-	int r = ix_dockerfile_parse(name, ix_buf_str(text), text->len, &file, err);
+	int read = ix_dockerfile_parse(name, ix_buf_str(text), text->len, &file, err), r;
 
-	if (r < 0)
-		return r;
 	ws->files = ix_realloc_array(ws->files, ws->nfiles + 1, sizeof(*ws->files));
 	ws->files[ws->nfiles++] = file; /* the graph points into it */
 	ix_strv_add(&ws->file_stages, lowering->opts.name);
+	if (read < 0) {
+		struct ix_err ignored;
+
+		(void)lint_file(ws, file, &lowering->opts, &ignored);
+		return read;
+	}
 	r = lint_file(ws, file, &lowering->opts, err);
 	if (r < 0)
 		return r;
@@ -334,12 +338,11 @@ static int fill_lowering(struct workspace *ws, const struct ix_project_stage *sp
 /* A file from outside of the project and the stage's context that is no Dockerfile: nothing of it is quoted, it may be anything. */
 static int refuse_stranger(const char *shown, const struct ix_buf *text, struct ix_err *err)
 {
-	struct ix_dockerfile *file;
+	ix_scoped(ix_dockerfile_freep) struct ix_dockerfile *file = NULL;
 	struct ix_err hidden;
 
 	if (ix_dockerfile_parse(shown, ix_buf_str(text), text->len, &file, &hidden) < 0)
 		return ix_err_set(err, IX_EARG, "%s is no Dockerfile; it is outside of the project, so nothing of it is shown", shown);
-	ix_dockerfile_free(file);
 	return 0;
 }
 

@@ -164,6 +164,8 @@ struct ix_finding {
 };
 /* What was found in all files, in their order. Also after ix_workspace_load failed. Caller frees. */
 struct ix_finding *ix_workspace_findings(const struct ix_workspace *workspace, size_t *ret_count);
+/* A file that says "# check=error=true" and in which something was found: an error that names the rules. */
+int ix_workspace_violation(const struct ix_workspace *workspace, struct ix_err *err);
 void ix_findings_free(struct ix_finding *findings, size_t count);
 /* " (stages a, b)" when it concerns several, else "". Caller frees. */
 char *ix_finding_stages(const struct ix_finding *finding);

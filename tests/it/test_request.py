@@ -321,13 +321,17 @@ WARNING = "WorkdirRelativePath: Relative workdir \"x\" can have unexpected resul
 
 def test_a_shared_file_is_warned_of_once(machine, tmp_path):
     (tmp_path / "ix.yaml").write_text(SHARED)
-    (tmp_path / "D").write_text("FROM scratch AS one\nWORKDIR x\nFROM scratch AS two\nCOPY D /\n")
+    (tmp_path / "D").write_text("FROM scratch AS one\nWORKDIR x\nFROM one AS two\nCOPY D /\n")
     r = machine.ix("build", cwd=tmp_path)
     assert (r.out + r.err).count(WARNING) == 1 and f"{WARNING} (stages a, b)" in r.out + r.err
     r = machine.ix("check", cwd=tmp_path, check=False)
     assert "1 warning has been found" in r.out and "changes (stages a, b)" in r.out
     warnings = json.loads(machine.ix("check", "--json", cwd=tmp_path, check=False).out)["warnings"]
     assert [w["stages"] for w in warnings] == [["a", "b"]]
+    # What b does not need is a's alone.
+    (tmp_path / "D").write_text("FROM scratch AS one\nWORKDIR x\nFROM scratch AS two\nCOPY D /\n")
+    warnings = json.loads(machine.ix("check", "--json", cwd=tmp_path, check=False).out)["warnings"]
+    assert len(warnings) == 1 and "b" not in warnings[0].get("stages", [])
 
 
 def test_the_same_mistake_twice_in_a_line_is_two(machine, tmp_path):
