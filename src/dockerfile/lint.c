@@ -3,176 +3,11 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/str.h"
 #include "graph/graph.h"
-#include "lower_int.h"
+#include "lint_int.h"
 
 /* The checks that look at whole instructions and stages, used or not. */
-
-struct lint {
-	const struct ix_dockerfile *file;
-	const struct ix_lower_opts *opts;
-	struct stage_names *stages; /* by stage of the file */
-	const bool *reached;        /* what is asked for needs it */
-};
-
-/* What can be named in a stage. */
-struct stage_names {
-	struct ix_strv names;  /* arguments and environment */
-	struct ix_strv values; /* NAME=VALUE, of those that are known */
-	bool open;             /* the base image's environment is not known: anything may be defined */
-	bool workdir;          /* WORKDIR was set */
-	bool shell;            /* SHELL was set */
-};
-
-static void warn(const struct lint *self, enum df_rule rule, const struct df_instr *instr, const char *fmt, const char *a, const char *b)
-{
-	ix_auto_buf text = { 0 };
-
-	/* fmt holds at most two %s. */
-	for (const char *c = fmt; *c; c++) {
-		if (c[0] == '%' && c[1] == 's') {
-			ix_buf_puts(&text, a ? a : "");
-			a = b;
-			c++;
-		} else {
-			ix_buf_putc(&text, *c);
-		}
-	}
-	df_check(self->file, rule, &instr->pos, instr->last_line, instr->comment, "%s", ix_buf_str(&text));
-}
-
-/* --- how words are written --- */
-
-static bool all_lower(const char *word)
-{
-	for (; *word; word++)
-		if (*word >= 'A' && *word <= 'Z')
-			return false;
-	return true;
-}
-
-static bool all_upper(const char *word)
-{
-	for (; *word; word++)
-		if (*word >= 'a' && *word <= 'z')
-			return false;
-	return true;
-}
-
-/* What stands in stages. */
-static void each(const struct lint *self, void (*visit)(const struct lint *, const struct df_instr *, void *), void *data)
-{
-	for (size_t i = 0; i < self->file->nstages; i++) {
-		visit(self, &self->file->stages[i].from, data);
-		for (size_t j = 0; j < self->file->stages[i].ninstrs; j++) {
-			const struct df_instr *instr = &self->file->stages[i].instrs[j];
-
-			/* An ARG of several names is one line. */
-			if (j == 0 || instr[-1].pos.line != instr->pos.line)
-				visit(self, instr, data);
-		}
-	}
-}
-
-struct casing {
-	size_t lower, upper;
-};
-
-static void count_casing(const struct lint *self, const struct df_instr *instr, void *data)
-{
-	struct casing *casing = data;
-
-	(void)self;
-	casing->lower += all_lower(instr->written);
-	casing->upper += all_upper(instr->written);
-}
-
-static void check_casing(const struct lint *self, const struct df_instr *instr, void *data)
-{
-	const struct casing *casing = data;
-	bool lower = casing->lower > casing->upper;
-
-	if (!(lower ? all_lower(instr->written) : all_upper(instr->written)))
-		warn(self, DF_CONSISTENT_CASING, instr, "Command '%s' should match the case of the command majority (%s)", instr->written,
-		     lower ? "lowercase" : "uppercase");
-}
-
-/* --- variables --- */
-
-static const char *nearest(const struct stage_names *names, const char *name)
-{
-	return ix_nearest(name, (const char *const *)names->names.items, names->names.count);
-}
-
-static void check_text(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *text,
-		       const struct ix_expand_opts *opts)
-{
-	ix_auto_strv used = { 0 };
-
-	ix_expand_names(opts, text, &used);
-	for (size_t i = 0; i < used.count && !names->open; i++) {
-		const char *near;
-
-		if (ix_strv_has(&names->names, used.items[i]))
-			continue;
-		near = nearest(names, used.items[i]);
-		warn(self, DF_UNDEFINED_VAR, instr,
-		     near ? "Usage of undefined variable '$%s' (did you mean $%s?)" : "Usage of undefined variable '$%s'", used.items[i],
-		     near);
-	}
-}
-
-static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
-{
-	const struct ix_expand_opts opts = { .escape = self->file->escape };
-
-	check_text(self, instr, names, word, &opts);
-}
-
-/* The files that a COPY or ADD holds itself. */
-static void check_docs(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
-{
-	const struct ix_expand_opts opts = { .keep_quotes = true };
-
-	for (size_t i = 0; i < instr->ndocs; i++)
-		if (instr->docs[i].expand)
-			check_text(self, instr, names, instr->docs[i].body, &opts);
-}
-
-static void check_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
-{
-	static const char *const flags[] = { "chown", "chmod", "checksum" };
-
-	switch (instr->kind) {
-	case IX_STEP_RUN:
-		for (size_t i = 0; i < instr->nflags; i++)
-			if (strcmp(instr->flags[i].name, "mount") == 0)
-				check_word(self, instr, names, instr->flags[i].value);
-		return;
-	case IX_STEP_CMD:
-	case IX_STEP_ENTRYPOINT:
-	case IX_STEP_HEALTHCHECK:
-	case IX_STEP_SHELL:
-	case IX_STEP_ONBUILD:
-	case IX_STEP_MAINTAINER:
-	case IX_STEP_EXPOSE:
-		return;
-	default:
-		break;
-	}
-	for (size_t i = instr->kind == IX_STEP_ARG ? 1 : 0; i < instr->nwords; i++)
-		if (instr->words[i] && !(ix_starts(instr->words[i], "<<") && instr->ndocs > 0))
-			check_word(self, instr, names, instr->words[i]);
-	if (instr->dest)
-		check_word(self, instr, names, instr->dest);
-	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
-		check_docs(self, instr, names);
-	for (size_t i = 0; i < IX_ARRAY_LEN(flags); i++)
-		if (df_flag_value(instr, flags[i]))
-			check_word(self, instr, names, df_flag_value(instr, flags[i]));
-}
 
 /* --- instructions --- */
 
@@ -183,12 +18,13 @@ static void check_expose(const struct lint *self, const struct df_instr *instr)
 
 		if (strchr(instr->words[i], '$'))
 			continue;
-		if (slash && !all_lower(slash))
-			warn(self, DF_EXPOSE_PROTO, instr, "Defined protocol '%s' in EXPOSE instruction should be lowercase",
-			     instr->words[i], NULL);
+		if (slash && !lint_all_lower(slash))
+			lint_warn(self, DF_EXPOSE_PROTO, instr, "Defined protocol '%s' in EXPOSE instruction should be lowercase",
+				  instr->words[i], NULL);
 		if (strchr(instr->words[i], ':'))
-			warn(self, DF_EXPOSE_FORMAT, instr,
-			     "EXPOSE instruction should not define an IP address or host-port mapping, found '%s'", instr->words[i], NULL);
+			lint_warn(self, DF_EXPOSE_FORMAT, instr,
+				  "EXPOSE instruction should not define an IP address or host-port mapping, found '%s'", instr->words[i],
+				  NULL);
 	}
 }
 
@@ -196,8 +32,8 @@ static void check_secrets(const struct lint *self, const struct df_instr *instr)
 {
 	for (size_t i = 0; i < instr->nwords; i += instr->kind == IX_STEP_ARG ? instr->nwords : 2)
 		if (ix_names_secret(instr->words[i]))
-			warn(self, DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
-			     instr->word, instr->words[i]);
+			lint_warn(self, DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
+				  instr->word, instr->words[i]);
 }
 
 static void check_ignored(const struct lint *self, const struct df_instr *instr)
@@ -207,8 +43,8 @@ static void check_ignored(const struct lint *self, const struct df_instr *instr)
 	for (size_t i = 0; i < instr->nwords; i++)
 		if (!strpbrk(instr->words[i], "$*?[") && !ix_starts(instr->words[i], "<<") && !strstr(instr->words[i], "://") &&
 		    self->opts->ignored(self->opts->data, instr->words[i]))
-			warn(self, DF_COPY_IGNORED, instr, "Attempting to Copy file \"%s\" that is excluded by .dockerignore",
-			     instr->words[i], NULL);
+			lint_warn(self, DF_COPY_IGNORED, instr, "Attempting to Copy file \"%s\" that is excluded by .dockerignore",
+				  instr->words[i], NULL);
 }
 
 /* "# NAME what it is" above an ARG or a FROM. */
@@ -262,8 +98,8 @@ static void check_workdir(const struct lint *self, const struct df_instr *instr,
 	bool hidden = names->open && strchr(instr->words[0], '$');
 
 	if (!names->workdir && *path != '/' && !(hidden && !*path))
-		warn(self, DF_WORKDIR_RELATIVE, instr, "Relative workdir \"%s\" can have unexpected results if the base image changes",
-		     path, NULL);
+		lint_warn(self, DF_WORKDIR_RELATIVE, instr, "Relative workdir \"%s\" can have unexpected results if the base image changes",
+			  path, NULL);
 	names->workdir = true;
 }
 
@@ -290,8 +126,9 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
 		if (!instr->exec && !names->shell)
-			warn(self, DF_JSON_ARGS, instr,
-			     "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word, NULL);
+			lint_warn(self, DF_JSON_ARGS, instr,
+				  "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word,
+				  NULL);
 		break;
 	case IX_STEP_WORKDIR:
 		check_workdir(self, instr, names);
@@ -299,7 +136,7 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	default:
 		break;
 	}
-	check_words(self, instr, names);
+	lint_words(self, instr, names);
 }
 
 /* As it is built now: what is given, else the default. */
@@ -343,9 +180,9 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 		if (before) {
 			size_t count = self->file->checks->count;
 
-			warn(self, DF_MULTIPLE_INSTRUCTIONS, before,
-			     "Multiple %s instructions should not be used in the same stage because only the last one will be used",
-			     before->word, NULL);
+			lint_warn(self, DF_MULTIPLE_INSTRUCTIONS, before,
+				  "Multiple %s instructions should not be used in the same stage because only the last one will be used",
+				  before->word, NULL);
 			if (self->file->checks->count > count)
 				self->file->checks->items[count].found_line = stage->instrs[i].pos.line;
 		}
@@ -359,13 +196,15 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 static void check_from_text(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
 {
 	if (from->nwords > 2) {
-		if ((all_upper(from->written) && !all_upper(from->words[1])) || (all_lower(from->written) && !all_lower(from->words[1])))
-			warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", from->words[1], from->written);
-		if (!all_lower(from->words[2]))
-			warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", from->words[2], NULL);
+		if ((lint_all_upper(from->written) && !lint_all_upper(from->words[1])) ||
+		    (lint_all_lower(from->written) && !lint_all_lower(from->words[1])))
+			lint_warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", from->words[1],
+				  from->written);
+		if (!lint_all_lower(from->words[2]))
+			lint_warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", from->words[2], NULL);
 		if (ix_strcaseeq(from->words[2], "scratch") || ix_strcaseeq(from->words[2], "context"))
-			warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
-			     stage->name, NULL);
+			lint_warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
+				  stage->name, NULL);
 	}
 }
 
@@ -375,10 +214,10 @@ static void check_from_words(const struct lint *self, const struct df_instr *fro
 
 	check_from_text(self, from, stage);
 	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
-		warn(self, DF_REDUNDANT_PLATFORM, from,
-		     "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
+		lint_warn(self, DF_REDUNDANT_PLATFORM, from,
+			  "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
 	if (platform && *platform && !strchr(platform, '$'))
-		warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
+		lint_warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
 	check_description(self, from, &stage->name, 1);
 }
 
@@ -396,10 +235,10 @@ static void check_from_args(const struct lint *self, const struct df_instr *from
 
 		if (ix_strv_has(&globals->names, used.items[i]))
 			continue;
-		near = nearest(globals, used.items[i]);
-		warn(self, DF_UNDEFINED_ARG_IN_FROM, from,
-		     near ? "FROM argument '%s' is not declared (did you mean %s?)" : "FROM argument '%s' is not declared", used.items[i],
-		     near);
+		near = lint_nearest(globals, used.items[i]);
+		lint_warn(self, DF_UNDEFINED_ARG_IN_FROM, from,
+			  near ? "FROM argument '%s' is not declared (did you mean %s?)" : "FROM argument '%s' is not declared",
+			  used.items[i], near);
 	}
 }
 
@@ -424,8 +263,8 @@ static void check_default(const struct lint *self, size_t index)
 		if (self->file->stages[i].name && strcmp(self->file->stages[i].name, name) == 0)
 			return;
 	if (!df_reference_valid(name) && !ix_starts(name, "stage:"))
-		warn(self, DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
-		     from->words[0], NULL);
+		lint_warn(self, DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
+			  from->words[0], NULL);
 }
 
 /* They may define anything. */
@@ -475,7 +314,7 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 static void check_deprecated(const struct lint *self, const struct df_instr *instr)
 {
 	if (instr->kind == IX_STEP_MAINTAINER)
-		warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
+		lint_warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
 }
 
 static void check_stage(const struct lint *self, size_t index, const struct stage_names *globals)
@@ -537,15 +376,13 @@ void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_
 	ix_auto_free bool *reached = ix_calloc(file->nstages, sizeof(*reached));
 	const struct lint self = { file, opts, stages, reached };
 	struct stage_names globals = { 0 };
-	struct casing casing = { 0 };
 
 	if (file->refused) {
 		check_text_alone(&self);
 		return;
 	}
 	df_reach(file, opts, reached);
-	each(&self, count_casing, &casing);
-	each(&self, check_casing, &casing);
+	lint_casing(&self);
 	add_globals(&self, &globals);
 	for (size_t i = 0; i < file->nstages; i++)
 		check_stage(&self, i, &globals);
