@@ -85,8 +85,9 @@ struct ix_dockerfile {
 	const char *name;
 	const char *text; /* the whole file, for excerpts */
 	char escape;
-	bool refused;             /* reading it failed: what is there was read until then */
-	struct df_instr *globals; /* ARGs before the first FROM */
+	bool refused;                        /* reading it failed: what is there was read until then */
+	const struct df_instr *refused_from; /* the FROM that it failed at, or NULL */
+	struct df_instr *globals;            /* ARGs before the first FROM */
 	size_t nglobals;
 	struct df_stage *stages;
 	size_t nstages;

@@ -103,6 +103,14 @@ static void check_workdir(const struct lint *self, const struct df_instr *instr,
 	names->workdir = true;
 }
 
+static const char *build_arg(const struct lint *self, const char *name)
+{
+	for (size_t i = self->opts->nargs; i-- > 0;)
+		if (strcmp(self->opts->args[i].name, name) == 0 && self->opts->args[i].value)
+			return self->opts->args[i].value;
+	return NULL;
+}
+
 static void check_instr(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
 {
 	switch (instr->kind) {
@@ -136,7 +144,9 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	default:
 		break;
 	}
-	lint_words(self, instr, names);
+	/* A default that is not used is not read. */
+	if (instr->kind != IX_STEP_ARG || !build_arg(self, instr->words[0]))
+		lint_words(self, instr, names);
 }
 
 /* As it is built now: what is given, else the default. */
@@ -144,10 +154,9 @@ static const char *given_of(void *data, const char *name)
 {
 	const struct lint *self = data;
 
-	for (size_t i = self->opts->nargs; i-- > 0;)
-		if (strcmp(self->opts->args[i].name, name) == 0 && self->opts->args[i].value)
-			return self->opts->args[i].value;
-	return ix_dockerfile_global(self->file, name);
+	const char *given = build_arg(self, name);
+
+	return given ? given : ix_dockerfile_global(self->file, name);
 }
 
 static void add_names(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
@@ -193,26 +202,25 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 /* --- FROM --- */
 
 /* What is seen while it is read. */
-static void check_from_text(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
+static void check_from_text(const struct lint *self, const struct df_instr *from)
 {
-	if (from->nwords > 2) {
-		if ((lint_all_upper(from->written) && !lint_all_upper(from->words[1])) ||
-		    (lint_all_lower(from->written) && !lint_all_lower(from->words[1])))
-			lint_warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", from->words[1],
-				  from->written);
-		if (!lint_all_lower(from->words[2]))
-			lint_warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", from->words[2], NULL);
-		if (ix_strcaseeq(from->words[2], "scratch") || ix_strcaseeq(from->words[2], "context"))
-			lint_warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
-				  stage->name, NULL);
-	}
+	const char *as = from->nwords == 3 ? from->words[1] : "", *name = from->nwords == 3 ? from->words[2] : "";
+
+	if (ix_strcaseeq(as, "as") &&
+	    ((lint_all_upper(from->written) && !lint_all_upper(as)) || (lint_all_lower(from->written) && !lint_all_lower(as))))
+		lint_warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", as, from->written);
+	if (!lint_all_lower(name))
+		lint_warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", name, NULL);
+	if (ix_strcaseeq(name, "scratch") || ix_strcaseeq(name, "context"))
+		lint_warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
+			  ix_strcaseeq(name, "scratch") ? "scratch" : "context", NULL);
 }
 
 static void check_from_words(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
 {
 	const char *platform = df_flag_value(from, "platform");
 
-	check_from_text(self, from, stage);
+	check_from_text(self, from);
 	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
 		lint_warn(self, DF_REDUNDANT_PLATFORM, from,
 			  "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
@@ -364,10 +372,12 @@ static void check_text_alone(const struct lint *self)
 	for (size_t i = 0; i < self->file->nstages; i++) {
 		const struct df_stage *stage = &self->file->stages[i];
 
-		check_from_text(self, &stage->from, stage);
+		check_from_text(self, &stage->from);
 		for (size_t j = 0; j < stage->ninstrs; j++)
 			check_deprecated(self, &stage->instrs[j]);
 	}
+	if (self->file->refused_from)
+		check_from_text(self, self->file->refused_from);
 }
 
 void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_opts *opts)

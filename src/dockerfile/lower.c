@@ -65,6 +65,23 @@ static int inherit(struct making *self)
 	return 0;
 }
 
+/* os/arch[/variant] */
+static bool is_platform(const char *text)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	size_t parts = 0;
+
+	for (;; text++) {
+		size_t len = strspn(text, good);
+
+		text += len;
+		if (len == 0 || ++parts > 3 || (*text && *text != '/'))
+			return false;
+		if (!*text)
+			return true;
+	}
+}
+
 /* A lone word is an operating system or an architecture that somebody knows. */
 static int check_platform(struct lower *self, const char *platform, const char *written, const struct ix_pos *pos)
 {
@@ -78,8 +95,10 @@ static int check_platform(struct lower *self, const char *platform, const char *
 
 	if (!*platform)
 		return df_err(self->file, self->err, pos, "FROM --platform=%s is empty", written);
-	if (strchr(platform, '/'))
+	if (strchr(platform, '/') && is_platform(platform))
 		return 0;
+	if (strchr(platform, '/'))
+		return df_err(self->file, self->err, pos, "FROM --platform=%s: write os/arch[/variant], as linux/amd64", platform);
 	for (size_t i = 0; i < IX_ARRAY_LEN(known); i++)
 		if (ix_strcaseeq(platform, known[i]))
 			return 0;

@@ -104,6 +104,12 @@ static int parse_all(struct ix_dockerfile *file, struct ix_err *err)
 		r = df_parse_instr(&lexer, &line, false, &instr, err);
 		if (r == 0)
 			r = instr.kind == DF_FROM ? add_stage(file, &instr, err) : add_instr(file, &instr, err);
+		if (r < 0 && instr.kind == DF_FROM) {
+			struct df_instr *from = ix_arena_alloc(file->arena, sizeof(*from));
+
+			*from = instr;
+			file->refused_from = from;
+		}
 		if (r < 0)
 			return first_mistake(&lexer, err);
 	}
