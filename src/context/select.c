@@ -24,9 +24,11 @@ static int add_match(const struct ix_context *context, const char *path, const s
 
 	*ret_added = false;
 	int r = ix_context_real_path(context, path, &real, err);
+	visible = context_visible(context, path);
+	if (r == -IX_ENOTFOUND && !visible)
+		return 0;
 	if (r < 0)
 		return r;
-	visible = context_visible(context, path);
 	/* A link that is ignored leads nowhere, whatever it points at. */
 	if (!visible && strcmp(path, real) != 0)
 		return 0;

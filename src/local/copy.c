@@ -123,6 +123,7 @@ static int list_files(struct copy *self, size_t i, struct ix_err *err)
 			return r;
 		files = &self->selections[i];
 	}
+	self->matched = self->matched || files->nmatches > 0;
 	return copy_list(self, self->source, files, err);
 }
 
@@ -158,7 +159,7 @@ static int list_onto_dest(struct copy *self, struct ix_err *err)
 	if (r != -IX_EARG)
 		return r;
 	self->dest = ix_strdup("");
-	return list_sources(self, &ignored) == 0 && self->by_path.count == 0 && self->narchives == 0 ? 0 : r;
+	return list_sources(self, &ignored) == 0 && !self->matched && self->by_path.count == 0 && self->narchives == 0 ? 0 : r;
 }
 
 static int copy_run(struct copy *self, struct ix_step_result *ret_result, struct ix_err *err)

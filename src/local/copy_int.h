@@ -51,6 +51,7 @@ struct copy {
 	struct ix_map by_path; /* path -> struct out */
 	struct archive *archives;
 	size_t narchives;
+	bool matched; /* a source names something */
 };
 
 /* A date that zip and other formats with a later epoch can hold: 1980-01-02. Text in a Dockerfile has no time of its own. */
