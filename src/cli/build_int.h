@@ -30,8 +30,9 @@ void ssh_release(struct agents *agents);
 
 /* What people's docker commands say besides. */
 struct docker_opts {
-	const char *provenance, *sbom, *attest, *cache_from, *cache_to, *builder;
+	const char *provenance, *sbom, *attest, *cache_from, *cache_to, *builder, *isolation;
 	bool rm, force_rm, debug; /* nothing is left behind anyhow, and nothing is hidden */
+	bool compress, squash;    /* no context is sent */
 };
 #define DOCKER_OPTIONS(d)                                                                                                                  \
 	{ 0, "provenance", "false", OPT_TEXT, &(d)->provenance, "as in docker; false is what is done" },                                   \
@@ -39,6 +40,9 @@ struct docker_opts {
 		{ 0, "cache-from", "SPEC", OPT_TEXT, &(d)->cache_from, "refused: a project's registry is its cache" },                     \
 		{ 0, "cache-to", "SPEC", OPT_TEXT, &(d)->cache_to, "refused, too" },                                                       \
 		{ 0, "builder", "default", OPT_TEXT, &(d)->builder, "there is one" },                                                      \
+		{ 0, "isolation", "default", OPT_TEXT, &(d)->isolation, "there is one" },                                                  \
+		{ 0, "compress", NULL, OPT_FLAG, &(d)->compress, "no context is sent" },                                                   \
+		{ 0, "squash", NULL, OPT_FLAG, &(d)->squash, "refused: use a last stage" },                                                \
 		{ 0, "rm", NULL, OPT_FLAG, &(d)->rm, "always done" }, { 0, "force-rm", NULL, OPT_FLAG, &(d)->force_rm, "always done" },    \
 	{                                                                                                                                  \
 		'D', "debug", NULL, OPT_FLAG, &(d)->debug, "as in docker; IX_TRACE shows what rooms do"                                    \

@@ -64,6 +64,14 @@ static const char *without_brackets(struct ix_arena *arena, const char *address)
 	return address[0] == '[' && address[len - 1] == ']' ? ix_arena_strndup(arena, address + 1, len - 2) : address;
 }
 
+static int check_labels(const struct ix_request *request, struct ix_err *err)
+{
+	for (size_t i = 0; i < request->labels.count; i++)
+		if (request->labels.items[i][0] == '=' || !request->labels.items[i][0])
+			return ix_err_set(err, IX_EARG, "--label %s: write NAME=VALUE", request->labels.items[i]);
+	return 0;
+}
+
 /* By name; lines for the same name keep the order in which they were given. */
 static int parse_hosts(struct ix_request *request, struct ix_err *err)
 {
@@ -131,7 +139,8 @@ int ix_request_settle(struct ix_request *request, struct ix_err *err)
 		request->run.shm_size = IX_SHM_SIZE;
 	if ((r = parse_network(request->network, &request->run.network, err)) < 0 ||
 	    (r = parse_allow(&request->allow, &request->allow_insecure, err)) < 0 || (r = parse_hosts(request, err)) < 0 ||
-	    (r = parse_limits(request, err)) < 0 || (r = secrets_parse(&request->secrets, &request->secret_list, err)) < 0)
+	    (r = check_labels(request, err)) < 0 || (r = parse_limits(request, err)) < 0 ||
+	    (r = secrets_parse(&request->secrets, &request->secret_list, err)) < 0)
 		return r;
 	return 0;
 }

@@ -267,7 +267,10 @@ def test_base_image_for_another_platform_is_told(machine, tmp_path):
 
 def test_options_of_docker_that_ask_for_nothing_are_accepted(machine, tmp_path):
     dockerfile(tmp_path, "FROM scratch\nLABEL a=b\n")
-    machine.ix("build", "-q", "--provenance=false", "--sbom=false", "--rm", "--force-rm=true", "--builder", "default", "--debug", tmp_path)
+    machine.ix("build", "-q", "--provenance=false", "--sbom=false", "--rm", "--force-rm=true", "--builder", "default", "--debug", "--compress", "--isolation", "default",
+               "--attest=type=provenance,disabled=true", tmp_path)
+    assert "last stage" in machine.failure("build", "--squash", tmp_path).err
+    assert "NAME=VALUE" in machine.failure("build", "--label", "=x", tmp_path).err
     for words, said in ((("--provenance=mode=max",), "attestations"), (("--sbom=true",), "attestations"), (("--attest", "type=sbom"), "attestations"),
                         (("--cache-from", "type=registry,ref=x"), "--cache-from: leave it out"), (("--cache-to", "type=inline"), "--cache-to: leave it out"),
                         (("--builder", "mine"), "there is one builder")):
