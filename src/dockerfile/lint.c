@@ -306,6 +306,7 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 		}
 	}
 	ix_strv_add(&names->names, "PATH");
+	ix_env_set(&names->values, "PATH", IX_DEFAULT_PATH);
 	if (strcmp(base, "scratch") == 0)
 		return;
 	if (df_reference_valid(base) && self->opts->facts) {
