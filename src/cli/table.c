@@ -38,6 +38,8 @@ static const struct {
 struct drawing {
 	const struct ix_workspace *ws;
 	unsigned width; /* of the first column */
+	/* The last child of a stage, and of none before all; the child of the same stage before a stage. NULL: no such. */
+	const struct ix_stage **last_child, **earlier;
 	bool color;
 };
 
@@ -84,15 +86,10 @@ struct pending {
 
 static void push_children(const struct drawing *self, const struct ix_stage *parent, const char *below, struct pending *stack, size_t *n)
 {
-	const struct ix_graph *graph = self->ws->graph;
 	bool last = true;
 
 	/* From the last one, so that the first is on top of the stack. */
-	for (size_t i = graph->nstages; i-- > 0;) {
-		const struct ix_stage *stage = graph->stages[i];
-
-		if (!shown(self->ws, stage) || parent_of(stage) != parent)
-			continue;
+	for (const struct ix_stage *stage = self->last_child[parent ? parent->index + 1 : 0]; stage; stage = self->earlier[stage->index]) {
 		stack[(*n)++] = (struct pending){
 			stage,
 			parent ? ix_asprintf("%s%s", below, last ? "└─ " : "├─ ") : ix_strdup(""),
@@ -118,13 +115,32 @@ static unsigned first_column(const struct ix_workspace *ws)
 	return width;
 }
 
+/* Caller frees both. */
+static void link_children(struct drawing *self)
+{
+	const struct ix_graph *graph = self->ws->graph;
+
+	self->last_child = ix_calloc(graph->nstages + 1, sizeof(struct ix_stage *));
+	self->earlier = ix_calloc(graph->nstages + 1, sizeof(struct ix_stage *));
+	for (size_t i = 0; i < graph->nstages; i++) {
+		const struct ix_stage *stage = graph->stages[i], *parent = parent_of(stage);
+		const struct ix_stage **last = &self->last_child[parent ? parent->index + 1 : 0];
+
+		if (!shown(self->ws, stage))
+			continue;
+		self->earlier[i] = *last;
+		*last = stage;
+	}
+}
+
 void print_plan(const struct ix_workspace *ws)
 {
 	const char *no_color = getenv("NO_COLOR");
-	struct drawing self = { ws, first_column(ws), isatty(STDOUT_FILENO) && !no_color };
+	struct drawing self = { .ws = ws, .width = first_column(ws), .color = isatty(STDOUT_FILENO) && !no_color };
 	ix_auto_free struct pending *stack = ix_calloc(ws->graph->nstages + 1, sizeof(*stack));
 	size_t n = 0, found = 0;
 
+	link_children(&self);
 	push_children(&self, NULL, "", stack, &n);
 	while (n > 0) {
 		struct pending top = stack[--n];
@@ -134,6 +150,8 @@ void print_plan(const struct ix_workspace *ws)
 		free(top.lead);
 		free(top.below);
 	}
+	free(self.last_child);
+	free(self.earlier);
 	for (size_t i = 0; i < ws->plan->nstages; i++)
 		found += !ws->graph->stages[i]->inner &&
 			 (ws->plan->stages[i].decision == IX_PLAN_DONE || ws->plan->stages[i].decision == IX_PLAN_FOUND);

@@ -210,8 +210,7 @@ static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_s
 		*ret_stage = making.stage;
 		return 0;
 	}
-	making.stage->index = self->graph->nstages;
-	*IX_ARENA_PUSH(self->graph->arena, self->graph->stages, self->graph->nstages) = making.stage;
+	ix_graph_join(self->graph, making.stage);
 	self->done[index] = (struct lowered){ making.stage, making.scope, making.workdir };
 	self->depth--;
 	*ret_stage = making.stage;

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 
 int ix_err_at(struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
@@ -37,8 +38,19 @@ void ix_graph_free(struct ix_graph *graph)
 		return;
 	for (size_t i = 0; i < graph->nstages; i++)
 		ix_strv_release(&graph->stages[i]->env);
+	ix_map_release(&graph->by_name);
 	ix_arena_free(graph->arena);
 	free(graph);
+}
+
+void ix_graph_join(struct ix_graph *graph, struct ix_stage *stage)
+{
+	const struct ix_stage *known = ix_map_get(&graph->by_name, stage->name);
+
+	stage->index = graph->nstages;
+	*IX_ARENA_PUSH(graph->arena, graph->stages, graph->nstages) = stage;
+	if (!known || (known->inner && !stage->inner))
+		ix_map_set(&graph->by_name, stage->name, stage);
 }
 
 struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name)
@@ -46,17 +58,13 @@ struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name)
 	struct ix_stage *stage = ix_arena_alloc(graph->arena, sizeof(*stage));
 
 	stage->name = ix_arena_strdup(graph->arena, name);
-	stage->index = graph->nstages;
-	*IX_ARENA_PUSH(graph->arena, graph->stages, graph->nstages) = stage;
+	ix_graph_join(graph, stage);
 	return stage;
 }
 
 struct ix_stage *ix_graph_find(const struct ix_graph *graph, const char *name)
 {
-	for (size_t i = 0; i < graph->nstages; i++)
-		if (strcmp(graph->stages[i]->name, name) == 0)
-			return graph->stages[i];
-	return NULL;
+	return ix_map_get(&graph->by_name, name);
 }
 
 void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_stage *other, bool is_base)

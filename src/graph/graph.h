@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 
 struct ix_pos {
@@ -270,6 +271,7 @@ struct ix_graph {
 	struct ix_stage **stages; /* in order of definition; links point to stages of the same graph */
 	size_t nstages;
 	bool awaits_bases; /* whether a word is right hangs on a base image's config, which was not known; also where making it failed */
+	struct ix_map by_name; /* ix_graph_find() */
 };
 
 /* Empty; its stages and all they hold live in its arena. */
@@ -279,7 +281,9 @@ IX_DEFINE_FREEP(struct ix_graph, ix_graph_free)
 
 /* A new stage of that name, zeroed; the name is copied. */
 struct ix_stage *ix_graph_add(struct ix_graph *graph, const char *name);
-/* NULL when there is none of that name. */
+/* The same of a stage that is made already, in the graph's arena, and named. */
+void ix_graph_join(struct ix_graph *graph, struct ix_stage *stage);
+/* NULL when there is none of that name. An inner stage can have the name of another stage, which is then the one that is found. */
 struct ix_stage *ix_graph_find(const struct ix_graph *graph, const char *name);
 /* Record that stage needs other; is_base wins when both kinds occur. */
 void ix_stage_link(struct ix_graph *graph, struct ix_stage *stage, struct ix_stage *other, bool is_base);

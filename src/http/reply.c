@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/str.h"
 #include "http/http.h"
 

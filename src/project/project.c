@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fsutil.h"
+#include "base/map.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "yaml_int.h"
@@ -228,18 +229,15 @@ void ix_project_free(struct ix_project *project)
 {
 	if (!project)
 		return;
+	ix_map_release(&project->by_name);
 	ix_arena_free(project->arena);
 	free(project);
 }
 
 int ix_project_unknown_stage(const struct ix_project *project, const char *name, struct ix_err *err)
 {
-	ix_auto_free const char **names = ix_calloc(project->nstages, sizeof(char *));
-	const char *near;
+	const char *near = ix_nearest(name, project->names, project->nstages);
 
-	for (size_t i = 0; i < project->nstages; i++)
-		names[i] = project->stages[i].name;
-	near = ix_nearest(name, names, project->nstages);
 	if (near)
 		return ix_err_set(err, IX_EARG, "no stage '%s' in %s (did you mean %s?)", name, project->path, near);
 	return ix_err_set(err, IX_EARG, "no stage '%s' in %s", name, project->path);

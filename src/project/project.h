@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/scope.h"
 
 struct ix_place {
@@ -83,6 +84,8 @@ struct ix_project {
 	enum ix_logs logs;
 	struct ix_project_stage *stages;
 	size_t nstages;
+	const char **names;    /* of the stages, and NULL */
+	struct ix_map by_name; /* in lower case -> index + 1; ix_project_stage() */
 	struct ix_host_config *hosts;
 	size_t nhosts;
 };

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "yaml_int.h"
 
@@ -83,23 +84,37 @@ static int read_member(const struct yaml *yaml, const struct member *member, str
 	return yaml_unknown(yaml, member, where, keys, IX_ARRAY_LEN(keys), err);
 }
 
+/* Names are tags, which some file systems do not tell apart by case. Caller frees. */
+static char *lower_case(const char *name)
+{
+	char *lower = ix_strdup(name);
+
+	for (char *c = lower; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	return lower;
+}
+
 static int read_stage(struct yaml *yaml, const struct member *member, struct ix_project *project, struct ix_err *err)
 {
+	ix_auto_free char *lower = lower_case(member->key);
 	struct ix_project_stage *stage;
 	struct member inner;
 	void *iter = NULL;
+	size_t other;
 	int r;
 
 	if (!good_name(member->key))
 		return yaml_err(yaml, &member->place, err,
 				"'%s' is not a stage name: letters, digits, '.', '_' and '-', at most 60, beginning with a letter or digit",
 				member->key);
-	for (size_t i = 0; i < project->nstages; i++)
-		if (ix_strcaseeq(project->stages[i].name, member->key))
-			return yaml_err(yaml, &member->place, err, "stages '%s' and '%s' differ only in case", project->stages[i].name,
-					member->key);
+	other = (size_t)(uintptr_t)ix_map_get(&project->by_name, lower);
+	if (other)
+		return yaml_err(yaml, &member->place, err, "stages '%s' and '%s' differ only in case", project->stages[other - 1].name,
+				member->key);
 	stage = IX_ARENA_PUSH(yaml->arena, project->stages, project->nstages);
 	*stage = (struct ix_project_stage){ .name = member->key, .place = member->place, .context = "." };
+	ix_map_set(&project->by_name, lower, (void *)(uintptr_t)project->nstages);
 	if (!member->value || (fy_node_is_scalar(member->value) && fy_node_get_scalar_length(member->value) == 0))
 		return 0;
 	r = yaml_need_mapping(yaml, member, err);
@@ -118,7 +133,6 @@ static int read_stage(struct yaml *yaml, const struct member *member, struct ix_
 static int check_link(const struct yaml *yaml, const struct ix_project *project, const struct ix_project_stage *stage,
 		      const struct ix_project_pair *pair, struct ix_err *err)
 {
-	ix_auto_free const char **names = ix_calloc(project->nstages, sizeof(char *));
 	const char *near;
 
 	if (!pair->value || !ix_starts(pair->value, "stage:"))
@@ -127,9 +141,7 @@ static int check_link(const struct yaml *yaml, const struct ix_project *project,
 		return yaml_err(yaml, &pair->place, err, "stage '%s' links to itself", stage->name);
 	if (ix_project_stage(project, pair->value + 6))
 		return 0;
-	for (size_t i = 0; i < project->nstages; i++)
-		names[i] = project->stages[i].name;
-	near = ix_nearest(pair->value + 6, names, project->nstages);
+	near = ix_nearest(pair->value + 6, project->names, project->nstages);
 	if (near)
 		return yaml_err(yaml, &pair->place, err, "no stage '%s' (did you mean %s?)", pair->value + 6, near);
 	return yaml_err(yaml, &pair->place, err, "no stage '%s'", pair->value + 6);
@@ -202,6 +214,9 @@ int stages_read(struct yaml *yaml, const struct member *member, struct ix_projec
 			return r;
 	if (r < 0)
 		return r;
+	project->names = ix_arena_alloc(project->arena, (project->nstages + 1) * sizeof(char *));
+	for (size_t i = 0; i < project->nstages; i++)
+		project->names[i] = project->stages[i].name;
 	for (size_t i = 0; i < project->nstages; i++) {
 		const struct ix_project_stage *stage = &project->stages[i];
 
@@ -217,8 +232,8 @@ int stages_read(struct yaml *yaml, const struct member *member, struct ix_projec
 
 const struct ix_project_stage *ix_project_stage(const struct ix_project *project, const char *name)
 {
-	for (size_t i = 0; i < project->nstages; i++)
-		if (strcmp(project->stages[i].name, name) == 0)
-			return &project->stages[i];
-	return NULL;
+	ix_auto_free char *lower = lower_case(name);
+	size_t index = (size_t)(uintptr_t)ix_map_get(&project->by_name, lower);
+
+	return index && strcmp(project->stages[index - 1].name, name) == 0 ? &project->stages[index - 1] : NULL;
 }

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 
 /* libfyaml's own words, without its habit of printing them. */
@@ -86,6 +87,27 @@ static int known_tag(const struct yaml *yaml, struct fy_node *node, struct ix_er
 	return text ? yaml_err(yaml, &place, err, "the tag %s means nothing here: leave it out", text) : 0;
 }
 
+static int unique_keys(const struct yaml *yaml, struct fy_node *mapping, struct ix_err *err)
+{
+	struct fy_node_pair *pair;
+	ix_auto_map seen = { 0 };
+	void *iter = NULL;
+
+	while ((pair = fy_node_mapping_iterate(mapping, &iter))) {
+		struct fy_node *key = fy_node_pair_key(pair);
+		size_t len;
+		const char *text = key && fy_node_is_scalar(key) ? fy_node_get_scalar(key, &len) : NULL;
+		ix_auto_free char *name = text ? ix_strndup(text, len) : NULL;
+		const struct ix_place place = name ? place_of(key) : (struct ix_place){ 1, 1 };
+
+		if (name && ix_map_get(&seen, name))
+			return yaml_err(yaml, &place, err, "duplicate key");
+		if (name)
+			ix_map_set(&seen, name, mapping);
+	}
+	return 0;
+}
+
 /* Tags would change what values are, and nothing here knows any. Deeper than anything is nobody looks.
  * NOLINTNEXTLINE(misc-no-recursion): no deeper than TAGS_DEPTH */
 static int known_tags(const struct yaml *yaml, struct fy_node *node, unsigned depth, struct ix_err *err)
@@ -99,6 +121,8 @@ static int known_tags(const struct yaml *yaml, struct fy_node *node, unsigned de
 		return r;
 	while (r == 0 && fy_node_is_sequence(node) && (item = fy_node_sequence_iterate(node, &iter)))
 		r = known_tags(yaml, item, depth + 1, err);
+	if (r == 0 && fy_node_is_mapping(node))
+		r = unique_keys(yaml, node, err);
 	while (r == 0 && fy_node_is_mapping(node) && (pair = fy_node_mapping_iterate(node, &iter))) {
 		r = known_tags(yaml, fy_node_pair_key(pair), depth + 1, err);
 		if (r == 0)
@@ -110,7 +134,8 @@ static int known_tags(const struct yaml *yaml, struct fy_node *node, unsigned de
 int yaml_open(struct yaml *yaml, const char *name, const char *text, size_t len, struct ix_arena *arena, struct ix_err *err)
 {
 	const struct fy_diag_cfg diag_cfg = { .output_fn = no_output, .level = FYET_ERROR, .module_mask = ~0u };
-	struct fy_parse_cfg cfg = { .flags = FYPCF_DEFAULT_PARSE };
+	/* Of n keys the library compares each with all: unique_keys() does not. */
+	struct fy_parse_cfg cfg = { .flags = FYPCF_DEFAULT_PARSE | FYPCF_ALLOW_DUPLICATE_KEYS };
 	int r;
 
 	*yaml = (struct yaml){ .arena = arena, .name = ix_arena_strdup(arena, name), .text = ix_arena_strndup(arena, text, len) };

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "http/http.h"
 #include "registry/message_int.h"

@@ -349,7 +349,6 @@ static int refuse_stranger(const char *shown, const struct ix_buf *text, struct 
 static int load_stage(struct workspace *ws, const struct ix_project_stage *spec, struct ix_stage **ret_stage, struct ix_err *err)
 {
 	ix_scoped(lowering_release) struct lowering lowering = { 0 };
-	ix_auto_free const char **names = ix_calloc(ws->base.project->nstages + 1, sizeof(char *));
 	ix_auto_free char *context = ix_path_resolve(ws->base.project->dir, spec->context);
 	ix_auto_free char *path = NULL;
 	ix_auto_free char *shown = NULL;
@@ -361,15 +360,13 @@ static int load_stage(struct workspace *ws, const struct ix_project_stage *spec,
 	int r = read_dockerfile(ws, spec, context, &path, &text, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ws->base.project->nstages; i++)
-		names[i] = ws->base.project->stages[i].name;
 	r = set_common(ws, &lowering, spec->name, platform, err);
 	if (r < 0)
 		return r;
 	lowering.opts.target = spec->target;
 	lowering.opts.context = context_dir(ws, ix_strdup(context), spec->inline_text ? NULL : path, spec->context);
 	lowering.opts.find_stage = lower_project_stage;
-	lowering.opts.stage_names = names;
+	lowering.opts.stage_names = ws->base.project->names;
 	shown = spec->inline_text ? ix_strdup(path) : shown_path(path);
 	r = fill_lowering(ws, spec, &lowering, err);
 	if (r < 0)

@@ -332,6 +332,24 @@ def test_mistakes_in_the_project_file_have_a_place(team, text, message):
     assert r.status == 1
 
 
+def test_an_inner_stage_may_have_the_name_of_another_stage(team):
+    """'app' has an inner stage 'base': its name in the graph is 'app.base', which is a stage of the project, too."""
+    write(team.project, **{
+        "ix.yaml": "registry: none\nstages:\n"
+                   "  app: { dockerfile: app.df }\n"
+                   "  app.base: { dockerfile: base.df }\n"
+                   "  one: { dockerfile: top.df, args: { BASE_IMAGE: stage:app.base } }\n"
+                   "  two: { dockerfile: top.df, args: { BASE_IMAGE: stage:app.base } }\n",
+        "app.df": "FROM scratch AS base\nCOPY app.df /inner\nFROM base\nCOPY app.df /app\n",
+        "base.df": "FROM scratch\nCOPY base.df /base\n",
+        "top.df": "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nCOPY top.df /top\n",
+    })
+    status, stages = team.plan(team.machine())
+    assert status == 2 and sorted(s for s in stages if "." in s or s in ("one", "two")) == ["app.base", "one", "two"], stages
+    r = team.machine().ix("build", cwd=team.project)
+    assert "4 built" in r.err, r
+
+
 def test_stages_that_stand_on_each_other_too_deeply_are_an_error(team):
     """Each of them is lowered while the one above it is: a file of a megabyte must not use up the stack."""
     stages = "".join(f"  a{i}: {{ dockerfile: D, args: {{ B: 'stage:a{i - 1}' }} }}\n" for i in range(1, 6000))

@@ -21,6 +21,7 @@
 struct fake {
 	int fails; /* 0, or the code it fails with */
 	unsigned sleep_us;
+	int until_beside;  /* works until so many ran at once */
 	bool until_cancel; /* works until somebody raises cancel */
 	int at;            /* its place in the order of starts; -1: did not run */
 	struct ix_cancel *cancel;
@@ -48,6 +49,8 @@ static int run_fake(void *data, struct ix_err *err)
 	}
 	if (fake->sleep_us)
 		usleep(fake->sleep_us);
+	for (int i = 0; i < 10000 && atomic_load(&most) < fake->until_beside; i++)
+		usleep(1000);
 	for (int i = 0; fake->until_cancel && i < 4000 && !ix_cancel_raised(fake->cancel); i++)
 		usleep(1000);
 	atomic_fetch_sub(&running, 1);
@@ -128,7 +131,8 @@ static void no_more_than_parallel_run_at_once(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 12; i++) {
-		f[i].sleep_us = 10000;
+		f[i].sleep_us = 1000;
+		f[i].until_beside = 3;
 		add(sched, 1, &f[i]);
 	}
 	assert_int_equal(ix_sched_run(sched, &err), 0);
@@ -308,7 +312,7 @@ static void what_is_beside_takes_no_place_and_fails_alone(void **state)
 {
 	struct ix_cancel *cancel = ix_cancel_new();
 	ix_scoped(ix_sched_freep) struct ix_sched *sched = new_sched(1, cancel);
-	struct fake f[3] = { { .fails = IX_EFAIL, .sleep_us = 20000 }, { .sleep_us = 1000 }, { 0 } };
+	struct fake f[3] = { { .fails = IX_EFAIL, .until_beside = 2 }, { .until_beside = 2 }, { 0 } };
 	struct ix_job *jobs[3];
 	struct ix_err err;
 
