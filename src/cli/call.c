@@ -9,6 +9,7 @@
 #include "cli_int.h"
 #include "dockerfile/dockerfile.h"
 #include "signals_int.h"
+#include "syntax/syntax.h"
 #include "ui/ui.h"
 #include "workspace/workspace.h"
 

@@ -1,6 +1,7 @@
 /*
- * The Dockerfile language: text to syntax tree to graph. It reads no files and asks nobody but its callbacks; every mistake is an error with
- * file:line:column, an excerpt with a caret, and the nearest name. Reference: docker/dockerfile 1.26.
+ * The Dockerfile language, from syntax tree to graph: what names and variables stand for, which stages are needed, checks, outline. It reads no
+ * files and asks nobody but its callbacks; every mistake is an error with file:line:column, an excerpt with a caret, and the nearest name.
+ * Reference: docker/dockerfile 1.26.
  */
 #ifndef IX_DOCKERFILE_DOCKERFILE_H
 #define IX_DOCKERFILE_DOCKERFILE_H
@@ -9,31 +10,10 @@
 #include <stddef.h>
 
 #include "graph/graph.h"
-
-struct ix_dockerfile;
-
-/* Parse text (borrowed; it may hold NULs, which are an error). name is what positions are reported with. Errors carry an excerpt. Where it
- * fails *ret_file is all the same the file until there, for its checks alone. */
-int ix_dockerfile_parse(const char *name, const char *text, size_t len, struct ix_dockerfile **ret_file, struct ix_err *err);
-void ix_dockerfile_free(struct ix_dockerfile *file);
-IX_DEFINE_FREEP(struct ix_dockerfile, ix_dockerfile_free)
-
-/* Things worth a warning that are not errors: "Dockerfile:3:5: ARG $BASE_IMAGE: read as ARG BASE_IMAGE; ...". Lives as long as file. */
-const struct ix_strv *ix_dockerfile_warnings(const struct ix_dockerfile *file);
+#include "syntax/syntax.h"
 
 /* The default of an ARG before the first FROM, as written; NULL when there is none. */
 const char *ix_dockerfile_global(const struct ix_dockerfile *file, const char *name);
-
-/* A build check that found something. */
-struct ix_check {
-	const char *rule; /* "StageNameCasing" */
-	const char *description;
-	const char *url;
-	struct ix_pos pos;
-	unsigned last_line;
-	unsigned found_line; /* reading gets this far before it is found */
-	const char *message;
-};
 
 /* A build argument given from outside. */
 struct ix_build_arg {
@@ -78,13 +58,6 @@ struct ix_lower_opts {
 
 /* The build checks that look at instructions and stages; those of lines were made by parsing. */
 void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_opts *opts);
-/* What the checks found, by line; lives as long as file. */
-const struct ix_check *ix_dockerfile_checks(const struct ix_dockerfile *file, size_t *ret_count);
-/* Something was found, and the file says "# check=error=true". */
-bool ix_dockerfile_checks_fail(const struct ix_dockerfile *file);
-/* "skip=...;error=...": in place of what the file says (BUILDKIT_DOCKERFILE_CHECK). Before linting. */
-int ix_dockerfile_set_checks(struct ix_dockerfile *file, const char *text, struct ix_err *err);
-
 /* What a file offers. */
 struct ix_outline_item {
 	const char *name;        /* NULL: a stage without a name */
@@ -102,7 +75,6 @@ struct ix_outline {
 /* The arguments, secrets and agents that opts->target uses, and all targets. Everything lives as long as file. */
 int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_outline *ret_outline,
 			  struct ix_err *err);
-const char *ix_dockerfile_text(const struct ix_dockerfile *file);
 /* Lower every stage, needed or not, for its mistakes alone: the first one is IX_EARG. What is not to be had meanwhile is none. */
 int ix_dockerfile_check_all(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, struct ix_err *err);
 

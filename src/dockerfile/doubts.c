@@ -6,16 +6,17 @@
 #include "base/str.h"
 #include "graph/graph.h"
 #include "lower_int.h"
+#include "syntax/syntax.h"
 
 static bool holds_variable(const char *word)
 {
 	return word && strchr(word, '$');
 }
 
-static bool chooses_by_variable(const struct df_instr *instr)
+static bool chooses_by_variable(const struct ix_df_instr *instr)
 {
 	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD) {
-		if (holds_variable(df_flag_value(instr, "from")))
+		if (holds_variable(ix_df_flag_value(instr, "from")))
 			return true;
 		for (size_t i = 0; i < instr->nwords; i++)
 			if (holds_variable(instr->words[i]))
@@ -55,7 +56,7 @@ static void forget(struct ix_strv *certain, const char *name)
 }
 
 /* All values see what was before the instruction. */
-static void set_env(const struct ix_dockerfile *file, const struct df_instr *instr, struct ix_strv *certain)
+static void set_env(const struct ix_dockerfile *file, const struct ix_df_instr *instr, struct ix_strv *certain)
 {
 	ix_auto_strv before = { 0 };
 
@@ -90,10 +91,10 @@ static bool is_given(struct lower *self, const char *name)
 }
 
 /* Is an argument made of something that only the base image can have set? certain: what is known at the stage's end. */
-static bool arg_of_base(struct lower *self, const struct df_stage *stage, struct ix_strv *certain)
+static bool arg_of_base(struct lower *self, const struct ix_df_stage *stage, struct ix_strv *certain)
 {
 	for (size_t i = 0; i < stage->ninstrs; i++) {
-		const struct df_instr *instr = &stage->instrs[i];
+		const struct ix_df_instr *instr = &stage->instrs[i];
 
 		if (instr->kind == IX_STEP_ENV)
 			set_env(self->file, instr, certain);

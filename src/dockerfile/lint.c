@@ -6,12 +6,14 @@
 #include "base/str.h"
 #include "graph/graph.h"
 #include "lint_int.h"
+#include "outline_int.h"
+#include "syntax/syntax.h"
 
 /* The checks that look at whole instructions and stages, used or not. */
 
 /* --- instructions --- */
 
-static void check_expose(const struct lint *self, const struct df_instr *instr)
+static void check_expose(const struct lint *self, const struct ix_df_instr *instr)
 {
 	for (size_t i = 0; i < instr->nwords; i++) {
 		const char *slash = strchr(instr->words[i], '/');
@@ -19,36 +21,36 @@ static void check_expose(const struct lint *self, const struct df_instr *instr)
 		if (strchr(instr->words[i], '$'))
 			continue;
 		if (slash && !lint_all_lower(slash))
-			lint_warn(self, DF_EXPOSE_PROTO, instr, "Defined protocol '%s' in EXPOSE instruction should be lowercase",
+			lint_warn(self, IX_DF_EXPOSE_PROTO, instr, "Defined protocol '%s' in EXPOSE instruction should be lowercase",
 				  instr->words[i], NULL);
 		if (strchr(instr->words[i], ':'))
-			lint_warn(self, DF_EXPOSE_FORMAT, instr,
+			lint_warn(self, IX_DF_EXPOSE_FORMAT, instr,
 				  "EXPOSE instruction should not define an IP address or host-port mapping, found '%s'", instr->words[i],
 				  NULL);
 	}
 }
 
-static void check_secrets(const struct lint *self, const struct df_instr *instr)
+static void check_secrets(const struct lint *self, const struct ix_df_instr *instr)
 {
 	for (size_t i = 0; i < instr->nwords; i += instr->kind == IX_STEP_ARG ? instr->nwords : 2)
 		if (ix_names_secret(instr->words[i]))
-			lint_warn(self, DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
+			lint_warn(self, IX_DF_SECRETS_IN_ENV, instr, "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
 				  instr->word, instr->words[i]);
 }
 
-static void check_ignored(const struct lint *self, const struct df_instr *instr)
+static void check_ignored(const struct lint *self, const struct ix_df_instr *instr)
 {
-	if (df_has_flag(instr, "from") || !self->opts->ignored)
+	if (ix_df_has_flag(instr, "from") || !self->opts->ignored)
 		return;
 	for (size_t i = 0; i < instr->nwords; i++)
 		if (!strpbrk(instr->words[i], "$*?[") && !ix_starts(instr->words[i], "<<") && !strstr(instr->words[i], "://") &&
 		    self->opts->ignored(self->opts->data, instr->words[i]))
-			lint_warn(self, DF_COPY_IGNORED, instr, "Attempting to Copy file \"%s\" that is excluded by .dockerignore",
+			lint_warn(self, IX_DF_COPY_IGNORED, instr, "Attempting to Copy file \"%s\" that is excluded by .dockerignore",
 				  instr->words[i], NULL);
 }
 
 /* "# NAME what it is" above an ARG or a FROM. */
-static void check_description(const struct lint *self, const struct df_instr *instr, const char *const *names, size_t nnames)
+static void check_description(const struct lint *self, const struct ix_df_instr *instr, const char *const *names, size_t nnames)
 {
 	const char *comment = instr->comment, *last;
 	size_t len;
@@ -63,12 +65,12 @@ static void check_description(const struct lint *self, const struct df_instr *in
 	for (size_t i = 0; i < nnames; i += 2)
 		if (strlen(names[i]) == len && strncmp(last, names[i], len) == 0)
 			return;
-	df_check(self->file, DF_DEFINITION_DESCRIPTION, &instr->pos, instr->last_line, comment,
-		 "Comment for %s should follow the format: `# %s <description>`", instr->word, nnames > 2 ? "<arg_key>" : names[0]);
+	ix_df_check(self->file, IX_DF_DEFINITION_DESCRIPTION, &instr->pos, instr->last_line, comment,
+		    "Comment for %s should follow the format: `# %s <description>`", instr->word, nnames > 2 ? "<arg_key>" : names[0]);
 }
 
 /* Once for all arguments of an instruction. */
-static void check_arg_description(const struct lint *self, const struct df_instr *instr)
+static void check_arg_description(const struct lint *self, const struct ix_df_instr *instr)
 {
 	if (instr->words == instr->group)
 		check_description(self, instr, (const char *const *)instr->group, instr->ngroup);
@@ -92,14 +94,14 @@ static char *expanded(const struct lint *self, const struct stage_names *names, 
 }
 
 /* Of a stage the first one tells. */
-static void check_workdir(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+static void check_workdir(const struct lint *self, const struct ix_df_instr *instr, struct stage_names *names)
 {
 	ix_auto_free char *path = expanded(self, names, instr->words[0]);
 	bool hidden = names->open && strchr(instr->words[0], '$');
 
 	if (!names->workdir && *path != '/' && !(hidden && !*path))
-		lint_warn(self, DF_WORKDIR_RELATIVE, instr, "Relative workdir \"%s\" can have unexpected results if the base image changes",
-			  path, NULL);
+		lint_warn(self, IX_DF_WORKDIR_RELATIVE, instr,
+			  "Relative workdir \"%s\" can have unexpected results if the base image changes", path, NULL);
 	names->workdir = true;
 }
 
@@ -111,7 +113,7 @@ static const char *build_arg(const struct lint *self, const char *name)
 	return NULL;
 }
 
-static void check_instr(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+static void check_instr(const struct lint *self, const struct ix_df_instr *instr, struct stage_names *names)
 {
 	switch (instr->kind) {
 	case IX_STEP_ARG:
@@ -134,7 +136,7 @@ static void check_instr(const struct lint *self, const struct df_instr *instr, s
 	case IX_STEP_CMD:
 	case IX_STEP_ENTRYPOINT:
 		if (!instr->exec && !names->shell)
-			lint_warn(self, DF_JSON_ARGS, instr,
+			lint_warn(self, IX_DF_JSON_ARGS, instr,
 				  "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", instr->word,
 				  NULL);
 		break;
@@ -159,7 +161,7 @@ static const char *given_of(void *data, const char *name)
 	return given ? given : ix_dockerfile_global(self->file, name);
 }
 
-static void add_names(const struct lint *self, const struct df_instr *instr, struct stage_names *names)
+static void add_names(const struct lint *self, const struct ix_df_instr *instr, struct stage_names *names)
 {
 	const char *given = instr->kind == IX_STEP_ARG ? given_of((void *)(uintptr_t)self, instr->words[0]) : NULL;
 
@@ -179,21 +181,20 @@ static void add_names(const struct lint *self, const struct df_instr *instr, str
 }
 
 /* Of CMD, ENTRYPOINT and HEALTHCHECK only the last one of a stage counts. */
-static void check_repeated(const struct lint *self, const struct df_stage *stage, int kind)
+static void check_repeated(const struct lint *self, const struct ix_df_stage *stage, int kind)
 {
-	const struct df_instr *before = NULL;
+	const struct ix_df_instr *before = NULL;
 
 	for (size_t i = 0; i < stage->ninstrs; i++) {
 		if (stage->instrs[i].kind != kind)
 			continue;
 		if (before) {
-			size_t count = self->file->checks->count;
-
-			lint_warn(self, DF_MULTIPLE_INSTRUCTIONS, before,
-				  "Multiple %s instructions should not be used in the same stage because only the last one will be used",
-				  before->word, NULL);
-			if (self->file->checks->count > count)
-				self->file->checks->items[count].found_line = stage->instrs[i].pos.line;
+			struct ix_check *check = lint_warn(
+				self, IX_DF_MULTIPLE_INSTRUCTIONS, before,
+				"Multiple %s instructions should not be used in the same stage because only the last one will be used",
+				before->word, NULL);
+			if (check)
+				check->found_line = stage->instrs[i].pos.line;
 		}
 		before = &stage->instrs[i];
 	}
@@ -202,36 +203,36 @@ static void check_repeated(const struct lint *self, const struct df_stage *stage
 /* --- FROM --- */
 
 /* What is seen while it is read. */
-static void check_from_text(const struct lint *self, const struct df_instr *from)
+static void check_from_text(const struct lint *self, const struct ix_df_instr *from)
 {
 	const char *as = from->nwords == 3 ? from->words[1] : "", *name = from->nwords == 3 ? from->words[2] : "";
 
 	if (ix_strcaseeq(as, "as") &&
 	    ((lint_all_upper(from->written) && !lint_all_upper(as)) || (lint_all_lower(from->written) && !lint_all_lower(as))))
-		lint_warn(self, DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", as, from->written);
+		lint_warn(self, IX_DF_FROM_AS_CASING, from, "'%s' and '%s' keywords' casing do not match", as, from->written);
 	if (!lint_all_lower(name))
-		lint_warn(self, DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", name, NULL);
+		lint_warn(self, IX_DF_STAGE_NAME_CASING, from, "Stage name '%s' should be lowercase", name, NULL);
 	if (ix_strcaseeq(name, "scratch") || ix_strcaseeq(name, "context"))
-		lint_warn(self, DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
+		lint_warn(self, IX_DF_RESERVED_STAGE_NAME, from, "Stage name should not use the same name as reserved stage \"%s\"",
 			  ix_strcaseeq(name, "scratch") ? "scratch" : "context", NULL);
 }
 
-static void check_from_words(const struct lint *self, const struct df_instr *from, const struct df_stage *stage)
+static void check_from_words(const struct lint *self, const struct ix_df_instr *from, const struct ix_df_stage *stage)
 {
-	const char *platform = df_flag_value(from, "platform");
+	const char *platform = ix_df_flag_value(from, "platform");
 
 	check_from_text(self, from);
 	if (platform && (strcmp(platform, "$TARGETPLATFORM") == 0 || strcmp(platform, "${TARGETPLATFORM}") == 0))
-		lint_warn(self, DF_REDUNDANT_PLATFORM, from,
+		lint_warn(self, IX_DF_REDUNDANT_PLATFORM, from,
 			  "Setting platform to predefined %s in FROM is redundant as this is the default behavior", platform, NULL);
 	if (platform && *platform && !strchr(platform, '$'))
-		lint_warn(self, DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
+		lint_warn(self, IX_DF_PLATFORM_CONST, from, "FROM --platform flag should not use constant value \"%s\"", platform, NULL);
 	check_description(self, from, &stage->name, 1);
 }
 
-static void check_from_args(const struct lint *self, const struct df_instr *from, const struct stage_names *globals)
+static void check_from_args(const struct lint *self, const struct ix_df_instr *from, const struct stage_names *globals)
 {
-	const char *const words[] = { from->words[0], df_flag_value(from, "platform") };
+	const char *const words[] = { from->words[0], ix_df_flag_value(from, "platform") };
 	const struct ix_expand_opts opts = { .escape = self->file->escape };
 	ix_auto_strv used = { 0 };
 
@@ -244,7 +245,7 @@ static void check_from_args(const struct lint *self, const struct df_instr *from
 		if (ix_strv_has(&globals->names, used.items[i]))
 			continue;
 		near = lint_nearest(globals, used.items[i]);
-		lint_warn(self, DF_UNDEFINED_ARG_IN_FROM, from,
+		lint_warn(self, IX_DF_UNDEFINED_ARG_IN_FROM, from,
 			  near ? "FROM argument '%s' is not declared (did you mean %s?)" : "FROM argument '%s' is not declared",
 			  used.items[i], near);
 	}
@@ -261,7 +262,7 @@ static const char *default_of(void *data, const char *name)
 static void check_default(const struct lint *self, size_t index)
 {
 	const struct ix_expand_opts opts = { .escape = self->file->escape, .lookup = default_of, .data = (void *)(uintptr_t)self };
-	const struct df_instr *from = &self->file->stages[index].from;
+	const struct ix_df_instr *from = &self->file->stages[index].from;
 	ix_auto_free char *name = NULL;
 	struct ix_err ignored;
 
@@ -270,13 +271,13 @@ static void check_default(const struct lint *self, size_t index)
 	for (size_t i = 0; i < index; i++)
 		if (self->file->stages[i].name && strcmp(self->file->stages[i].name, name) == 0)
 			return;
-	if (!df_reference_valid(name) && !ix_starts(name, "stage:"))
-		lint_warn(self, DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
+	if (!ix_df_reference_valid(name) && !ix_starts(name, "stage:"))
+		lint_warn(self, IX_DF_INVALID_DEFAULT_ARG, from, "Default value for ARG %s results in empty or invalid base image name",
 			  from->words[0], NULL);
 }
 
 /* They may define anything. */
-static bool has_triggers(const struct df_stage *stage)
+static bool has_triggers(const struct ix_df_stage *stage)
 {
 	for (size_t i = 0; i < stage->ninstrs; i++)
 		if (stage->instrs[i].kind == IX_STEP_ONBUILD)
@@ -309,7 +310,7 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 	ix_env_set(&names->values, "PATH", IX_DEFAULT_PATH);
 	if (strcmp(base, "scratch") == 0)
 		return;
-	if (df_reference_valid(base) && self->opts->facts) {
+	if (ix_df_reference_valid(base) && self->opts->facts) {
 		image = (struct ix_source){ .kind = IX_SOURCE_IMAGE,
 					    .text = ix_arena_strdup(self->file->arena, base),
 					    .platform = self->opts->platform };
@@ -320,15 +321,15 @@ static void inherit(const struct lint *self, size_t index, struct stage_names *n
 		ix_strv_take(&names->names, ix_strndup(facts->env.items[i], strcspn(facts->env.items[i], "=")));
 }
 
-static void check_deprecated(const struct lint *self, const struct df_instr *instr)
+static void check_deprecated(const struct lint *self, const struct ix_df_instr *instr)
 {
 	if (instr->kind == IX_STEP_MAINTAINER)
-		lint_warn(self, DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
+		lint_warn(self, IX_DF_MAINTAINER, instr, "Maintainer instruction is deprecated in favor of using label", NULL, NULL);
 }
 
 static void check_stage(const struct lint *self, size_t index, const struct stage_names *globals)
 {
-	const struct df_stage *stage = &self->file->stages[index];
+	const struct ix_df_stage *stage = &self->file->stages[index];
 	struct stage_names *names = &self->stages[index];
 
 	check_from_words(self, &stage->from, stage);
@@ -358,7 +359,7 @@ static void add_globals(const struct lint *self, struct stage_names *globals)
 	}
 	ix_strv_add(&globals->names, "TARGETSTAGE");
 	for (size_t i = 0; i < self->file->nglobals; i++) {
-		const struct df_instr *instr = &self->file->globals[i];
+		const struct ix_df_instr *instr = &self->file->globals[i];
 
 		check_arg_description(self, instr);
 		ix_strv_add(&globals->names, instr->words[0]);
@@ -368,10 +369,10 @@ static void add_globals(const struct lint *self, struct stage_names *globals)
 /* Of a file that could not be read to its end. */
 static void check_text_alone(const struct lint *self)
 {
-	if (self->file->checks->of_lines)
+	if (self->file->of_lines)
 		return;
 	for (size_t i = 0; i < self->file->nstages; i++) {
-		const struct df_stage *stage = &self->file->stages[i];
+		const struct ix_df_stage *stage = &self->file->stages[i];
 
 		check_from_text(self, &stage->from);
 		for (size_t j = 0; j < stage->ninstrs; j++)
@@ -392,7 +393,7 @@ void ix_dockerfile_lint(const struct ix_dockerfile *file, const struct ix_lower_
 		check_text_alone(&self);
 		return;
 	}
-	df_reach(file, opts, reached);
+	dockerfile_reach(file, opts, reached);
 	lint_casing(&self);
 	add_globals(&self, &globals);
 	for (size_t i = 0; i < file->nstages; i++)

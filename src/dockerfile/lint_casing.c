@@ -18,12 +18,12 @@ bool lint_all_upper(const char *word)
 }
 
 /* What stands in stages. */
-static void each(const struct lint *self, void (*visit)(const struct lint *, const struct df_instr *, void *), void *data)
+static void each(const struct lint *self, void (*visit)(const struct lint *, const struct ix_df_instr *, void *), void *data)
 {
 	for (size_t i = 0; i < self->file->nstages; i++) {
 		visit(self, &self->file->stages[i].from, data);
 		for (size_t j = 0; j < self->file->stages[i].ninstrs; j++) {
-			const struct df_instr *instr = &self->file->stages[i].instrs[j];
+			const struct ix_df_instr *instr = &self->file->stages[i].instrs[j];
 
 			/* An ARG of several names is one line. */
 			if (j == 0 || instr[-1].pos.line != instr->pos.line)
@@ -36,7 +36,7 @@ struct casing {
 	size_t lower, upper;
 };
 
-static void count_casing(const struct lint *self, const struct df_instr *instr, void *data)
+static void count_casing(const struct lint *self, const struct ix_df_instr *instr, void *data)
 {
 	struct casing *casing = data;
 
@@ -45,13 +45,13 @@ static void count_casing(const struct lint *self, const struct df_instr *instr, 
 	casing->upper += lint_all_upper(instr->written);
 }
 
-static void check_casing(const struct lint *self, const struct df_instr *instr, void *data)
+static void check_casing(const struct lint *self, const struct ix_df_instr *instr, void *data)
 {
 	const struct casing *casing = data;
 	bool lower = casing->lower > casing->upper;
 
 	if (!(lower ? lint_all_lower(instr->written) : lint_all_upper(instr->written)))
-		lint_warn(self, DF_CONSISTENT_CASING, instr, "Command '%s' should match the case of the command majority (%s)",
+		lint_warn(self, IX_DF_CONSISTENT_CASING, instr, "Command '%s' should match the case of the command majority (%s)",
 			  instr->written, lower ? "lowercase" : "uppercase");
 }
 

@@ -3,7 +3,7 @@
 #define IX_DOCKERFILE_LINT_INT_H
 
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "dockerfile/dockerfile.h"
 
 struct lint {
 	const struct ix_dockerfile *file;
@@ -23,10 +23,11 @@ struct stage_names {
 
 /* --- lint_words.c --- */
 
-/* fmt holds at most two %s. */
-void lint_warn(const struct lint *self, enum df_rule rule, const struct df_instr *instr, const char *fmt, const char *a, const char *b);
+/* As ix_df_check(). fmt holds at most two %s. */
+struct ix_check *lint_warn(const struct lint *self, enum ix_df_rule rule, const struct ix_df_instr *instr, const char *fmt, const char *a,
+			   const char *b);
 /* The variables that an instruction uses are defined. */
-void lint_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names);
+void lint_words(const struct lint *self, const struct ix_df_instr *instr, const struct stage_names *names);
 const char *lint_nearest(const struct stage_names *names, const char *name);
 
 /* --- lint_casing.c --- */

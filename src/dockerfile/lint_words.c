@@ -5,8 +5,10 @@
 #include "base/str.h"
 #include "graph/graph.h"
 #include "lint_int.h"
+#include "syntax/syntax.h"
 
-void lint_warn(const struct lint *self, enum df_rule rule, const struct df_instr *instr, const char *fmt, const char *a, const char *b)
+struct ix_check *lint_warn(const struct lint *self, enum ix_df_rule rule, const struct ix_df_instr *instr, const char *fmt, const char *a,
+			   const char *b)
 {
 	ix_auto_buf text = { 0 };
 
@@ -20,7 +22,7 @@ void lint_warn(const struct lint *self, enum df_rule rule, const struct df_instr
 			ix_buf_putc(&text, *c);
 		}
 	}
-	df_check(self->file, rule, &instr->pos, instr->last_line, instr->comment, "%s", ix_buf_str(&text));
+	return ix_df_check(self->file, rule, &instr->pos, instr->last_line, instr->comment, "%s", ix_buf_str(&text));
 }
 
 /* --- variables --- */
@@ -30,7 +32,7 @@ const char *lint_nearest(const struct stage_names *names, const char *name)
 	return ix_nearest(name, (const char *const *)names->names.items, names->names.count);
 }
 
-static void check_text(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *text,
+static void check_text(const struct lint *self, const struct ix_df_instr *instr, const struct stage_names *names, const char *text,
 		       const struct ix_expand_opts *opts)
 {
 	ix_auto_strv used = { 0 };
@@ -42,13 +44,13 @@ static void check_text(const struct lint *self, const struct df_instr *instr, co
 		if (ix_strv_has(&names->names, used.items[i]))
 			continue;
 		near = lint_nearest(names, used.items[i]);
-		lint_warn(self, DF_UNDEFINED_VAR, instr,
+		lint_warn(self, IX_DF_UNDEFINED_VAR, instr,
 			  near ? "Usage of undefined variable '$%s' (did you mean $%s?)" : "Usage of undefined variable '$%s'",
 			  used.items[i], near);
 	}
 }
 
-static void check_word(const struct lint *self, const struct df_instr *instr, const struct stage_names *names, const char *word)
+static void check_word(const struct lint *self, const struct ix_df_instr *instr, const struct stage_names *names, const char *word)
 {
 	const struct ix_expand_opts opts = { .escape = self->file->escape };
 
@@ -56,7 +58,7 @@ static void check_word(const struct lint *self, const struct df_instr *instr, co
 }
 
 /* The files that a COPY or ADD holds itself. */
-static void check_docs(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
+static void check_docs(const struct lint *self, const struct ix_df_instr *instr, const struct stage_names *names)
 {
 	const struct ix_expand_opts opts = { .keep_quotes = true };
 
@@ -65,7 +67,7 @@ static void check_docs(const struct lint *self, const struct df_instr *instr, co
 			check_text(self, instr, names, instr->docs[i].body, &opts);
 }
 
-void lint_words(const struct lint *self, const struct df_instr *instr, const struct stage_names *names)
+void lint_words(const struct lint *self, const struct ix_df_instr *instr, const struct stage_names *names)
 {
 	static const char *const flags[] = { "chown", "chmod", "checksum" };
 
@@ -94,6 +96,6 @@ void lint_words(const struct lint *self, const struct df_instr *instr, const str
 	if (instr->kind == IX_STEP_COPY || instr->kind == IX_STEP_ADD)
 		check_docs(self, instr, names);
 	for (size_t i = 0; i < IX_ARRAY_LEN(flags); i++)
-		if (df_flag_value(instr, flags[i]))
-			check_word(self, instr, names, df_flag_value(instr, flags[i]));
+		if (ix_df_flag_value(instr, flags[i]))
+			check_word(self, instr, names, ix_df_flag_value(instr, flags[i]));
 }

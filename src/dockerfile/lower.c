@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 
 /*
  * From syntax to graph. Inner stages are lowered when something asks for them, the target first, so that what nobody needs costs nothing.
@@ -94,32 +95,32 @@ static int check_platform(struct lower *self, const char *platform, const char *
 	const char *near;
 
 	if (!*platform)
-		return df_err(self->file, self->err, pos, "FROM --platform=%s is empty", written);
+		return ix_df_err(self->file, self->err, pos, "FROM --platform=%s is empty", written);
 	if (strchr(platform, '/') && is_platform(platform))
 		return 0;
 	if (strchr(platform, '/'))
-		return df_err(self->file, self->err, pos, "FROM --platform=%s: write os/arch[/variant], as linux/amd64", platform);
+		return ix_df_err(self->file, self->err, pos, "FROM --platform=%s: write os/arch[/variant], as linux/amd64", platform);
 	for (size_t i = 0; i < IX_ARRAY_LEN(known); i++)
 		if (ix_strcaseeq(platform, known[i]))
 			return 0;
 	near = ix_nearest(platform, known, IX_ARRAY_LEN(known));
-	return df_err(self->file, self->err, pos,
-		      near ? "FROM --platform=%s: unknown operating system or architecture (did you mean %s?)"
-			   : "FROM --platform=%s: unknown operating system or architecture",
-		      platform, near);
+	return ix_df_err(self->file, self->err, pos,
+			 near ? "FROM --platform=%s: unknown operating system or architecture (did you mean %s?)"
+			      : "FROM --platform=%s: unknown operating system or architecture",
+			 platform, near);
 }
 
 /* The words of a FROM; *ret_platform stays when it names none. */
-static int from_words(struct lower *self, const struct df_instr *from, const char **ret_name, const char **ret_platform)
+static int from_words(struct lower *self, const struct ix_df_instr *from, const char **ret_name, const char **ret_platform)
 {
-	const char *platform = df_flag_value(from, "platform");
+	const char *platform = ix_df_flag_value(from, "platform");
 	struct values values = { &self->globals, NULL, false };
 	int r = lower_expand(self, &values, from->words[0], &from->pos, ret_name);
 
 	if (r < 0)
 		return r;
 	if (!**ret_name)
-		return df_err(self->file, self->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
+		return ix_df_err(self->file, self->err, &from->pos, "base name (%s) should not be blank", from->words[0]);
 	if (!platform || !*platform)
 		return 0;
 	r = lower_expand(self, &values, platform, &from->pos, ret_platform);
@@ -130,7 +131,7 @@ static int from_words(struct lower *self, const struct df_instr *from, const cha
 static int check_froms(struct lower *self)
 {
 	for (size_t i = 0; i < self->file->nstages; i++) {
-		const struct df_instr *from = &self->file->stages[i].from;
+		const struct ix_df_instr *from = &self->file->stages[i].from;
 		const char *name, *platform = self->opts->platform;
 		int r = from_words(self, from, &name, &platform);
 
@@ -138,7 +139,7 @@ static int check_froms(struct lower *self)
 			r = lower_check_base(self, name, i, platform, &from->pos);
 		if (r == 0)
 			continue;
-		df_checks_refused(self->file, DF_PHASE_FROM, from->pos.line);
+		ix_df_checks_refused(self->file, IX_DF_PHASE_FROM, from->pos.line);
 		return r;
 	}
 	return 0;
@@ -147,7 +148,7 @@ static int check_froms(struct lower *self)
 static int do_from(struct making *self)
 {
 	struct lower *lower = self->lower;
-	const struct df_instr *from = &lower->file->stages[self->index].from;
+	const struct ix_df_instr *from = &lower->file->stages[self->index].from;
 	const char *name;
 	size_t inner;
 	int r;
@@ -162,7 +163,7 @@ static int do_from(struct making *self)
 	if (self->stage->base.kind == IX_SOURCE_SCRATCH)
 		self->stage->platform = ix_arena_strdup(lower->graph->arena, lower->opts->platform); /* nothing is of any platform */
 	if (self->stage->base.kind == IX_SOURCE_DIR)
-		return df_err(lower->file, lower->err, &from->pos, "'%s' is a directory of files and cannot be a base image", name);
+		return ix_df_err(lower->file, lower->err, &from->pos, "'%s' is a directory of files and cannot be a base image", name);
 	lower_link_source(self, &self->stage->base, true);
 	/* Arguments come along from an inner stage, not from another file. */
 	if (lower_inner_stage(lower, name, self->index, false, &inner) && lower->done[inner].stage == self->stage->base.stage) {
@@ -174,7 +175,7 @@ static int do_from(struct making *self)
 
 static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_stage)
 {
-	const struct df_stage *source = &self->file->stages[index];
+	const struct ix_df_stage *source = &self->file->stages[index];
 	ix_auto_free char *name = NULL;
 	struct making making = { .lower = self, .index = index, .workdir = true };
 
@@ -183,7 +184,7 @@ static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_s
 		return 0;
 	}
 	if (++self->depth > DEPTH_MAX)
-		return df_err(self->file, self->err, &source->from.pos, "stages are nested deeper than %d", DEPTH_MAX);
+		return ix_df_err(self->file, self->err, &source->from.pos, "stages are nested deeper than %d", DEPTH_MAX);
 	name = index == self->target ? ix_strdup(self->opts->name)
 	       : source->name        ? ix_asprintf("%s.%s", self->opts->name, source->name)
 				     : ix_asprintf("%s.%zu", self->opts->name, index);
@@ -193,12 +194,12 @@ static int lower_stage(struct lower *self, size_t index, struct ix_stage **ret_s
 	making.stage->inner = index != self->target;
 	making.stage->alias = source->name;
 	if (do_from(&making) < 0) {
-		df_checks_refused(self->file, DF_PHASE_FROM, source->from.pos.line);
+		ix_df_checks_refused(self->file, IX_DF_PHASE_FROM, source->from.pos.line);
 		goto fail;
 	}
 	for (size_t i = 0; i < source->ninstrs; i++)
 		if (lower_add_step(&making, &source->instrs[i], false) < 0) {
-			df_checks_refused(self->file, DF_PHASE_STEPS, source->instrs[i].pos.line);
+			ix_df_checks_refused(self->file, IX_DF_PHASE_STEPS, source->instrs[i].pos.line);
 			goto fail;
 		}
 	if (making.stage->inner && making.stage->nsteps == 0 && making.stage->base.kind == IX_SOURCE_STAGE) {
@@ -243,13 +244,13 @@ static void platform_args(struct lower *self, const char *prefix, const char *pl
 
 static int lower_globals(struct lower *self)
 {
-	const struct df_stage *target = &self->file->stages[self->target];
+	const struct ix_df_stage *target = &self->file->stages[self->target];
 
 	platform_args(self, "TARGET", self->opts->platform);
 	platform_args(self, "BUILD", self->opts->build_platform ? self->opts->build_platform : self->opts->platform);
 	scope_set(self, &self->globals, "TARGETSTAGE", self->opts->target ? self->opts->target : target->name ? target->name : "default");
 	for (size_t i = 0; i < self->file->nglobals; i++) {
-		const struct df_instr *instr = &self->file->globals[i];
+		const struct ix_df_instr *instr = &self->file->globals[i];
 		const struct ix_build_arg *given = lower_build_arg(self, instr->words[0]);
 		struct values values = { &self->globals, NULL, false };
 		const char *value = NULL;
@@ -257,7 +258,7 @@ static int lower_globals(struct lower *self)
 		if (given && given->value) {
 			value = given->value;
 		} else if (instr->nwords > 1 && lower_expand(self, &values, instr->words[1], &instr->pos, &value) < 0) {
-			df_checks_refused(self->file, DF_PHASE_FROM, instr->pos.line);
+			ix_df_checks_refused(self->file, IX_DF_PHASE_FROM, instr->pos.line);
 			return lower_failed(self);
 		}
 		if (!value && scope_find(&self->globals, instr->words[0]))
@@ -270,14 +271,14 @@ static int lower_globals(struct lower *self)
 /* No stage copies from itself, needed or not. Of several instructions of a stage that would, the last one is told. */
 static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 {
-	const struct df_instr *last = NULL;
+	const struct ix_df_instr *last = NULL;
 
 	for (size_t i = 0; i < file->nstages; i++) {
 		ix_auto_free char *number = ix_asprintf("%zu", i);
 
 		for (size_t j = 0; j < file->stages[i].ninstrs; j++) {
-			const struct df_instr *instr = &file->stages[i].instrs[j];
-			const char *from = instr->kind == IX_STEP_COPY ? df_flag_value(instr, "from") : NULL;
+			const struct ix_df_instr *instr = &file->stages[i].instrs[j];
+			const char *from = instr->kind == IX_STEP_COPY ? ix_df_flag_value(instr, "from") : NULL;
 
 			if (!from || !(strcmp(from, number) == 0 || (file->stages[i].name && ix_strcaseeq(from, file->stages[i].name))))
 				continue;
@@ -285,8 +286,8 @@ static int check_circles(const struct ix_dockerfile *file, struct ix_err *err)
 		}
 		if (!last)
 			continue;
-		df_checks_refused(file, DF_PHASE_FROM, UINT_MAX);
-		return df_err(file, err, &last->pos, "--from=%s: a stage cannot copy from itself", df_flag_value(last, "from"));
+		ix_df_checks_refused(file, IX_DF_PHASE_FROM, UINT_MAX);
+		return ix_df_err(file, err, &last->pos, "--from=%s: a stage cannot copy from itself", ix_df_flag_value(last, "from"));
 	}
 	return 0;
 }
@@ -359,9 +360,9 @@ int ix_dockerfile_check_all(const struct ix_dockerfile *file, const struct ix_lo
 		struct ix_stage *stage;
 
 		one.target = number;
-		df_checks_accepted(file);
+		ix_df_checks_accepted(file);
 		if (ix_dockerfile_lower(file, &one, graph, &stage, NULL, err) == -IX_EARG) {
-			df_checks_end(file);
+			ix_df_checks_end(file);
 			return -IX_EARG;
 		}
 	}

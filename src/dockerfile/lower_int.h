@@ -2,7 +2,7 @@
 #ifndef IX_DOCKERFILE_LOWER_INT_H
 #define IX_DOCKERFILE_LOWER_INT_H
 
-#include "dockerfile_int.h"
+#include "dockerfile/dockerfile.h"
 
 /* Of an argument and a variable of one name the later instruction counts. */
 struct scope_arg {
@@ -91,12 +91,12 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 /* --- step.c: instructions become steps --- */
 
 void lower_link_source(struct making *self, const struct ix_source *source, bool is_base);
-int lower_add_step(struct making *self, const struct df_instr *instr, bool trigger);
+int lower_add_step(struct making *self, const struct ix_df_instr *instr, bool trigger);
 int lower_add_trigger(struct making *self, const char *text);
 
 /* --- validate.c --- */
 
 /* Errors in words that building would find. */
-int lower_validate(struct making *self, const struct df_instr *instr);
+int lower_validate(struct making *self, const struct ix_df_instr *instr);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/str.h"
+#include "syntax/syntax.h"
 
 /* docker.io/library/alpine:latest is alpine, as people write it. */
 static char *familiar(const char *name)
@@ -96,15 +97,16 @@ int lower_stage_link(struct lower *self, const char *text, const struct ix_pos *
 	while (self->opts->stage_names && self->opts->stage_names[n])
 		n++;
 	near = ix_nearest(text + 6, self->opts->stage_names, n);
-	return df_err(self->file, self->err, pos,
-		      near ? "no stage '%s' in the project (did you mean %s?); a stage link has to stand alone"
-			   : "no stage '%s' in the project; a stage link has to stand alone",
-		      text + 6, near);
+	return ix_df_err(self->file, self->err, pos,
+			 near ? "no stage '%s' in the project (did you mean %s?); a stage link has to stand alone"
+			      : "no stage '%s' in the project; a stage link has to stand alone",
+			 text + 6, near);
 }
 
 static int bad_reference(struct lower *self, const char *name, const struct ix_pos *pos)
 {
-	return df_err(self->file, self->err, pos, "'%s' is no name of an image: [host/]path[:tag][@digest], the path in lower case", name);
+	return ix_df_err(self->file, self->err, pos, "'%s' is no name of an image: [host/]path[:tag][@digest], the path in lower case",
+			 name);
 }
 
 int lower_check_base(struct lower *self, const char *name, size_t limit, const char *platform, const struct ix_pos *pos)
@@ -112,7 +114,7 @@ int lower_check_base(struct lower *self, const char *name, size_t limit, const c
 	const char *const *stages = self->opts->stage_names;
 	size_t index;
 
-	if (df_reference_valid(name) || ix_starts(name, "stage:") || named_context(self, name, platform) ||
+	if (ix_df_reference_valid(name) || ix_starts(name, "stage:") || named_context(self, name, platform) ||
 	    lower_inner_stage(self, name, limit, false, &index))
 		return 0;
 	for (size_t i = 0; stages && stages[i]; i++)
@@ -163,7 +165,7 @@ int lower_resolve(struct lower *self, const char *name, size_t limit, bool numbe
 		ret_source->stage = stage;
 		return 0;
 	}
-	if (!df_reference_valid(name))
+	if (!ix_df_reference_valid(name))
 		return bad_reference(self, name, pos);
 	ret_source->kind = IX_SOURCE_IMAGE;
 	ret_source->text = ix_arena_strdup(self->graph->arena, name);

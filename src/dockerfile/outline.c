@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "graph/graph.h"
 #include "lower_int.h"
+#include "outline_int.h"
+#include "syntax/syntax.h"
 
 /* What a Dockerfile offers: its targets, and the arguments, secrets and agents that one of them uses. */
 
@@ -21,7 +23,7 @@ struct listing {
 };
 
 /* "# NAME text" above it: the text, of the first line that begins so. */
-static const char *description(const struct ix_dockerfile *file, const struct df_instr *instr, const char *name)
+static const char *description(const struct ix_dockerfile *file, const struct ix_df_instr *instr, const char *name)
 {
 	size_t len = name ? strlen(name) : 0;
 
@@ -32,7 +34,7 @@ static const char *description(const struct ix_dockerfile *file, const struct df
 }
 
 static struct ix_outline_item *item(struct listing *self, struct ix_outline_item **list, size_t *count, const char *name,
-				    const struct df_instr *instr)
+				    const struct ix_df_instr *instr)
 {
 	struct ix_outline_item *new;
 
@@ -71,7 +73,7 @@ static const char *expanded(struct listing *self, struct scope *scope, const cha
 }
 
 /* What is given, else the default. */
-static const char *value_of(struct listing *self, struct scope *scope, const struct df_instr *instr)
+static const char *value_of(struct listing *self, struct scope *scope, const struct ix_df_instr *instr)
 {
 
 	for (size_t i = 0; i < self->opts->nargs; i++)
@@ -83,7 +85,7 @@ static const char *value_of(struct listing *self, struct scope *scope, const str
 }
 
 /* An argument of that name that is there already is this one now. */
-static void put_arg(struct listing *self, const struct df_instr *instr, const char *value)
+static void put_arg(struct listing *self, const struct ix_df_instr *instr, const char *value)
 {
 	const char *text = description(self->file, instr, instr->words[0]);
 	struct ix_outline_item *arg = item(self, &self->out->args, &self->out->nargs, instr->words[0], instr);
@@ -105,7 +107,7 @@ static bool is_platform(const char *name)
 }
 
 /* Without a value of its own it is the global one, which may be one that is always there and belongs to nobody. */
-static void add_arg(struct listing *self, const struct df_instr *instr, struct scope *scope)
+static void add_arg(struct listing *self, const struct ix_df_instr *instr, struct scope *scope)
 {
 	const char *name = instr->words[0], *value = value_of(self, scope, instr);
 
@@ -121,13 +123,13 @@ static void add_arg(struct listing *self, const struct df_instr *instr, struct s
 		set(self, scope, name, value);
 }
 
-static void add_mount(struct listing *self, const struct df_instr *instr, const struct df_flag *flag)
+static void add_mount(struct listing *self, const struct ix_df_instr *instr, const struct ix_df_flag *flag)
 {
-	struct df_mount parsed;
+	struct ix_df_mount parsed;
 	struct ix_err ignored;
 	const char *name;
 
-	if (df_parse_mount(self->file, flag, NULL, &parsed, &ignored) < 0)
+	if (ix_df_parse_mount(self->file, flag, NULL, &parsed, &ignored) < 0)
 		return; /* building says so */
 	name = parsed.mount.id;
 	if (parsed.mount.kind == IX_MOUNT_SSH)
@@ -162,7 +164,7 @@ static void know_image(struct listing *self, struct scope *scope, const char *ba
 	struct ix_err ignored;
 
 	set(self, scope, "PATH", IX_DEFAULT_PATH);
-	if (self->opts->facts && strcmp(base, "scratch") != 0 && df_reference_valid(base))
+	if (self->opts->facts && strcmp(base, "scratch") != 0 && ix_df_reference_valid(base))
 		facts = self->opts->facts(self->opts->data, &image, false, &ignored);
 	for (size_t i = 0; facts && i < facts->env.count; i++) {
 		const char *equals = strchr(facts->env.items[i], '=');
@@ -184,7 +186,7 @@ static void follow(struct listing *self, const char *name, size_t limit)
 		add_stage(self, index);
 }
 
-static void add_instr(struct listing *self, const struct df_instr *instr, size_t index)
+static void add_instr(struct listing *self, const struct ix_df_instr *instr, size_t index)
 {
 	struct scope *scope = &self->scopes[index];
 
@@ -192,22 +194,22 @@ static void add_instr(struct listing *self, const struct df_instr *instr, size_t
 		add_arg(self, instr, scope);
 	for (size_t i = 0; instr->kind == IX_STEP_ENV && i + 1 < instr->nwords; i += 2)
 		set(self, scope, instr->words[i], expanded(self, scope, instr->words[i + 1]));
-	follow(self, df_flag_value(instr, "from"), index);
+	follow(self, ix_df_flag_value(instr, "from"), index);
 	for (size_t i = 0; i < instr->nflags; i++) {
-		struct df_mount parsed;
+		struct ix_df_mount parsed;
 		struct ix_err ignored;
 
 		if (strcmp(instr->flags[i].name, "mount") != 0)
 			continue;
 		add_mount(self, instr, &instr->flags[i]);
-		if (df_parse_mount(self->file, &instr->flags[i], NULL, &parsed, &ignored) == 0)
+		if (ix_df_parse_mount(self->file, &instr->flags[i], NULL, &parsed, &ignored) == 0)
 			follow(self, parsed.from, index);
 	}
 }
 
 static void add_stage(struct listing *self, size_t index)
 {
-	const struct df_stage *stage = &self->file->stages[index];
+	const struct ix_df_stage *stage = &self->file->stages[index];
 	const char *base = expanded(self, &self->globals, stage->from.words[0]);
 	size_t inner;
 
@@ -235,7 +237,7 @@ static void add_globals(struct listing *self)
 			ix_expand_names(&opts, self->file->stages[i].from.words[0], &names);
 	/* The last ones first: those may be used by others. */
 	for (size_t i = self->file->nglobals; i-- > 0;) {
-		const struct df_instr *instr = &self->file->globals[i];
+		const struct ix_df_instr *instr = &self->file->globals[i];
 		bool used = ix_strv_has(&names, instr->words[0]), there = false;
 
 		for (size_t j = 0; j < self->out->nargs; j++)
@@ -250,7 +252,7 @@ static void add_globals(struct listing *self)
 static void know_globals(struct listing *self)
 {
 	for (size_t i = 0; i < self->file->nglobals; i++) {
-		const struct df_instr *instr = &self->file->globals[i];
+		const struct ix_df_instr *instr = &self->file->globals[i];
 
 		set(self, &self->globals, instr->words[0], value_of(self, &self->globals, instr));
 	}
@@ -263,7 +265,7 @@ static int by_line(const void *a, const void *b)
 	return x->line < y->line ? -1 : x->line > y->line;
 }
 
-void df_reach(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, bool *ret_reached)
+void dockerfile_reach(const struct ix_dockerfile *file, const struct ix_lower_opts *opts, bool *ret_reached)
 {
 	ix_auto_free struct scope *scopes = ix_calloc(file->nstages, sizeof(*scopes));
 	struct ix_outline ignored = { 0 };
@@ -300,12 +302,12 @@ int ix_dockerfile_outline(const struct ix_dockerfile *file, const struct ix_lowe
 	ret_outline->name = file->stages[target].name;
 	ret_outline->description = description(file, &file->stages[target].from, ret_outline->name);
 	for (size_t i = 0; i < file->nstages; i++) {
-		const struct df_stage *stage = &file->stages[i];
+		const struct ix_df_stage *stage = &file->stages[i];
 		struct ix_outline_item *one = IX_ARENA_PUSH(file->arena, ret_outline->targets, ret_outline->ntargets);
 
 		*one = (struct ix_outline_item){ .name = stage->name,
 						 .value = stage->from.words[0],
-						 .platform = df_flag_value(&stage->from, "platform"),
+						 .platform = ix_df_flag_value(&stage->from, "platform"),
 						 .description = description(file, &stage->from, stage->name),
 						 .line = stage->from.pos.line };
 	}

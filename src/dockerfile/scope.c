@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 
 int lower_failed(const struct lower *self)
 {
@@ -120,9 +121,9 @@ int lower_expand_known(struct lower *self, const struct scope *scope, struct ix_
 	if (lower_expand(self, &values, word, pos, ret_text) < 0)
 		return lower_failed(self);
 	if (values.unknown)
-		return df_err(self->file, self->err, pos,
-			      "'%s' hangs on the environment of the base image, which is changed before it is known here: "
-			      "use an ARG",
-			      word);
+		return ix_df_err(self->file, self->err, pos,
+				 "'%s' hangs on the environment of the base image, which is changed before it is known here: "
+				 "use an ARG",
+				 word);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 
 void lower_link_source(struct making *self, const struct ix_source *source, bool is_base)
 {
@@ -23,7 +24,7 @@ static void add_arg(struct making *self, struct ix_step *step, const struct scop
 
 /* What the step can see of the outside: all of it for RUN, what it names for the rest. Of what an ENV hides RUN has the name alone, which its
  * record tells. */
-static void add_args(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static void add_args(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
 	const struct ix_expand_opts word = { .escape = self->lower->file->escape }, text = { .keep_quotes = true };
 	ix_auto_strv names = { 0 };
@@ -54,7 +55,7 @@ static void add_args(struct making *self, const struct df_instr *instr, struct i
 	}
 }
 
-static int do_arg(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static int do_arg(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
 	struct lower *lower = self->lower;
 	const struct ix_build_arg *given = lower_build_arg(lower, instr->words[0]);
@@ -83,7 +84,7 @@ static int do_arg(struct making *self, const struct df_instr *instr, struct ix_s
 	return 0;
 }
 
-static int do_env(struct making *self, const struct df_instr *instr)
+static int do_env(struct making *self, const struct ix_df_instr *instr)
 {
 	struct ix_strv values_now = { 0 };
 	int r = 0;
@@ -112,27 +113,27 @@ static int do_env(struct making *self, const struct df_instr *instr)
 	return r;
 }
 
-static int context_source(struct making *self, const struct df_instr *instr, struct ix_source *ret_source)
+static int context_source(struct making *self, const struct ix_df_instr *instr, struct ix_source *ret_source)
 {
 	if (!self->lower->opts->context)
-		return df_err(self->lower->file, self->lower->err, &instr->pos,
-			      "%s needs a build context, and there is none (the Dockerfile came from standard input)", instr->word);
+		return ix_df_err(self->lower->file, self->lower->err, &instr->pos,
+				 "%s needs a build context, and there is none (the Dockerfile came from standard input)", instr->word);
 	*ret_source = (struct ix_source){ .kind = IX_SOURCE_DIR, .dir = self->lower->opts->context };
 	return 0;
 }
 
 /* Flags of ADD and COPY whose values are words. */
-static void copy_flags(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static void copy_flags(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
 	struct ix_arena *arena = self->lower->graph->arena;
 
 	step->dest = instr->dest;
-	step->chown = df_flag_value(instr, "chown");
-	step->chmod = df_flag_value(instr, "chmod");
-	step->link = df_flag_true(instr, "link");
-	step->parents = df_flag_true(instr, "parents");
-	step->unpack = df_flag_true(instr, "unpack");
-	step->no_unpack = df_has_flag(instr, "unpack") && !step->unpack;
+	step->chown = ix_df_flag_value(instr, "chown");
+	step->chmod = ix_df_flag_value(instr, "chmod");
+	step->link = ix_df_flag_true(instr, "link");
+	step->parents = ix_df_flag_true(instr, "parents");
+	step->unpack = ix_df_flag_true(instr, "unpack");
+	step->no_unpack = ix_df_has_flag(instr, "unpack") && !step->unpack;
 	/* As written: BuildKit replaces no variables here. */
 	for (size_t i = 0; i < instr->nflags; i++)
 		if (strcmp(instr->flags[i].name, "exclude") == 0)
@@ -140,34 +141,34 @@ static void copy_flags(struct making *self, const struct df_instr *instr, struct
 }
 
 /* What --checksum and --keep-git-dir say of a source that is fetched. */
-static int remote_flags(struct making *self, const struct df_instr *instr, struct ix_remote *remote)
+static int remote_flags(struct making *self, const struct ix_df_instr *instr, struct ix_remote *remote)
 {
 	struct lower *lower = self->lower;
-	const char *checksum = df_flag_value(instr, "checksum");
+	const char *checksum = ix_df_flag_value(instr, "checksum");
 
 	if (remote->kind == IX_REMOTE_GIT)
-		remote->keep_git_dir = remote->keep_git_dir || df_flag_true(instr, "keep-git-dir");
+		remote->keep_git_dir = remote->keep_git_dir || ix_df_flag_true(instr, "keep-git-dir");
 	if (!checksum)
 		return 0;
 	if (instr->nwords != 1)
-		return df_err(lower->file, lower->err, &instr->pos, "--checksum can't be specified for multiple sources");
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--checksum can't be specified for multiple sources");
 	if (lower_expand_known(lower, &self->scope, self->stage, checksum, &instr->pos, &checksum) < 0)
 		return lower_failed(lower);
 	if (remote->checksum && strcmp(remote->checksum, checksum) != 0)
-		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s and the URL's %s are not the same", checksum,
-			      remote->checksum);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--checksum=%s and the URL's %s are not the same", checksum,
+				 remote->checksum);
 	if (remote->kind == IX_REMOTE_HTTP &&
 	    (!ix_starts(checksum, "sha256:") || strlen(checksum) != 71 || strspn(checksum + 7, "0123456789abcdef") != 64))
-		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a file it is sha256: and 64 hexadecimal digits",
-			      checksum);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a file it is sha256: and 64 hexadecimal digits",
+				 checksum);
 	if (remote->kind == IX_REMOTE_GIT && (strspn(checksum, "0123456789abcdef") != strlen(checksum) || strlen(checksum) < 7))
-		return df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a repository it is a commit", checksum);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--checksum=%s: for a repository it is a commit", checksum);
 	remote->checksum = checksum;
 	return 0;
 }
 
 /* One source: files, or something to fetch. */
-static int copy_word(struct making *self, const struct df_instr *instr, struct ix_step *step, size_t i, bool *ret_files)
+static int copy_word(struct making *self, const struct ix_df_instr *instr, struct ix_step *step, size_t i, bool *ret_files)
 {
 	struct lower *lower = self->lower;
 	struct ix_arena *arena = lower->graph->arena;
@@ -176,7 +177,7 @@ static int copy_word(struct making *self, const struct df_instr *instr, struct i
 
 	if (ix_starts(word, "<<") && instr->ndocs > 0) {
 		if (strchr(word, '/'))
-			return df_err(lower->file, lower->err, &instr->pos, "%s: a heredoc's name is a file's and holds no slash", word);
+			return ix_df_err(lower->file, lower->err, &instr->pos, "%s: a heredoc's name is a file's and holds no slash", word);
 		step->words[i] = ix_arena_strdup(arena, word);
 		return 0;
 	}
@@ -189,14 +190,14 @@ static int copy_word(struct making *self, const struct df_instr *instr, struct i
 		remote.kind = IX_REMOTE_NONE; /* among sources it is a path like any other */
 	*ret_files = *ret_files || remote.kind == IX_REMOTE_NONE;
 	if (remote.kind == IX_REMOTE_NONE) {
-		if (df_has_flag(instr, "checksum"))
-			return df_err(lower->file, lower->err, &instr->pos, "--checksum requires an HTTP(S) or git source");
+		if (ix_df_has_flag(instr, "checksum"))
+			return ix_df_err(lower->file, lower->err, &instr->pos, "--checksum requires an HTTP(S) or git source");
 		return 0;
 	}
 	if (instr->kind == IX_STEP_COPY)
-		return df_err(lower->file, lower->err, &instr->pos,
-			      remote.kind == IX_REMOTE_GIT ? "source can't be a git ref for COPY: use ADD"
-							   : "source can't be a URL for COPY: use ADD");
+		return ix_df_err(lower->file, lower->err, &instr->pos,
+				 remote.kind == IX_REMOTE_GIT ? "source can't be a git ref for COPY: use ADD"
+							      : "source can't be a URL for COPY: use ADD");
 	if (remote_flags(self, instr, &remote) < 0)
 		return lower_failed(lower);
 	if (!step->remotes)
@@ -205,7 +206,7 @@ static int copy_word(struct making *self, const struct df_instr *instr, struct i
 	return 0;
 }
 
-static int copy_from(struct making *self, const struct df_instr *instr, const char *from, struct ix_source *ret_source)
+static int copy_from(struct making *self, const struct ix_df_instr *instr, const char *from, struct ix_source *ret_source)
 {
 	struct lower *lower = self->lower;
 	const char *name;
@@ -214,18 +215,18 @@ static int copy_from(struct making *self, const struct df_instr *instr, const ch
 	if (lower_expand_known(lower, &self->scope, self->stage, from, &instr->pos, &name) < 0)
 		return lower_failed(lower);
 	if (!*name)
-		return df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--from=%s is empty", from);
 	if (ix_parse_u64(name, SIZE_MAX, &number) && number >= self->index)
-		return df_err(lower->file, lower->err, &instr->pos, "--from=%s: there is no stage of that number before this one", from);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "--from=%s: there is no stage of that number before this one", from);
 	if (lower_resolve(lower, name, self->index, true, self->stage->platform, &instr->pos, ret_source) < 0)
 		return lower_failed(lower);
 	lower_link_source(self, ret_source, false);
 	return 0;
 }
 
-static int do_copy(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static int do_copy(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
-	const char *from = df_flag_value(instr, "from");
+	const char *from = ix_df_flag_value(instr, "from");
 	bool files = false;
 
 	copy_flags(self, instr, step);
@@ -248,12 +249,12 @@ static int expand_mount(void *data, const char *word, const struct ix_pos *pos, 
 	return lower_expand_known(self->lower, &self->scope, self->stage, word, pos, ret_text);
 }
 
-static int do_mount(struct making *self, const struct df_instr *instr, const struct df_flag *flag, struct ix_step *step)
+static int do_mount(struct making *self, const struct ix_df_instr *instr, const struct ix_df_flag *flag, struct ix_step *step)
 {
-	const struct df_expander expander = { expand_mount, self };
+	const struct ix_df_expander expander = { expand_mount, self };
 	struct lower *lower = self->lower;
-	struct df_mount parsed;
-	int r = df_parse_mount(lower->file, flag, &expander, &parsed, lower->err);
+	struct ix_df_mount parsed;
+	int r = ix_df_parse_mount(lower->file, flag, &expander, &parsed, lower->err);
 
 	if (r < 0)
 		return r;
@@ -261,7 +262,7 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 	if (parsed.mount.target && !*parsed.mount.target && !self->stage->env_complete)
 		lower->graph->awaits_bases = true;
 	if (parsed.mount.target && !*parsed.mount.target && !self->workdir)
-		return df_err(lower->file, lower->err, &flag->pos, "invalid mount target \"/\": the working directory is the root here");
+		return ix_df_err(lower->file, lower->err, &flag->pos, "invalid mount target \"/\": the working directory is the root here");
 	if (parsed.from && *parsed.from) {
 		r = lower_resolve(lower, parsed.from, self->index, true, self->stage->platform, &flag->pos, &parsed.mount.from);
 		if (r < 0)
@@ -276,29 +277,29 @@ static int do_mount(struct making *self, const struct df_instr *instr, const str
 	return 0;
 }
 
-static int do_security(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static int do_security(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
 	struct lower *lower = self->lower;
-	const char *security = df_flag_value(instr, "security");
+	const char *security = ix_df_flag_value(instr, "security");
 
-	if (df_has_flag(instr, "device"))
-		return df_err(lower->file, lower->err, &instr->pos,
-			      "RUN --device (docker/dockerfile:1-labs, CDI devices) is not supported: bind the device's files instead");
+	if (ix_df_has_flag(instr, "device"))
+		return ix_df_err(lower->file, lower->err, &instr->pos,
+				 "RUN --device (docker/dockerfile:1-labs, CDI devices) is not supported: bind the device's files instead");
 	if (!security || strcmp(security, "sandbox") == 0)
 		return 0;
 	if (strcmp(security, "insecure") != 0)
-		return df_err(lower->file, lower->err, &instr->pos, "security \"%s\" is not valid: sandbox or insecure", security);
+		return ix_df_err(lower->file, lower->err, &instr->pos, "security \"%s\" is not valid: sandbox or insecure", security);
 	if (!lower->opts->allow_insecure)
-		return df_err(lower->file, lower->err, &instr->pos,
-			      "RUN --security=insecure is not allowed: permit it with --allow security.insecure");
+		return ix_df_err(lower->file, lower->err, &instr->pos,
+				 "RUN --security=insecure is not allowed: permit it with --allow security.insecure");
 	step->run.insecure = true;
 	return 0;
 }
 
-static int do_run(struct making *self, const struct df_instr *instr, struct ix_step *step)
+static int do_run(struct making *self, const struct ix_df_instr *instr, struct ix_step *step)
 {
 	static const char *const networks[] = { "default", "none", "host" };
-	const char *network = df_flag_value(instr, "network");
+	const char *network = ix_df_flag_value(instr, "network");
 
 	step->run = self->lower->opts->run ? *self->lower->opts->run : (struct ix_run_spec)IX_RUN_SPEC_INIT;
 	if (do_security(self, instr, step) < 0)
@@ -315,10 +316,11 @@ static int do_run(struct making *self, const struct df_instr *instr, struct ix_s
 			return 0;
 		}
 	}
-	return df_err(self->lower->file, self->lower->err, &instr->pos, "unsupported network mode \"%s\": default, none or host", network);
+	return ix_df_err(self->lower->file, self->lower->err, &instr->pos, "unsupported network mode \"%s\": default, none or host",
+			 network);
 }
 
-int lower_add_step(struct making *self, const struct df_instr *instr, bool trigger)
+int lower_add_step(struct making *self, const struct ix_df_instr *instr, bool trigger)
 {
 	struct ix_arena *arena = self->lower->graph->arena;
 	struct ix_step *step = IX_ARENA_PUSH(arena, self->stage->steps, self->stage->nsteps);
@@ -367,24 +369,16 @@ int lower_add_step(struct making *self, const struct df_instr *instr, bool trigg
 int lower_add_trigger(struct making *self, const char *text)
 {
 	struct lower *lower = self->lower;
-	const struct df_stage *source = &lower->file->stages[self->index];
-	struct ix_dockerfile piece = { .arena = lower->graph->arena, .name = source->from.pos.file, .text = text, .escape = '\\' };
-	struct df_checks ignored = { .skip = "all" };
-	struct df_lexer lexer = { .file = &piece, .next = text };
-	struct df_line line;
-	struct df_instr instr;
+	const struct ix_pos *from = &lower->file->stages[self->index].from.pos;
+	struct ix_df_instr instr;
 	int r;
 
-	piece.checks = &ignored;
-	r = df_next_line(&lexer, &line, lower->err);
-
-	if (r <= 0)
-		return r;
-	r = df_parse_instr(&lexer, &line, true, &instr, lower->err);
-	ix_strv_release(&piece.warnings);
+	r = ix_df_parse_trigger(lower->graph->arena, from->file, text, &instr, lower->err);
 	if (r < 0)
 		return ix_err_wrap(lower->err, "ONBUILD trigger of the base image");
-	instr.pos = source->from.pos;
+	if (r == 0)
+		return 0;
+	instr.pos = *from;
 	if (instr.kind == IX_STEP_ARG && instr.nwords > 1 && !instr.words[1])
 		instr.nwords = 1;
 	return lower_add_step(self, &instr, true);

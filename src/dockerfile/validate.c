@@ -5,11 +5,12 @@
 
 #include "base/alloc.h"
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 
 /* What is wrong with words is said before anything is built, where their variables are known by then. Where they are not, building says it. */
 
 /* The word expanded; NULL when what it is hangs on the base image. */
-static int known_word(struct making *self, const struct df_instr *instr, const char *word, const char **ret_text)
+static int known_word(struct making *self, const struct ix_df_instr *instr, const char *word, const char **ret_text)
 {
 	struct values values = { &self->scope, self->stage, false };
 	int r = lower_expand(self->lower, &values, word, &instr->pos, ret_text);
@@ -19,12 +20,12 @@ static int known_word(struct making *self, const struct df_instr *instr, const c
 	return r;
 }
 
-static int bad(struct making *self, const struct df_instr *instr, const char *what, const char *text)
+static int bad(struct making *self, const struct ix_df_instr *instr, const char *what, const char *text)
 {
-	return df_err(self->lower->file, self->lower->err, &instr->pos, "%s%s", what, text);
+	return ix_df_err(self->lower->file, self->lower->err, &instr->pos, "%s%s", what, text);
 }
 
-static int check_ports(struct making *self, const struct df_instr *instr, const char *text)
+static int check_ports(struct making *self, const struct ix_df_instr *instr, const char *text)
 {
 	ix_auto_free char *copy = ix_strdup(text);
 	char *rest, *word, proto[5];
@@ -38,7 +39,7 @@ static int check_ports(struct making *self, const struct df_instr *instr, const 
 }
 
 /* text: NULL when it is not known yet. */
-static int check_word(struct making *self, const struct df_instr *instr, const char *text)
+static int check_word(struct making *self, const struct ix_df_instr *instr, const char *text)
 {
 	if (!text) {
 		if (instr->kind == IX_STEP_EXPOSE || instr->kind == IX_STEP_VOLUME || instr->kind == IX_STEP_STOPSIGNAL)
@@ -54,7 +55,7 @@ static int check_word(struct making *self, const struct df_instr *instr, const c
 	return 0;
 }
 
-static int check_mode(struct making *self, const struct df_instr *instr, const char *word)
+static int check_mode(struct making *self, const struct ix_df_instr *instr, const char *word)
 {
 	struct ix_mode_change change;
 	const char *text;
@@ -68,17 +69,17 @@ static int check_mode(struct making *self, const struct df_instr *instr, const c
 }
 
 /* Whether they can be read at all; what they are is seen when they are used. */
-static int check_destination(struct making *self, const struct df_instr *instr)
+static int check_destination(struct making *self, const struct ix_df_instr *instr)
 {
-	const char *owner = df_flag_value(instr, "chown"), *text;
+	const char *owner = ix_df_flag_value(instr, "chown"), *text;
 	int r = owner ? known_word(self, instr, owner, &text) : 0;
 
 	return r < 0 || !instr->dest ? r : known_word(self, instr, instr->dest, &text);
 }
 
-int lower_validate(struct making *self, const struct df_instr *instr)
+int lower_validate(struct making *self, const struct ix_df_instr *instr)
 {
-	const char *mode = df_flag_value(instr, "chmod"), *text;
+	const char *mode = ix_df_flag_value(instr, "chmod"), *text;
 	int r = mode ? check_mode(self, instr, mode) : 0;
 
 	switch (instr->kind) {

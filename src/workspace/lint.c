@@ -11,6 +11,7 @@
 #include "context/context.h"
 #include "dockerfile/dockerfile.h"
 #include "graph/graph.h"
+#include "syntax/syntax.h"
 #include "workspace_int.h"
 
 /* The build checks of a Dockerfile with what only a workspace knows: ignore files, and base images. */

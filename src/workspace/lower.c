@@ -16,6 +16,7 @@
 #include "graph/graph.h"
 #include "oci/image.h"
 #include "project/project.h"
+#include "syntax/syntax.h"
 #include "workspace_int.h"
 
 enum { DEPTH_MAX = 200 };

@@ -11,7 +11,6 @@
 #include "base/str.h"
 #include "cache/cache.h"
 #include "context/context.h"
-#include "dockerfile/dockerfile.h"
 #include "graph/graph.h"
 #include "plan/plan.h"
 #include "project/project.h"
@@ -20,6 +19,7 @@
 #include "report/report.h"
 #include "state/state.h"
 #include "store/store.h"
+#include "syntax/syntax.h"
 #include "workspace_int.h"
 
 /* --store, the configuration, $IX_STORE, root's or the user's own place. */

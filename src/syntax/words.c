@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 static void push(struct ix_arena *arena, char ***words, size_t *nwords, const char *text, size_t len)
 {

@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 struct ix_pos df_pos(const struct ix_dockerfile *file, const struct df_line *line, const char *at)
 {
@@ -109,8 +109,8 @@ static int read_logical(struct df_lexer *lexer, struct raw *raw, struct joiner *
 	}
 	/* Told, as docker does, of the instruction's last line. */
 	if (empty)
-		df_check(file, DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, lexer->line, 1 }, lexer->line, "",
-			 "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
+		ix_df_check(file, IX_DF_NO_EMPTY_CONTINUATION, &(struct ix_pos){ file->name, lexer->line, 1 }, lexer->line, "",
+			    "Empty continuation line found in: %s", ix_buf_str(&joiner->text));
 	return 0;
 }
 
@@ -199,11 +199,11 @@ static int apply_directive(struct df_lexer *lexer, const char *key, const char *
 	const struct ix_pos pos = { file->name, lexer->line, 1 };
 
 	if (ix_strv_has(seen, key))
-		return df_err(file, err, &pos, "only one %s parser directive can be used", key);
+		return ix_df_err(file, err, &pos, "only one %s parser directive can be used", key);
 	ix_strv_add(seen, key);
 	if (strcmp(key, "escape") == 0) {
 		if (strcmp(value, "\\") != 0 && strcmp(value, "`") != 0)
-			return df_err(file, err, &pos, "invalid escape token '%s' does not match ` or \\", value);
+			return ix_df_err(file, err, &pos, "invalid escape token '%s' does not match ` or \\", value);
 		file->escape = *value;
 	}
 	if (strcmp(key, "check") == 0)
@@ -308,10 +308,10 @@ static int read_body(struct df_lexer *lexer, const struct ix_pos *pos, struct ix
 		ix_buf_put(&whole, before.text, before.whole);
 	}
 	lexer->of_lines = true;
-	return df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
+	return ix_df_err(lexer->file, err, pos, "unterminated heredoc: no line says %s", doc->name);
 }
 
-int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *operands, struct df_instr *instr, struct ix_err *err)
+int df_read_heredocs(struct df_lexer *lexer, struct df_line *line, const char *operands, struct ix_df_instr *instr, struct ix_err *err)
 {
 	struct ix_arena *arena = lexer->file->arena;
 	struct ix_pos pos = df_pos(lexer->file, line, operands);

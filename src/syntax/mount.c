@@ -4,19 +4,19 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 struct parse {
 	const struct ix_dockerfile *file;
-	const struct df_flag *flag;
-	const struct df_expander *expander;
-	struct df_mount *out;
+	const struct ix_df_flag *flag;
+	const struct ix_df_expander *expander;
+	struct ix_df_mount *out;
 	bool has_type, has_size, has_sharing, has_access;
 };
 
 static int bad(struct parse *self, struct ix_err *err, const char *key, const char *value)
 {
-	return df_err(self->file, err, &self->flag->pos, "invalid value for '%s': %s", key, value ? value : "(none)");
+	return ix_df_err(self->file, err, &self->flag->pos, "invalid value for '%s': %s", key, value ? value : "(none)");
 }
 
 /* As Go reads booleans; the key alone says yes. */
@@ -71,9 +71,9 @@ static int set_type(struct parse *self, const char *value, struct ix_err *err)
 		}
 	}
 	near = ix_nearest(value ? value : "", names, IX_ARRAY_LEN(kinds));
-	return df_err(self->file, err, &self->flag->pos,
-		      near ? "unsupported mount type \"%s\" (did you mean %s?)" : "unsupported mount type \"%s\"", value ? value : "",
-		      near);
+	return ix_df_err(self->file, err, &self->flag->pos,
+			 near ? "unsupported mount type \"%s\" (did you mean %s?)" : "unsupported mount type \"%s\"", value ? value : "",
+			 near);
 }
 
 static int set_sharing(struct parse *self, const char *value, struct ix_err *err)
@@ -87,7 +87,8 @@ static int set_sharing(struct parse *self, const char *value, struct ix_err *err
 			return 0;
 		}
 	}
-	return df_err(self->file, err, &self->flag->pos, "unsupported sharing value \"%s\": shared, private or locked", value ? value : "");
+	return ix_df_err(self->file, err, &self->flag->pos, "unsupported sharing value \"%s\": shared, private or locked",
+			 value ? value : "");
 }
 
 static int set_number(struct parse *self, const char *key, const char *value, bool *has, uint32_t *number, struct ix_err *err)
@@ -131,10 +132,11 @@ static int set_key(struct parse *self, const char *key, const char *value, struc
 		return truth(value, &mount->required) ? 0 : bad(self, err, key, value);
 	near = ix_nearest(key, keys, IX_ARRAY_LEN(keys));
 	if (!near || strcmp(near, key) != 0)
-		return df_err(self->file, err, &self->flag->pos,
-			      near ? "unexpected key '%s' in '--mount' (did you mean %s?)" : "unexpected key '%s' in '--mount'", key, near);
+		return ix_df_err(self->file, err, &self->flag->pos,
+				 near ? "unexpected key '%s' in '--mount' (did you mean %s?)" : "unexpected key '%s' in '--mount'", key,
+				 near);
 	if (!value)
-		return df_err(self->file, err, &self->flag->pos, "invalid field '%s' must be a key=value pair", key);
+		return ix_df_err(self->file, err, &self->flag->pos, "invalid field '%s' must be a key=value pair", key);
 	if (strcmp(key, "from") == 0)
 		self->out->from = ix_arena_strdup(arena, value);
 	else if (strcmp(key, "source") == 0 || strcmp(key, "src") == 0)
@@ -177,7 +179,8 @@ static int check(struct parse *self, struct ix_err *err)
 	else if (mount->required && mount->kind != IX_MOUNT_SECRET && mount->kind != IX_MOUNT_SSH)
 		wrong = "required";
 	if (wrong)
-		return df_err(self->file, err, &self->flag->pos, "unexpected key '%s' for mount type '%s'", wrong, kinds[mount->kind].name);
+		return ix_df_err(self->file, err, &self->flag->pos, "unexpected key '%s' for mount type '%s'", wrong,
+				 kinds[mount->kind].name);
 	if (mount->kind == IX_MOUNT_SECRET) {
 		/* src is an old spelling of id. */
 		if (!mount->id && mount->source)
@@ -188,14 +191,14 @@ static int check(struct parse *self, struct ix_err *err)
 		if (mount->target && !*mount->target)
 			mount->target = NULL;
 		if (!mount->id && !mount->target)
-			return df_err(self->file, err, &self->flag->pos, "invalid secret mount. one of source, target required");
+			return ix_df_err(self->file, err, &self->flag->pos, "invalid secret mount. one of source, target required");
 		return 0;
 	}
 	if (mount->kind == IX_MOUNT_SSH) {
 		if (mount->target && !*mount->target)
 			mount->target = NULL;
 		if (mount->source)
-			return df_err(self->file, err, &self->flag->pos, "unexpected key 'source' for mount type 'ssh'");
+			return ix_df_err(self->file, err, &self->flag->pos, "unexpected key 'source' for mount type 'ssh'");
 		return 0;
 	}
 	/* The working directory, unless it says another. */
@@ -258,14 +261,14 @@ static char *next_field(char **text)
 	return start;
 }
 
-int df_parse_mount(const struct ix_dockerfile *file, const struct df_flag *flag, const struct df_expander *expander,
-		   struct df_mount *ret_mount, struct ix_err *err)
+int ix_df_parse_mount(const struct ix_dockerfile *file, const struct ix_df_flag *flag, const struct ix_df_expander *expander,
+		      struct ix_df_mount *ret_mount, struct ix_err *err)
 {
 	struct parse self = { .file = file, .flag = flag, .expander = expander, .out = ret_mount };
 	ix_auto_free char *copy = ix_strdup(flag->value);
 	char *rest = copy, *field;
 
-	*ret_mount = (struct df_mount){ .mount.kind = IX_MOUNT_BIND };
+	*ret_mount = (struct ix_df_mount){ .mount.kind = IX_MOUNT_BIND };
 	while ((field = next_field(&rest)) != NULL) {
 		int r = take_field(&self, field, err);
 

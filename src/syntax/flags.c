@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 /* How a flag is written, whatever instruction it belongs to. */
 static const struct {
@@ -45,7 +45,7 @@ static int add_flag(struct df_making *self, const struct df_word *word, const ch
 		    struct ix_err *err)
 {
 	const char *equals = memchr(text, '=', len);
-	struct df_flag flag = { .pos = *pos };
+	struct ix_df_flag flag = { .pos = *pos };
 	size_t n;
 
 	flag.name = ix_arena_strndup(self->file->arena, text + 2, (equals ? (size_t)(equals - text) : len) - 2);
@@ -53,16 +53,16 @@ static int add_flag(struct df_making *self, const struct df_word *word, const ch
 	if (!known(word, flag.name, &n)) {
 		const char *near = ix_nearest(flag.name, word->flags, n);
 
-		return df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name,
-			      near);
+		return ix_df_err(self->file, err, pos, near ? "unknown flag: --%s (did you mean --%s?)" : "unknown flag: --%s", flag.name,
+				 near);
 	}
-	if (df_has_flag(self->instr, flag.name) && !repeats(flag.name))
-		return df_err(self->file, err, pos, "duplicate flag specified: --%s", flag.name);
+	if (ix_df_has_flag(self->instr, flag.name) && !repeats(flag.name))
+		return ix_df_err(self->file, err, pos, "duplicate flag specified: --%s", flag.name);
 	if (is_boolean(flag.name)) {
 		if (flag.value && !ix_strcaseeq(flag.value, "true") && !ix_strcaseeq(flag.value, "false"))
-			return df_err(self->file, err, pos, "expecting boolean value for flag --%s, not: %s", flag.name, flag.value);
+			return ix_df_err(self->file, err, pos, "expecting boolean value for flag --%s, not: %s", flag.name, flag.value);
 	} else if (!flag.value) {
-		return df_err(self->file, err, pos, "missing a value on flag: --%s", flag.name);
+		return ix_df_err(self->file, err, pos, "missing a value on flag: --%s", flag.name);
 	}
 	*IX_ARENA_PUSH(self->file->arena, self->instr->flags, self->instr->nflags) = flag;
 	return 0;
@@ -107,7 +107,7 @@ int df_parse_flags(struct df_making *self, const struct df_word *word, struct ix
 	return 0;
 }
 
-const char *df_flag_value(const struct df_instr *instr, const char *name)
+const char *ix_df_flag_value(const struct ix_df_instr *instr, const char *name)
 {
 	for (size_t i = 0; i < instr->nflags; i++)
 		if (strcmp(instr->flags[i].name, name) == 0)
@@ -115,7 +115,7 @@ const char *df_flag_value(const struct df_instr *instr, const char *name)
 	return NULL;
 }
 
-bool df_has_flag(const struct df_instr *instr, const char *name)
+bool ix_df_has_flag(const struct ix_df_instr *instr, const char *name)
 {
 	for (size_t i = 0; i < instr->nflags; i++)
 		if (strcmp(instr->flags[i].name, name) == 0)
@@ -123,9 +123,9 @@ bool df_has_flag(const struct df_instr *instr, const char *name)
 	return false;
 }
 
-bool df_flag_true(const struct df_instr *instr, const char *name)
+bool ix_df_flag_true(const struct ix_df_instr *instr, const char *name)
 {
-	const char *value = df_flag_value(instr, name);
+	const char *value = ix_df_flag_value(instr, name);
 
-	return df_has_flag(instr, name) && (!value || ix_strcaseeq(value, "true"));
+	return ix_df_has_flag(instr, name) && (!value || ix_strcaseeq(value, "true"));
 }

@@ -5,11 +5,11 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 static int err_here(struct df_making *self, struct ix_err *err, const char *what)
 {
-	return df_err(self->file, err, &self->instr->pos, "%s %s", self->instr->word, what);
+	return ix_df_err(self->file, err, &self->instr->pos, "%s %s", self->instr->word, what);
 }
 
 /* --- operand forms --- */
@@ -46,7 +46,7 @@ static int operands_one(struct df_making *self, struct ix_err *err)
 /* Exec form, or the rest of the line for a shell. */
 static int operands_command(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 
 	switch (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords)) {
 	case DF_JSON_LIST:
@@ -77,7 +77,7 @@ static int parse_run(struct df_making *self, struct ix_err *err)
  * order docker copies them. */
 static void name_heredocs(struct df_making *self)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	size_t files = 0;
 
 	if (instr->ndocs == 0)
@@ -91,7 +91,7 @@ static void name_heredocs(struct df_making *self)
 
 static int parse_copy(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	int r;
 
 	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) == DF_JSON_LIST) {
@@ -118,7 +118,7 @@ static int parse_copy(struct df_making *self, struct ix_err *err)
 static int parse_pairs(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	char **words = NULL;
 	size_t n = 0;
 
@@ -132,8 +132,8 @@ static int parse_pairs(struct df_making *self, struct ix_err *err)
 		self->lexer->of_lines = !*rest;
 		if (!*rest)
 			return err_here(self, err, "must have two arguments");
-		df_check(self->file, DF_LEGACY_KEY_VALUE, &instr->pos, instr->last_line, instr->comment,
-			 "\"%s key=value\" should be used instead of legacy \"%s key value\" format", instr->word, instr->word);
+		ix_df_check(self->file, IX_DF_LEGACY_KEY_VALUE, &instr->pos, instr->last_line, instr->comment,
+			    "\"%s key=value\" should be used instead of legacy \"%s key value\" format", instr->word, instr->word);
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = words[0];
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, rest);
 		return 0;
@@ -143,8 +143,8 @@ static int parse_pairs(struct df_making *self, struct ix_err *err)
 
 		self->lexer->of_lines = !equals;
 		if (!equals)
-			return df_err(self->file, err, &instr->pos,
-				      "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
+			return ix_df_err(self->file, err, &instr->pos,
+					 "Syntax error - can't find = in \"%s\". Must be of the form: name=value", words[i]);
 		if (equals == words[i])
 			return err_here(self, err, "names can not be blank");
 		*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strndup(arena, words[i], (size_t)(equals - words[i]));
@@ -157,7 +157,7 @@ static int parse_pairs(struct df_making *self, struct ix_err *err)
 static int parse_arg(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	char **words = NULL;
 	size_t n = 0;
 
@@ -184,7 +184,7 @@ static int parse_arg(struct df_making *self, struct ix_err *err)
 
 static int parse_from(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 
 	df_split_blanks(self->file->arena, self->operands, &instr->words, &instr->nwords);
 	if (instr->nwords != 1 && !(instr->nwords == 3 && ix_strcaseeq(instr->words[1], "AS")))
@@ -194,7 +194,7 @@ static int parse_from(struct df_making *self, struct ix_err *err)
 
 static int parse_shell(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 
 	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) != DF_JSON_LIST)
 		return err_here(self, err, "requires the arguments to be in JSON form");
@@ -204,7 +204,7 @@ static int parse_shell(struct df_making *self, struct ix_err *err)
 
 static int parse_volume(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 
 	if (df_json_list(self->file->arena, self->operands, &instr->words, &instr->nwords) == DF_JSON_LIST)
 		instr->exec = true;
@@ -215,7 +215,7 @@ static int parse_volume(struct df_making *self, struct ix_err *err)
 
 static int health_flags(struct df_making *self, struct ix_err *err)
 {
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	struct {
 		const char *name;
 		int64_t *value;
@@ -223,24 +223,24 @@ static int health_flags(struct df_making *self, struct ix_err *err)
 				{ "timeout", &instr->timeout },
 				{ "start-period", &instr->start_period },
 				{ "start-interval", &instr->start_interval } };
-	const char *retries = df_flag_value(instr, "retries");
+	const char *retries = ix_df_flag_value(instr, "retries");
 	uint64_t n;
 
 	for (size_t i = 0; i < IX_ARRAY_LEN(durations); i++) {
-		const char *text = df_flag_value(instr, durations[i].name);
+		const char *text = ix_df_flag_value(instr, durations[i].name);
 
 		if (!text || !*text)
 			continue;
 		if (!df_duration(text, durations[i].value))
-			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s",
-				      durations[i].name, text);
+			return ix_df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: not a duration, as 30s or 1m30s",
+					 durations[i].name, text);
 		if (*durations[i].value != 0 && *durations[i].value < 1000000)
-			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name,
-				      text);
+			return ix_df_err(self->file, err, &instr->pos, "HEALTHCHECK --%s=%s: cannot be less than 1ms", durations[i].name,
+					 text);
 	}
 	if (retries && *retries) {
 		if (!ix_parse_u64(retries, 1 << 30, &n))
-			return df_err(self->file, err, &instr->pos, "HEALTHCHECK --retries=%s: not a number", retries);
+			return ix_df_err(self->file, err, &instr->pos, "HEALTHCHECK --retries=%s: not a number", retries);
 		instr->retries = (int)n;
 	}
 	return 0;
@@ -249,7 +249,7 @@ static int health_flags(struct df_making *self, struct ix_err *err)
 static int parse_healthcheck(struct df_making *self, struct ix_err *err)
 {
 	struct ix_arena *arena = self->file->arena;
-	struct df_instr *instr = self->instr;
+	struct ix_df_instr *instr = self->instr;
 	size_t len = strcspn(self->operands, " \t[");
 	char **command = NULL;
 	size_t n = 0;
@@ -268,7 +268,7 @@ static int parse_healthcheck(struct df_making *self, struct ix_err *err)
 		return *rest ? err_here(self, err, "NONE takes no arguments") : 0;
 	}
 	if (!ix_strcaseeq(type, "CMD"))
-		return df_err(self->file, err, &instr->pos, "unknown type \"%s\" in HEALTHCHECK (try CMD)", type);
+		return ix_df_err(self->file, err, &instr->pos, "unknown type \"%s\" in HEALTHCHECK (try CMD)", type);
 	if (!*rest)
 		return err_here(self, err, "missing command after HEALTHCHECK CMD");
 	*IX_ARENA_PUSH(arena, instr->words, instr->nwords) = ix_arena_strdup(arena, "CMD");
@@ -284,7 +284,7 @@ static int parse_onbuild(struct df_making *self, struct ix_err *err)
 {
 	struct df_line inner = *self->line;
 	size_t skip = (size_t)(self->operands - self->line->text);
-	struct df_instr trigger;
+	struct ix_df_instr trigger;
 	ix_auto_buf text = { 0 };
 	int r = operands_one(self, err);
 
@@ -317,7 +317,7 @@ static const struct df_word words[] = {
 	{ "ENTRYPOINT", IX_STEP_ENTRYPOINT, operands_command, { NULL }, true },
 	{ "ENV", IX_STEP_ENV, parse_pairs, { NULL }, true },
 	{ "EXPOSE", IX_STEP_EXPOSE, parse_expose, { NULL }, true },
-	{ "FROM", DF_FROM, parse_from, { "platform" }, false },
+	{ "FROM", IX_DF_FROM, parse_from, { "platform" }, false },
 	{ "HEALTHCHECK",
 	  IX_STEP_HEALTHCHECK,
 	  parse_healthcheck,
@@ -366,7 +366,7 @@ static int skip_heredocs(struct df_making *self, const struct df_word *word, str
 	return ix_err_code(err);
 }
 
-int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct df_instr *ret_instr, struct ix_err *err)
+int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, struct ix_df_instr *ret_instr, struct ix_err *err)
 {
 	struct df_making self = { .lexer = lexer, .file = lexer->file, .line = line, .instr = ret_instr };
 	size_t len = strcspn(line->text, " \t");
@@ -375,22 +375,22 @@ int df_parse_instr(struct df_lexer *lexer, struct df_line *line, bool onbuild, s
 
 	for (char *c = name; *c; c++)
 		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
-	*ret_instr = (struct df_instr){ .word = name,
-					.written = ix_arena_strndup(lexer->file->arena, line->text, len),
-					.comment = line->comment,
-					.pos = df_pos(lexer->file, line, NULL),
-					.last_line = line->last_line,
-					.text = line->text };
+	*ret_instr = (struct ix_df_instr){ .word = name,
+					   .written = ix_arena_strndup(lexer->file->arena, line->text, len),
+					   .comment = line->comment,
+					   .pos = df_pos(lexer->file, line, NULL),
+					   .last_line = line->last_line,
+					   .text = line->text };
 	word = find_word(name);
 	if (!word) {
 		const char *near = nearest_word(name);
 		ix_auto_free char *shown = ix_printable(name, 40);
 
-		return df_err(lexer->file, err, &ret_instr->pos,
-			      near ? "unknown instruction: %s (did you mean %s?)" : "unknown instruction: %s", shown, near);
+		return ix_df_err(lexer->file, err, &ret_instr->pos,
+				 near ? "unknown instruction: %s (did you mean %s?)" : "unknown instruction: %s", shown, near);
 	}
 	if (onbuild && !word->trigger)
-		return df_err(lexer->file, err, &ret_instr->pos, "%s isn't allowed as an ONBUILD trigger", name);
+		return ix_df_err(lexer->file, err, &ret_instr->pos, "%s isn't allowed as an ONBUILD trigger", name);
 	ret_instr->kind = word->kind;
 	self.operands = line->text + len;
 	self.operands += strspn(self.operands, " \t");

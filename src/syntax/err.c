@@ -3,10 +3,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "dockerfile_int.h"
 #include "graph/graph.h"
+#include "syntax_int.h"
 
-int df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
+int ix_df_err(const struct ix_dockerfile *file, struct ix_err *err, const struct ix_pos *pos, const char *fmt, ...)
 {
 	ix_auto_buf text = { 0 };
 	va_list args;

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "dockerfile_int.h"
+#include "syntax_int.h"
 
 /* The grammar of image references, [host[:port]/]path[:tag][@digest], for mistakes that can be told without asking anybody. */
 
@@ -94,7 +94,7 @@ static bool names_host(const char *text, size_t len)
 	return false;
 }
 
-bool df_reference_valid(const char *text)
+bool ix_df_reference_valid(const char *text)
 {
 	const char *at = strchr(text, '@'), *slash = strchr(text, '/'), *start = text, *colon;
 	const char *end = at ? at : text + strlen(text);
