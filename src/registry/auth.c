@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "credentials/credentials.h"
 #include "http/http.h"
 #include "registry/message_int.h"
 #include "registry/token_int.h"
@@ -165,18 +166,18 @@ int endpoint_settle(struct ix_registry *registry, struct endpoint *ep, struct ix
 
 /* --- headers --- */
 
-static int find_creds(struct ix_registry *registry, const struct endpoint *ep, const char *repository, struct creds *creds,
+static int find_creds(struct ix_registry *registry, const struct endpoint *ep, const char *repository, struct ix_creds *creds,
 		      struct ix_err *err)
 {
 	if (!ep->username)
-		return credentials_find(&registry->credentials, ep->host, repository, creds, err);
+		return ix_credentials_find(registry->credentials, ep->host, repository, creds, err);
 	creds->username = ix_strdup(ep->username);
 	ix_secret_copy(&creds->password, &ep->password);
 	creds->source = ix_strdup("the configuration");
 	return 0;
 }
 
-static int get_token(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const struct creds *creds,
+static int get_token(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const struct ix_creds *creds,
 		     struct grant *grant, struct ix_err *err)
 {
 	ix_auto_secret token = { 0 }, refresh = { 0 };
@@ -200,13 +201,13 @@ static int get_token(struct ix_registry *registry, struct endpoint *ep, const st
 static int make_header(struct ix_registry *registry, struct endpoint *ep, const char *repository, const struct challenge *challenge,
 		       struct grant *grant, struct ix_err *err)
 {
-	auto_creds creds = { 0 };
+	ix_auto_creds creds = { 0 };
 
 	ix_secret_release(&grant->header);
 	int r = find_creds(registry, ep, repository, &creds, err);
 	if (r < 0)
 		return r;
-	grant->had_credentials = creds_known(&creds);
+	grant->had_credentials = ix_creds_known(&creds);
 	grant->fresh_until_ms = ix_now_ms() + BASIC_FRESH_MS;
 	if (challenge->kind == CHALLENGE_BEARER && creds.registry.value) {
 		ix_secret_take(&grant->header, ix_asprintf("Bearer %s", creds.registry.value));
@@ -275,7 +276,7 @@ static bool revise(const struct asked *asked, const struct challenge *challenge)
 	if (widened || (used->value && ix_secret_eq(used, &grant->header))) {
 		ix_secret_release(&grant->header);
 		grant->failed_until_ms = 0;
-		credentials_refused(&asked->registry->credentials, asked->ep->host);
+		ix_credentials_refused(asked->registry->credentials, asked->ep->host);
 	}
 	pthread_mutex_unlock(&grant->lock);
 	return widened;

@@ -8,8 +8,8 @@
 #include <pthread.h>
 
 #include "base/map.h"
+#include "credentials/credentials.h"
 #include "http/http.h"
-#include "registry/credentials_int.h"
 #include "registry/endpoint_int.h"
 #include "registry/flight_int.h"
 #include "registry/registry.h"
@@ -17,7 +17,7 @@
 struct ix_registry {
 	struct ix_http *http;
 	struct hosts hosts;
-	struct credentials credentials;
+	struct ix_credentials *credentials;
 	struct flights uploads; /* under way, by repository and digest */
 	void (*warn)(void *data, const char *host, const char *text);
 	void *warn_data;

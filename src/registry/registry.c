@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "credentials/credentials.h"
 #include "http/http.h"
 #include "registry/auth_int.h"
 
@@ -17,7 +18,7 @@ int ix_registry_new(const struct ix_registry_opts *opts, struct ix_registry **re
 	registry->warn = opts->warn;
 	registry->warn_data = opts->warn_data;
 	pthread_mutex_init(&registry->told_lock, NULL);
-	credentials_init(&registry->credentials, opts->docker_config);
+	registry->credentials = ix_credentials_new(opts->docker_config);
 	int r = hosts_init(&registry->hosts, &auth_site_ops, opts->hosts, opts->nhosts, err);
 	if (r < 0) {
 		ix_registry_free(registry);
@@ -33,7 +34,7 @@ void ix_registry_free(struct ix_registry *registry)
 		return;
 	ix_http_free(registry->http);
 	hosts_release(&registry->hosts);
-	credentials_release(&registry->credentials);
+	ix_credentials_free(registry->credentials);
 	flights_release(&registry->uploads);
 	ix_map_release(&registry->told);
 	pthread_mutex_destroy(&registry->told_lock);

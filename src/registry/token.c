@@ -25,7 +25,7 @@ struct talk {
 	struct endpoint *ep;
 	const struct challenge *challenge;
 	const char *scope;
-	const struct creds *creds;
+	const struct ix_creds *creds;
 	long status; /* of the last answer */
 	struct ix_buf answer;
 
@@ -144,7 +144,7 @@ static bool other_way(const struct talk *talk, bool posted)
 
 static int ask_with_password(struct talk *talk, struct ix_err *err)
 {
-	const struct creds *creds = talk->creds;
+	const struct ix_creds *creds = talk->creds;
 	struct ix_err posted;
 	int r = ask_get(talk, creds->username, creds->password.value, err);
 
@@ -159,7 +159,7 @@ static int ask_with_password(struct talk *talk, struct ix_err *err)
 
 static int ask_with_refresh(struct talk *talk, const char *refresh, struct ix_err *err)
 {
-	const struct creds *creds = talk->creds;
+	const struct ix_creds *creds = talk->creds;
 	struct ix_err second;
 	int r = ask_post(talk, "refresh_token", refresh, err);
 
@@ -185,7 +185,7 @@ static int ask_any(struct talk *talk, const char *refresh, struct ix_err *err)
 }
 
 int token_fetch(struct ix_registry *registry, struct endpoint *ep, const struct challenge *challenge, const char *scope,
-		const struct creds *creds, struct ix_secret *ret_token, struct ix_secret *refresh, uint64_t *ret_lifetime_ms,
+		const struct ix_creds *creds, struct ix_secret *ret_token, struct ix_secret *refresh, uint64_t *ret_lifetime_ms,
 		struct ix_err *err)
 {
 	struct talk talk = {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "registry/authfile_int.h"
+#include "credentials/authfile_int.h"
 
 /* "joe:s3cret" */
 #define JOE "am9lOnMzY3JldA=="
@@ -22,7 +22,7 @@ static void auth_is_split_at_the_first_colon(void **state)
 {
 	auto_authfile file = { 0 };
 	struct ix_err err;
-	const struct creds *creds;
+	const struct ix_creds *creds;
 
 	(void)state;
 	/* joe:a:b, with the NULs docker leaves behind on some platforms */

@@ -1,4 +1,4 @@
-#include "registry/authfile_int.h"
+#include "credentials/authfile_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +15,24 @@
 
 enum { ENTRIES_MAX = 10000 };
 
-bool creds_known(const struct creds *creds)
+bool ix_creds_known(const struct ix_creds *creds)
 {
 	return creds->password.value || creds->identity.value || creds->registry.value;
 }
 
-void creds_release(struct creds *creds)
+void ix_creds_release(struct ix_creds *creds)
 {
 	free(creds->username);
 	ix_secret_release(&creds->password);
 	ix_secret_release(&creds->identity);
 	ix_secret_release(&creds->registry);
 	free(creds->source);
-	*creds = (struct creds){ 0 };
+	*creds = (struct ix_creds){ 0 };
 }
 
-void creds_copy(struct creds *to, const struct creds *from)
+void creds_copy(struct ix_creds *to, const struct ix_creds *from)
 {
-	creds_release(to);
+	ix_creds_release(to);
 	to->username = ix_strdup(from->username);
 	ix_secret_copy(&to->password, &from->password);
 	ix_secret_copy(&to->identity, &from->identity);
@@ -75,7 +75,7 @@ static const char *text_member(const json_t *object, const char *key)
 }
 
 /* "auth" is base64 of name:password; docker pads it with NULs on some platforms. */
-static int split_auth(const char *auth, struct creds *creds)
+static int split_auth(const char *auth, struct ix_creds *creds)
 {
 	size_t len;
 	char *text = ix_base64_decode(auth, &len);
@@ -91,7 +91,7 @@ static int split_auth(const char *auth, struct creds *creds)
 	return r;
 }
 
-static int parse_entry(const char *key, const json_t *value, const char *name, struct creds *creds, struct ix_err *err)
+static int parse_entry(const char *key, const json_t *value, const char *name, struct ix_creds *creds, struct ix_err *err)
 {
 	const char *auth = text_member(value, "auth");
 
@@ -181,7 +181,7 @@ void authfile_release(struct authfile *file)
 {
 	for (size_t i = 0; i < file->count; i++) {
 		free(file->entries[i].key);
-		creds_release(&file->entries[i].creds);
+		ix_creds_release(&file->entries[i].creds);
 	}
 	free(file->entries);
 	ix_strv_release(&file->helpers);
@@ -189,7 +189,7 @@ void authfile_release(struct authfile *file)
 	*file = (struct authfile){ 0 };
 }
 
-const struct creds *authfile_find(const struct authfile *file, const char *host, const char *repository)
+const struct ix_creds *authfile_find(const struct authfile *file, const char *host, const char *repository)
 {
 	ix_auto_free char *path = ix_asprintf("%s/%s", is_hub(host) ? "docker.io" : host, repository ? repository : "");
 
@@ -197,7 +197,7 @@ const struct creds *authfile_find(const struct authfile *file, const char *host,
 		char *slash = strrchr(path, '/');
 
 		for (size_t i = 0; i < file->count; i++)
-			if (strcmp(file->entries[i].key, path) == 0 && creds_known(&file->entries[i].creds))
+			if (strcmp(file->entries[i].key, path) == 0 && ix_creds_known(&file->entries[i].creds))
 				return &file->entries[i].creds;
 		if (!slash)
 			return NULL;

@@ -2,32 +2,21 @@
  * docker's config.json, its older twin .dockercfg and containers' auth.json: who logs in where. Parsing and looking up are pure; who reads
  * which file is credentials.c.
  */
-#ifndef IX_REGISTRY_AUTHFILE_INT_H
-#define IX_REGISTRY_AUTHFILE_INT_H
+#ifndef IX_CREDENTIALS_AUTHFILE_INT_H
+#define IX_CREDENTIALS_AUTHFILE_INT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
 #include "base/str.h"
-#include "http/http.h"
+#include "credentials/credentials.h"
 
-/* What opens one door. All NULL: nothing is known. */
-struct creds {
-	char *username;
-	struct ix_secret password;
-	struct ix_secret identity; /* refresh token for the token server */
-	struct ix_secret registry; /* bearer token for the registry itself */
-	char *source;              /* for messages: "~/.docker/config.json", "docker-credential-pass" */
-};
-bool creds_known(const struct creds *creds);
-void creds_copy(struct creds *to, const struct creds *from);
-void creds_release(struct creds *creds);
-#define auto_creds ix_scoped(creds_release) struct creds
+void creds_copy(struct ix_creds *to, const struct ix_creds *from);
 
 struct authfile_entry {
 	char *key; /* "host[:port][/path]", without scheme; Docker Hub's many names are "docker.io" */
-	struct creds creds;
+	struct ix_creds creds;
 };
 
 struct authfile {
@@ -45,7 +34,7 @@ void authfile_release(struct authfile *file);
 /* "https://index.docker.io/v1/" and its like as entries have it. Caller frees. */
 char *authfile_key(const char *key);
 /* The entry for the longest prefix of host/repository; NULL when there is none. */
-const struct creds *authfile_find(const struct authfile *file, const char *host, const char *repository);
+const struct ix_creds *authfile_find(const struct authfile *file, const char *host, const char *repository);
 /* The helper responsible for host: credHelpers, else credsStore, else NULL. */
 const char *authfile_helper(const struct authfile *file, const char *host);
 

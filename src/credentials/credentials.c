@@ -1,4 +1,4 @@
-#include "registry/credentials_int.h"
+#include "credentials/credentials_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/fsutil.h"
 #include "base/trace.h"
-#include "registry/helper_int.h"
+#include "credentials/helper_int.h"
 
 enum { AUTHFILE_MAX = 1 << 20, HELPER_FRESH_MS = 5 * 60 * 1000 };
 
@@ -18,28 +18,33 @@ struct helper_answer {
 	struct helper_answer *next;
 	char *helper;
 	char *host;
-	struct creds creds;
+	struct ix_creds creds;
 	uint64_t at_ms;
 };
 
-void credentials_init(struct credentials *credentials, const char *docker_config)
+struct ix_credentials *ix_credentials_new(const char *docker_config)
 {
-	*credentials = (struct credentials){ .docker_config = ix_strdup(docker_config) };
+	struct ix_credentials *credentials = ix_calloc(1, sizeof(*credentials));
+
+	credentials->docker_config = ix_strdup(docker_config);
 	pthread_mutex_init(&credentials->lock, NULL);
+	return credentials;
 }
 
 static void answer_free(struct helper_answer *answer)
 {
 	free(answer->helper);
 	free(answer->host);
-	creds_release(&answer->creds);
+	ix_creds_release(&answer->creds);
 	free(answer);
 }
 
-void credentials_release(struct credentials *credentials)
+void ix_credentials_free(struct ix_credentials *credentials)
 {
 	struct helper_answer *answer, *next;
 
+	if (!credentials)
+		return;
 	for (answer = credentials->answers; answer; answer = next) {
 		next = answer->next;
 		answer_free(answer);
@@ -49,10 +54,11 @@ void credentials_release(struct credentials *credentials)
 	free(credentials->files);
 	free(credentials->docker_config);
 	pthread_mutex_destroy(&credentials->lock);
+	free(credentials);
 }
 
 /* Add the file at path, if there is one. Takes path. */
-static int load(struct credentials *credentials, char *path_take, bool legacy, struct ix_err *err)
+static int load(struct ix_credentials *credentials, char *path_take, bool legacy, struct ix_err *err)
 {
 	ix_auto_free char *path = path_take;
 	ix_auto_secret_buf text = IX_BUF_INIT(AUTHFILE_MAX);
@@ -80,7 +86,7 @@ static const char *env(const char *name)
 }
 
 /* What was named on purpose comes first, then the places tools write to. */
-static int load_all(struct credentials *credentials, struct ix_err *err)
+static int load_all(struct ix_credentials *credentials, struct ix_err *err)
 {
 	const char *home = env("HOME"), *run = env("XDG_RUNTIME_DIR"), *config = env("XDG_CONFIG_HOME");
 	const char *docker = env("DOCKER_CONFIG"), *named = env("REGISTRY_AUTH_FILE");
@@ -105,7 +111,7 @@ static int load_all(struct credentials *credentials, struct ix_err *err)
 	return docker ? 0 : load(credentials, ix_asprintf("%s/.dockercfg", home), true, err);
 }
 
-static struct helper_answer *find_answer(struct credentials *credentials, const char *helper, const char *host)
+static struct helper_answer *find_answer(struct ix_credentials *credentials, const char *helper, const char *host)
 {
 	for (struct helper_answer *at = credentials->answers; at; at = at->next)
 		if (strcmp(at->host, host) == 0 && strcmp(at->helper, helper) == 0)
@@ -113,7 +119,7 @@ static struct helper_answer *find_answer(struct credentials *credentials, const 
 	return NULL;
 }
 
-static void forget_answers(struct credentials *credentials, const char *host)
+static void forget_answers(struct ix_credentials *credentials, const char *host)
 {
 	struct helper_answer **at = &credentials->answers;
 
@@ -129,7 +135,8 @@ static void forget_answers(struct credentials *credentials, const char *host)
 	}
 }
 
-static int ask_helper(struct credentials *credentials, const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err)
+static int ask_helper(struct ix_credentials *credentials, const char *helper, const char *host, struct ix_creds *ret_creds,
+		      struct ix_err *err)
 {
 	struct helper_answer *answer = find_answer(credentials, helper, host);
 
@@ -152,7 +159,7 @@ static int ask_helper(struct credentials *credentials, const char *helper, const
 	return 0;
 }
 
-static int find_locked(struct credentials *credentials, const char *host, const char *repository, struct creds *ret_creds,
+static int find_locked(struct ix_credentials *credentials, const char *host, const char *repository, struct ix_creds *ret_creds,
 		       struct ix_err *err)
 {
 	int r;
@@ -166,11 +173,11 @@ static int find_locked(struct credentials *credentials, const char *host, const 
 	for (size_t i = 0; i < credentials->nfiles; i++) {
 		const struct authfile *file = &credentials->files[i];
 		const char *helper = authfile_helper(file, host);
-		const struct creds *found;
+		const struct ix_creds *found;
 
 		if (helper && (r = ask_helper(credentials, helper, host, ret_creds, err)) < 0)
 			return r;
-		if (creds_known(ret_creds))
+		if (ix_creds_known(ret_creds))
 			return 0;
 		found = authfile_find(file, host, repository);
 		if (found) {
@@ -181,7 +188,8 @@ static int find_locked(struct credentials *credentials, const char *host, const 
 	return 0;
 }
 
-int credentials_find(struct credentials *credentials, const char *host, const char *repository, struct creds *ret_creds, struct ix_err *err)
+int ix_credentials_find(struct ix_credentials *credentials, const char *host, const char *repository, struct ix_creds *ret_creds,
+			struct ix_err *err)
 {
 	int r;
 
@@ -198,7 +206,7 @@ int credentials_find(struct credentials *credentials, const char *host, const ch
 	return r;
 }
 
-void credentials_refused(struct credentials *credentials, const char *host)
+void ix_credentials_refused(struct ix_credentials *credentials, const char *host)
 {
 	pthread_mutex_lock(&credentials->lock);
 	forget_answers(credentials, host);

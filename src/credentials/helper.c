@@ -1,4 +1,4 @@
-#include "registry/helper_int.h"
+#include "credentials/helper_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static bool is_helper_name(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(name);
 }
 
-static int parse_answer(const struct ix_buf *output, const char *program, struct creds *creds, struct ix_err *err)
+static int parse_answer(const struct ix_buf *output, const char *program, struct ix_creds *creds, struct ix_err *err)
 {
 	auto_json *json = json_loadb(ix_buf_str(output), output->len, 0, NULL);
 	const char *name = json_string_value(json_object_get(json, "Username"));
@@ -81,7 +81,7 @@ static int run(const char *helper, const char *verb, const char *host, const cha
 	return ix_err_set(err, IX_EFAIL, "%s %s for %s: exit status %d: %s", program, verb, host, status, words);
 }
 
-int helper_get(const char *helper, const char *host, struct creds *ret_creds, struct ix_err *err)
+int helper_get(const char *helper, const char *host, struct ix_creds *ret_creds, struct ix_err *err)
 {
 	ix_auto_free char *program = ix_asprintf("docker-credential-%s", helper);
 	ix_auto_secret_buf output = IX_BUF_INIT(IX_TOKEN_MAX);
