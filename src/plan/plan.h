@@ -62,8 +62,8 @@ struct ix_plan_opts {
 	const char *registry_prefix; /* "host/" for publish names without a host; NULL: docker's rules */
 	bool publish;                /* look the publish names up and mean to publish */
 	bool complete;               /* look up what is beside the images in the registry too, to complete it */
-	struct ix_store *store;      /* for the accounts of earlier builds; may be NULL */
-	const char *remembered;      /* under which they are kept */
+	struct ix_store *store;      /* for the accounts of earlier builds, */
+	const char *remembered;      /* under which they are kept: ix_plan_remember() */
 	const char *const *channels; /* where a record is looked for, the first first */
 	size_t nchannels;
 	struct ix_sink *sink; /* for what is tolerated */

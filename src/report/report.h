@@ -32,7 +32,7 @@ enum ix_outcome {
 	IX_OUTCOME_FAILED,
 	IX_OUTCOME_CANCELED,
 };
-/* "done", "found", "build", "built", "same", "failed", "canceled"; "" for UNSAID. */
+/* "done", "found", "build", "built", "same", "failed", "canceled"; "" for NONE. */
 const char *ix_outcome_text(enum ix_outcome outcome);
 
 struct ix_event {

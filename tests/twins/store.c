@@ -306,13 +306,19 @@ static struct ix_descriptor put(struct ix_store *store, const char *media_type, 
 struct ix_digest twin_store_image(struct ix_store *store, const char *layer, const struct ix_digest *key)
 {
 	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST) };
+	ix_auto_config config = { 0 };
+	struct ix_descriptor *blob;
 	char hex[IX_DIGEST_HEX + 1];
 	struct ix_digest digest;
 	ix_auto_buf json = { 0 };
 	struct ix_err ignored;
 
-	manifest.config = put(store, IX_MEDIA_CONFIG, "{}");
-	*ix_manifest_add_layer(&manifest) = put(store, IX_MEDIA_LAYER_GZIP, layer);
+	blob = ix_manifest_add_layer(&manifest);
+	*blob = put(store, IX_MEDIA_LAYER_GZIP, layer);
+	ix_config_add_diff_id(&config, &blob->digest);
+	ix_config_json(&config, &json);
+	manifest.config = put(store, IX_MEDIA_CONFIG, ix_buf_str(&json));
+	ix_buf_reset(&json);
 	ix_pairs_set(&manifest.annotations, "dev.ix.key", ix_digest_hex(key, hex));
 	ix_manifest_json(&manifest, &json);
 	(void)ix_blob_put(store, json.data, json.len, &digest, &ignored);
