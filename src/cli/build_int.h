@@ -12,20 +12,6 @@ struct outputs {
 	size_t count;
 };
 
-/* --- ssh.c --- */
-
-struct agents {
-	struct ix_build_ssh *items;
-	size_t count;
-	struct ix_strv texts;
-	int *pids; /* agents that were started here, for key files */
-	size_t npids;
-	char *dir; /* of their sockets */
-};
-/* default, ID, ID=SOCKET or ID=KEY[,KEY...]: keys are given to an agent that lives as long as the build. */
-int ssh_parse(const struct ix_strv *specs, struct agents *agents, struct ix_err *err);
-void ssh_release(struct agents *agents);
-
 /* --- compat.c --- */
 
 /* What people's docker commands say besides. */
@@ -57,7 +43,7 @@ struct build_opts {
 	bool no_build;
 	bool push, no_push, load, check;
 	struct outputs parsed;
-	struct agents agents;
+	struct ix_agents agents;
 };
 
 /* All --output options, checked. push: there is one more, to the registry. */

@@ -32,7 +32,7 @@ static void build_opts_release(struct build_opts *opts)
 	for (size_t i = 0; i < IX_ARRAY_LEN(lists); i++)
 		ix_strv_release(lists[i]);
 	outputs_release(&opts->parsed);
-	ssh_release(&opts->agents);
+	ix_agents_release(&opts->agents);
 }
 
 /* --- engine --- */
@@ -231,6 +231,14 @@ static int check_options(const struct build_opts *opts, const struct ix_request 
 	return 0;
 }
 
+static int agents_add(const struct ix_strv *specs, struct ix_agents *agents, struct ix_err *err)
+{
+	for (size_t i = 0; i < specs->count; i++)
+		if (ix_agents_add(agents, specs->items[i], err) < 0)
+			return ix_err_wrap(err, "--ssh %s", specs->items[i]);
+	return 0;
+}
+
 /* Everything that can be wrong with the command line is found before anything is opened. */
 static int prepare(struct build_opts *opts, struct ix_request *request, struct session *session, struct ix_err *err)
 {
@@ -242,7 +250,7 @@ static int prepare(struct build_opts *opts, struct ix_request *request, struct s
 	    (r = ix_request_operands(&opts->operands, request, session->common.workspace.project_file != NULL, err)) < 0 ||
 	    (r = check_options(opts, request, err)) < 0 || (r = ix_request_settle(request, err)) < 0 ||
 	    (r = outputs_parse(&opts->outputs, opts->push && (request->lone_context || request->tags.count > 0), &opts->parsed, err)) < 0 ||
-	    (r = ssh_parse(&opts->ssh, &opts->agents, err)) < 0)
+	    (r = agents_add(&opts->ssh, &opts->agents, err)) < 0)
 		return r;
 	return 0;
 }

@@ -32,6 +32,22 @@ struct ix_local_opts {
 /* Never fails; what killed versions of long ago left of this user's secrets is removed on the way. */
 struct ix_builder *ix_local_new(const struct ix_local_opts *opts);
 
+/* The SSH agents of a build: items and count are for ix_local_opts. All zero: none yet. */
+struct ix_agents {
+	struct ix_build_ssh *items;
+	size_t count;
+	struct ix_strv texts; /* what items point to */
+	int *pids;            /* agents that were started for key files */
+	size_t npids;
+	char *dir; /* of their sockets; NULL: none was started */
+};
+/* One more. spec: ID (the agent of SSH_AUTH_SOCK), ID=SOCKET or ID=KEY[,KEY...]: key files are given to an ssh-agent that is started for them and lives
+ * until the release. IX_EARG: SSH_AUTH_SOCK is not set; IX_ENOTFOUND: there is no ssh-agent or ssh-add; IX_EFAIL: one of them said no. agents is released by
+ * the caller, also after an error. */
+int ix_agents_add(struct ix_agents *agents, const char *spec, struct ix_err *err);
+/* Ends the agents that were started, and removes their sockets. */
+void ix_agents_release(struct ix_agents *agents);
+
 struct ix_run_opts {
 	const char *const *argv;    /* NULL: the image's entrypoint and command */
 	const char *const *env;     /* KEY=VALUE in addition, NULL terminated or NULL */

@@ -1,3 +1,4 @@
+/* The agents that RUN --mount=type=ssh can be given: the user's own, others by their socket, and those that are started here for key files. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,11 +12,9 @@
 #include "base/fsutil.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "build_int.h"
+#include "local/local.h"
 
-/* --ssh: agents for RUN --mount=type=ssh. */
-
-static const char *keep(struct agents *agents, char *text_take)
+static const char *keep(struct ix_agents *agents, char *text_take)
 {
 	ix_strv_take(&agents->texts, text_take);
 	return text_take;
@@ -48,7 +47,7 @@ static int agent_pid(const char *text)
 	return number && ix_parse_u64(number, INT32_MAX, &pid) ? (int)pid : -1;
 }
 
-static int start_agent(struct agents *agents, const char *keys, const char **ret_socket, struct ix_err *err)
+static int start_agent(struct ix_agents *agents, const char *keys, const char **ret_socket, struct ix_err *err)
 {
 	char *path;
 	ix_auto_buf said = IX_BUF_INIT(64 << 10);
@@ -79,7 +78,7 @@ static int start_agent(struct agents *agents, const char *keys, const char **ret
 	return 0;
 }
 
-static int add(struct agents *agents, const char *spec, struct ix_err *err)
+int ix_agents_add(struct ix_agents *agents, const char *spec, struct ix_err *err)
 {
 	const char *equals = strchr(spec, '='), *value = equals ? equals + 1 : getenv("SSH_AUTH_SOCK");
 	struct ix_build_ssh ssh = { .id = keep(agents, equals ? ix_strndup(spec, (size_t)(equals - spec)) : ix_strdup(spec)) };
@@ -100,15 +99,7 @@ static int add(struct agents *agents, const char *spec, struct ix_err *err)
 	return 0;
 }
 
-int ssh_parse(const struct ix_strv *specs, struct agents *agents, struct ix_err *err)
-{
-	for (size_t i = 0; i < specs->count; i++)
-		if (add(agents, specs->items[i], err) < 0)
-			return ix_err_wrap(err, "--ssh %s", specs->items[i]);
-	return 0;
-}
-
-void ssh_release(struct agents *agents)
+void ix_agents_release(struct ix_agents *agents)
 {
 	struct ix_err ignored;
 
@@ -121,5 +112,5 @@ void ssh_release(struct agents *agents)
 	free(agents->pids);
 	free(agents->items);
 	ix_strv_release(&agents->texts);
-	*agents = (struct agents){ 0 };
+	*agents = (struct ix_agents){ 0 };
 }
