@@ -53,8 +53,5 @@ bool outputs_to_stdout(const struct outputs *outputs);
 /* Tags, outputs, --iidfile and --metadata-file of the one target. *ret_manifest: the image as it went out. */
 int outputs_write(struct session *session, const struct build_opts *opts, const struct ix_image_opts *image, const struct ix_engine *run,
 		  struct ix_digest *ret_manifest, struct ix_err *err);
-/* A level of that compression. */
-int compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err);
-int compression_parse(const char *name, enum ix_compression *ret_kind, struct ix_err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include "build_int.h"
 #include "builder/builder.h"
 #include "engine/engine.h"
+#include "io/compress.h"
 #include "io/digest.h"
 #include "local/local.h"
 #include "plan/plan.h"
@@ -39,9 +40,10 @@ static void build_opts_release(struct build_opts *opts)
 
 static int set_numbers(const struct build_opts *opts, struct ix_image_opts *image, struct ix_err *err)
 {
-	if (opts->compression && compression_parse(opts->compression, &image->compression, err) < 0)
+	if (opts->compression && ix_compression_parse(opts->compression, &image->compression, err) < 0)
 		return ix_err_wrap(err, "--compression");
-	if (opts->compression_level && compression_level(opts->compression_level, image->compression, &image->compression_level, err) < 0)
+	if (opts->compression_level &&
+	    ix_compression_level(opts->compression_level, image->compression, &image->compression_level, err) < 0)
 		return ix_err_wrap(err, "--compression-level");
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "cache/cache.h"
 #include "engine/engine.h"
 #include "images/images.h"
+#include "io/compress.h"
 #include "io/digest.h"
 #include "oci/image.h"
 #include "oci/reference.h"
@@ -34,21 +35,6 @@ struct output {
 	bool delete; /* LOCAL: what is in the directory goes first */
 	bool split;  /* LOCAL: below a directory named after the platform */
 };
-
-int compression_parse(const char *name, enum ix_compression *ret_kind, struct ix_err *err)
-{
-	if (strcmp(name, "gzip") == 0)
-		*ret_kind = IX_COMPRESSION_GZIP;
-	else if (strcmp(name, "zstd") == 0)
-		*ret_kind = IX_COMPRESSION_ZSTD;
-	else if (strcmp(name, "uncompressed") == 0)
-		*ret_kind = IX_COMPRESSION_NONE;
-	else if (strcmp(name, "estargz") == 0)
-		return ix_err_set(err, IX_EARG, "compression estargz is not supported: gzip, zstd or uncompressed");
-	else
-		return ix_err_set(err, IX_EARG, "compression '%s': gzip, zstd or uncompressed", name);
-	return 0;
-}
 
 /* --- fields --- */
 
@@ -95,16 +81,6 @@ static int set_type(struct output *output, const char *value, struct ix_err *err
 			  near);
 }
 
-int compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err)
-{
-	uint64_t level, most = kind == IX_COMPRESSION_GZIP ? 9 : kind == IX_COMPRESSION_ZSTD ? 22 : 0;
-
-	if (!ix_parse_u64(value, most, &level))
-		return ix_err_set(err, IX_EARG, "%s: 0 to 9 for gzip, 0 to 22 for zstd, none for uncompressed layers", value);
-	*ret_level = (int)level;
-	return 0;
-}
-
 static void set_names(struct output *output, const char *value)
 {
 	ix_auto_free char *copy = ix_strdup(value);
@@ -149,7 +125,7 @@ static int set_field(struct output *output, const char *key, const char *value, 
 	else if (strcmp(key, "name") == 0)
 		set_names(output, text);
 	else if (strcmp(key, "compression") == 0)
-		return output->form.has_compression = true, compression_parse(text, &output->form.compression, err);
+		return output->form.has_compression = true, ix_compression_parse(text, &output->form.compression, err);
 	else if (strcmp(key, "compression-level") == 0)
 		output->level = text;
 	else if (strcmp(key, "mode") == 0 && (strcmp(text, "copy") == 0 || strcmp(text, "delete") == 0))
@@ -193,7 +169,7 @@ static int check(struct output *output, struct ix_err *err)
 		return ix_err_set(err, IX_EARG, "push-by-digest goes with type=registry or push=true");
 	if (output->level && !output->form.has_compression)
 		return ix_err_set(err, IX_EARG, "compression-level goes with compression");
-	if (output->level && compression_level(output->level, output->form.compression, &output->form.level, err) < 0)
+	if (output->level && ix_compression_level(output->level, output->form.compression, &output->form.level, err) < 0)
 		return ix_err_wrap(err, "compression-level");
 	return 0;
 }

@@ -1,10 +1,38 @@
 #include "io/compress.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
+#include "base/str.h"
 #include "gzip_int.h"
+
+int ix_compression_parse(const char *name, enum ix_compression *ret_kind, struct ix_err *err)
+{
+	if (strcmp(name, "gzip") == 0)
+		*ret_kind = IX_COMPRESSION_GZIP;
+	else if (strcmp(name, "zstd") == 0)
+		*ret_kind = IX_COMPRESSION_ZSTD;
+	else if (strcmp(name, "uncompressed") == 0)
+		*ret_kind = IX_COMPRESSION_NONE;
+	else if (strcmp(name, "estargz") == 0)
+		return ix_err_set(err, IX_EARG, "compression estargz is not supported: gzip, zstd or uncompressed");
+	else
+		return ix_err_set(err, IX_EARG, "compression '%s': gzip, zstd or uncompressed", name);
+	return 0;
+}
+
+int ix_compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err)
+{
+	uint64_t level, most = kind == IX_COMPRESSION_GZIP ? 9 : kind == IX_COMPRESSION_ZSTD ? 22 : 0;
+
+	if (!ix_parse_u64(value, most, &level))
+		return ix_err_set(err, IX_EARG, "%s: 0 to 9 for gzip, 0 to 22 for zstd, none for uncompressed layers", value);
+	*ret_level = (int)level;
+	return 0;
+}
 
 struct plain_writer {
 	struct ix_writer base;

@@ -10,6 +10,10 @@
 #include "io/stream.h"
 
 enum ix_compression { IX_COMPRESSION_NONE, IX_COMPRESSION_GZIP, IX_COMPRESSION_ZSTD };
+/* "gzip", "zstd" or "uncompressed", as people write it; others are IX_EARG and say so. */
+int ix_compression_parse(const char *name, enum ix_compression *ret_kind, struct ix_err *err);
+/* A level that the kind has, 0 for its default; others are IX_EARG. */
+int ix_compression_level(const char *value, enum ix_compression kind, int *ret_level, struct ix_err *err);
 
 /* level 0: the default of the kind (gzip 2 of ISA-L's 1..3; zstd 3). threads 0: one per CPU, at most 8. next is borrowed; finish
  * finishes only this stage, not next. */
