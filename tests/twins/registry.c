@@ -109,6 +109,38 @@ static struct thing *keep(struct ix_registry *registry, const struct ix_ref *ref
 	return thing;
 }
 
+static void point(struct ix_registry *registry, const struct ix_ref *ref, const struct ix_digest *digest)
+{
+	ix_auto_free char *name = ix_asprintf("%s/%s:%s", ref->host, ref->repository, ref->tag ? ref->tag : "");
+	struct ix_digest *before = ix_map_get(&registry->tags, name), *copy = ix_malloc(sizeof(*copy));
+
+	*copy = *digest;
+	ix_map_set(&registry->tags, name, copy);
+	free(before);
+}
+
+struct ix_digest twin_registry_image(struct ix_registry *registry, const char *name, const char *config)
+{
+	ix_auto_manifest manifest = { .media_type = ix_strdup(IX_MEDIA_MANIFEST) };
+	ix_auto_ref ref = { 0 };
+	struct ix_digest digest;
+	ix_auto_buf json = { 0 };
+	struct thing *thing;
+	struct ix_err err;
+
+	if (ix_ref_parse(name, &ref, &err) < 0)
+		ix_bug("%s", err.msg);
+	manifest.config = (struct ix_descriptor){ .media_type = ix_strdup(IX_MEDIA_CONFIG), .size = strlen(config) };
+	ix_digest_of(config, strlen(config), &manifest.config.digest);
+	keep(registry, &ref, &manifest.config.digest, config, strlen(config));
+	ix_manifest_json(&manifest, &json);
+	ix_digest_of(json.data, json.len, &digest);
+	thing = keep(registry, &ref, &digest, json.data, json.len);
+	snprintf(thing->media_type, sizeof(thing->media_type), "%s", IX_MEDIA_MANIFEST);
+	point(registry, &ref, &digest);
+	return digest;
+}
+
 /* What the reference stands for; NULL: nothing. */
 static struct thing *resolve(const struct ix_registry *registry, const struct ix_ref *ref, struct ix_digest *ret_digest)
 {
@@ -229,9 +261,8 @@ int ix_registry_mount_blob(struct ix_registry *registry, const struct ix_ref *re
 int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *ref, const void *bytes, size_t len, const char *media_type,
 			     struct ix_err *err)
 {
-	ix_auto_free char *name = ix_asprintf("%s/%s:%s", ref->host, ref->repository, ref->tag ? ref->tag : "");
 	ix_auto_manifest manifest = { 0 };
-	struct ix_digest *digest, *before;
+	struct ix_digest digest;
 	struct thing *thing;
 	int r = trip(registry, err);
 
@@ -242,12 +273,9 @@ int ix_registry_put_manifest(struct ix_registry *registry, const struct ix_ref *
 	for (size_t i = 0; i <= manifest.nlayers; i++)
 		if (!blob_at(registry, ref, i < manifest.nlayers ? &manifest.layers[i].digest : &manifest.config.digest))
 			return ix_err_set(err, IX_ENOTFOUND, "MANIFEST_BLOB_UNKNOWN from %s", ref->host);
-	digest = ix_malloc(sizeof(*digest));
-	ix_digest_of(bytes, len, digest);
-	thing = keep(registry, ref, digest, bytes, len);
+	ix_digest_of(bytes, len, &digest);
+	thing = keep(registry, ref, &digest, bytes, len);
 	snprintf(thing->media_type, sizeof(thing->media_type), "%s", media_type);
-	before = ix_map_get(&registry->tags, name);
-	ix_map_set(&registry->tags, name, digest);
-	free(before);
+	point(registry, ref, &digest);
 	return 0;
 }

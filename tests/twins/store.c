@@ -106,6 +106,17 @@ const char *ix_store_path(const struct ix_store *store)
 	return store->path;
 }
 
+char *ix_store_sub(const struct ix_store *store, const char *name)
+{
+	return ix_asprintf("%s/%s", store->path, name);
+}
+
+int ix_store_tmpdir(struct ix_store *store, char **ret_path, struct ix_err *err)
+{
+	(void)ret_path;
+	return ix_err_set(err, IX_EFAIL, "%s is in memory: it has no directories", store->path);
+}
+
 /* --- blobs --- */
 
 /* The row of the digest, made when make is true. Call it with the lock held. */
@@ -472,6 +483,34 @@ int ix_store_name(struct ix_store *store, const char *name, struct ix_digest *re
 		return ix_err_set(err, IX_ENOTFOUND, "no image named %s", name);
 	*ret_manifest = row->digest;
 	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct ix_name *)a)->name, ((const struct ix_name *)b)->name);
+}
+
+int ix_store_names(struct ix_store *store, struct ix_names *ret_names, struct ix_err *err)
+{
+	struct ix_names names = { ix_calloc(store->names.count, sizeof(*names.items)), store->names.count };
+
+	(void)err;
+	for (size_t i = 0; i < names.count; i++) {
+		names.items[i] = *(const struct ix_name *)store->names.entries[i].value;
+		names.items[i].name = ix_strdup(names.items[i].name);
+		names.items[i].media_type = ix_strdup(names.items[i].media_type);
+	}
+	qsort(names.items, names.count, sizeof(*names.items), compare_names);
+	*ret_names = names;
+	return 0;
+}
+
+void ix_names_release(struct ix_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		release_name(&names->items[i]);
+	free(names->items);
+	*names = (struct ix_names){ 0 };
 }
 
 int ix_store_trylock(struct ix_store *store, const char *kind, const struct ix_digest *key, bool shared, int *ret_fd, struct ix_err *err)

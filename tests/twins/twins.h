@@ -15,6 +15,8 @@ void twin_store_forget(struct ix_store *store, const struct ix_digest *digest);
 /* A bit of it flips. */
 void twin_store_damage(struct ix_store *store, const struct ix_digest *digest);
 
+/* An image without layers, of this config (JSON), under its name there ("debian:12" or "host/path:tag"): its manifest. Nothing is asked for it. */
+struct ix_digest twin_registry_image(struct ix_registry *registry, const char *name, const char *config);
 /* The registry has been asked so often for anything; a batch counts once. */
 unsigned twin_registry_trips(const struct ix_registry *registry);
 /* Everything fails so from now on; IX_OK: it works again. */

@@ -162,6 +162,7 @@ static void facts_and_names_are_what_was_said_last(void **state)
 {
 	struct ix_store *store = store_of(state);
 	const struct ix_digest a = put(store, "a"), b = put(store, "b");
+	ix_auto_names names = { 0 };
 	ix_auto_buf value = { 0 };
 	struct ix_digest found;
 	struct ix_err err;
@@ -176,6 +177,11 @@ static void facts_and_names_are_what_was_said_last(void **state)
 	assert_ok(ix_store_tag(store, "r.example/a:1", &b, IX_MEDIA_MANIFEST, 1, &err), &err);
 	assert_ok(ix_store_name(store, "r.example/a:1", &found, &err), &err);
 	assert_true(ix_digest_eq(&found, &b));
+	assert_ok(ix_store_tag(store, "a.example/z:1", &a, IX_MEDIA_MANIFEST, 1, &err), &err);
+	assert_ok(ix_store_names(store, &names, &err), &err);
+	assert_int_equal(names.count, 2);
+	assert_string_equal(names.items[0].name, "a.example/z:1");
+	assert_true(ix_digest_eq(&names.items[1].digest, &b));
 }
 
 static void a_key_has_one_holder(void **state)
