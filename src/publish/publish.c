@@ -382,14 +382,33 @@ static bool is_passed_over(const struct ix_publish_opts *opts, const struct ix_p
 				   (opts->channel && !ix_digest_eq(&planned->remote_record, &planned->channel_record)));
 }
 
+/* All of the run has succeeded. */
+static int run_is_done(void *data, struct ix_err *err)
+{
+	(void)data;
+	(void)err;
+	return 0;
+}
+
+static struct ix_job *after_all(struct ix_sched *sched, struct ix_job *const *jobs, size_t count)
+{
+	struct ix_job *job = ix_sched_add_beside(sched, run_is_done, NULL);
+
+	for (size_t i = 0; i < count; i++)
+		if (jobs[i])
+			ix_job_after(job, jobs[i]);
+	return job;
+}
+
 void ix_publisher_prepare(struct ix_publisher *publisher, struct ix_sched *sched, struct ix_job *const *jobs)
 {
+	struct ix_job *all = NULL;
+
 	publisher->sched = sched;
 	ix_sched_beside(sched, AT_ONCE);
 	for (size_t i = 0; i < publisher->count; i++) {
 		const struct ix_plan_stage *planned = &publisher->opts.plan->stages[i];
 		struct publication *self = &publisher->items[i];
-		struct ix_job *job;
 
 		if (!is_passed_over(&publisher->opts, planned))
 			continue;
@@ -398,10 +417,9 @@ void ix_publisher_prepare(struct ix_publisher *publisher, struct ix_sched *sched
 					      .kind = IX_PRODUCT_FOUND,
 					      .made = planned->manifest,
 					      .image = planned->manifest };
-		job = ix_sched_add_beside(sched, publication_job, self);
-		for (size_t j = 0; j < publisher->count; j++)
-			if (jobs[j])
-				ix_job_after(job, jobs[j]);
+		if (!all)
+			all = after_all(sched, jobs, publisher->count);
+		ix_job_after(ix_sched_add_beside(sched, publication_job, self), all);
 	}
 }
 
