@@ -97,3 +97,19 @@ def test_a_changed_stage_asks_for_itself_alone(builder, registry, tmp_path):
     more["HEAD blobs/DIGEST"] = 2  # the parent's layers, which an earlier process sent
     more["POST blobs/uploads"] = more["PUT blobs/uploads"] = 4
     is_within(asked(registry, repository), more, late=1 if time.monotonic() - start > 5 else 0)
+
+
+LEAST = {"digest_header": False, "mount": False, "ignore_range": True, "upload_status": False, "strict": True, "location": "relative"}
+
+
+@pytest.mark.parametrize("how", [{"digest_header": False}, {"mount": False}, {"immutable": True}, {"warnings": ['299 - "be kind"']}, LEAST],
+                         ids=["no digests", "no mounts", "immutable", "warnings", "all at once"])
+def test_a_registry_that_does_the_least_is_enough(builder, registry, tmp_path, how):
+    registry.config(**how)
+    project(tmp_path / "p", registry.host, 2)
+    build(builder, tmp_path / "p")
+    other = Machine(tmp_path / "other")
+    assert other.ix("plan", cwd=tmp_path / "p", check=False).status == 0
+    assert other.ix("run", "s1", "--", "cat", "/made0", "/made1", cwd=tmp_path / "p").out == "0\n1\n"
+    write(tmp_path / "p", **{"s1.df": "ARG BASE\nFROM $BASE\nRUN cat /made0 > /copied\n"})
+    assert "1 built, 1 found" in other.ix("build", "--progress", "plain", cwd=tmp_path / "p").err
