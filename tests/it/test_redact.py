@@ -31,7 +31,7 @@ FORMS = [SECRET, base64.b64encode(SECRET.encode()).decode().rstrip("="), urllib.
 
 LEAK = ("RUN --mount=type=secret,id=a set -x; cat /run/secrets/a; echo; base64 /run/secrets/a; echo \"x$(cat /run/secrets/a)\" | base64; "
         "for c in $(cat /run/secrets/a | sed 's/./& /g'); do printf %s $c; sleep 0.01; done; echo; "
-        f"echo {urllib.parse.quote(SECRET, safe='').replace(SECRET, '')} >/dev/null; exit $CODE\n")
+        "sed 's,/,%2F,;s,+,%2B,' /run/secrets/a; exit $CODE\n")
 
 
 @pytest.mark.parametrize("progress", ["plain", "json", "tty"])
@@ -40,12 +40,12 @@ def test_what_a_step_prints_of_a_secret(team, tmp_path, progress):
     write(team.project, **{"base.df": f"FROM base:1\nENV CODE=0\n{LEAK}RUN echo done {progress}\n"})
     machine = team.machine()
     r = machine.ix("build", "--progress", progress, "--secret", f"id=a,src={tmp_path}/secret", "base", cwd=team.project)
-    for form in FORMS[:2]:
+    for form in FORMS:
         assert form not in r.out + r.err
     if progress == "plain":
         assert "| ***" in r.err
     for path, data in everything_below(machine.store, team.root / "registry"):
-        for form in FORMS[:2]:
+        for form in FORMS:
             assert form.encode() not in data, path
     log = machine.ix("logs", "base", cwd=team.project, check=False).out
     assert "***" in log and SECRET not in log
